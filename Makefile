@@ -1,0 +1,42 @@
+# The one door. `make help` lists what it opens.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+.PHONY: help demo test check gen lock bench clean install dev
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/uv: requirements/build.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
+	@touch $@
+
+$(STAMP): $(VENV)/bin/uv requirements/base.txt pyproject.toml
+	@echo "Installing what Quarterdeck needs into $(VENV) …"
+	$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/base.txt
+	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP) requirements/dev.txt
+	@echo "Installing what building and testing need …"
+	$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+install: $(STAMP) ## what running needs, into .venv
+dev: $(DEV_STAMP) ## what building and testing need, into .venv
+
+gen: $(DEV_STAMP) ## gen/ from proto/
+	$(BIN)/python scripts/gen.py
+
+lock: $(VENV)/bin/uv ## requirements/*.txt from *.in
+	for set in build base dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --python-version 3.11 requirements/$$set.in -o requirements/$$set.txt; done
+
+clean: ## removes what the other targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Demo games and example programs."""

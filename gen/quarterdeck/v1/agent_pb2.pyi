@@ -1,0 +1,200 @@
+import datetime
+
+from buf.validate import validate_pb2 as _validate_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import hosts_pb2 as _hosts_pb2
+from quarterdeck.v1 import sessions_pb2 as _sessions_pb2
+from quarterdeck.v1 import streaming_pb2 as _streaming_pb2
+from quarterdeck.v1 import wrapper_pb2 as _wrapper_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class EnrolRequest(_message.Message):
+    __slots__ = ("join_token", "certificate_request")
+    JOIN_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    join_token: str
+    certificate_request: bytes
+    def __init__(self, join_token: _Optional[str] = ..., certificate_request: _Optional[bytes] = ...) -> None: ...
+
+class EnrolResponse(_message.Message):
+    __slots__ = ("host", "certificate", "ca_certificate", "link_target")
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CA_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    LINK_TARGET_FIELD_NUMBER: _ClassVar[int]
+    host: str
+    certificate: str
+    ca_certificate: str
+    link_target: str
+    def __init__(self, host: _Optional[str] = ..., certificate: _Optional[str] = ..., ca_certificate: _Optional[str] = ..., link_target: _Optional[str] = ...) -> None: ...
+
+class RenewCertificateRequest(_message.Message):
+    __slots__ = ("certificate_request",)
+    CERTIFICATE_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    certificate_request: bytes
+    def __init__(self, certificate_request: _Optional[bytes] = ...) -> None: ...
+
+class RenewCertificateResponse(_message.Message):
+    __slots__ = ("certificate", "ca_certificate")
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    CA_CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    certificate: str
+    ca_certificate: str
+    def __init__(self, certificate: _Optional[str] = ..., ca_certificate: _Optional[str] = ...) -> None: ...
+
+class AgentMessage(_message.Message):
+    __slots__ = ("hello", "heartbeat", "report", "signal", "goodbye")
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    GOODBYE_FIELD_NUMBER: _ClassVar[int]
+    hello: Hello
+    heartbeat: Heartbeat
+    report: Report
+    signal: ChannelSignal
+    goodbye: Goodbye
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., heartbeat: _Optional[_Union[Heartbeat, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., signal: _Optional[_Union[ChannelSignal, _Mapping]] = ..., goodbye: _Optional[_Union[Goodbye, _Mapping]] = ...) -> None: ...
+
+class ControlMessage(_message.Message):
+    __slots__ = ("welcome", "plan", "report_ack", "channel_open", "signal")
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    REPORT_ACK_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_OPEN_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    welcome: Welcome
+    plan: Plan
+    report_ack: ReportAck
+    channel_open: ChannelOpen
+    signal: ChannelSignal
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., plan: _Optional[_Union[Plan, _Mapping]] = ..., report_ack: _Optional[_Union[ReportAck, _Mapping]] = ..., channel_open: _Optional[_Union[ChannelOpen, _Mapping]] = ..., signal: _Optional[_Union[ChannelSignal, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("inventory", "start_id", "addresses", "workloads")
+    INVENTORY_FIELD_NUMBER: _ClassVar[int]
+    START_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    inventory: _hosts_pb2.Inventory
+    start_id: str
+    addresses: _containers.RepeatedScalarFieldContainer[str]
+    workloads: _containers.RepeatedCompositeFieldContainer[_wrapper_pb2.WorkloadStatus]
+    def __init__(self, inventory: _Optional[_Union[_hosts_pb2.Inventory, _Mapping]] = ..., start_id: _Optional[str] = ..., addresses: _Optional[_Iterable[str]] = ..., workloads: _Optional[_Iterable[_Union[_wrapper_pb2.WorkloadStatus, _Mapping]]] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("epoch", "heartbeat_interval")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    heartbeat_interval: _duration_pb2.Duration
+    def __init__(self, epoch: _Optional[int] = ..., heartbeat_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class Heartbeat(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class Goodbye(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Report(_message.Message):
+    __slots__ = ("epoch", "sequence", "observed_plan_version", "workloads")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_PLAN_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    sequence: int
+    observed_plan_version: int
+    workloads: _containers.RepeatedCompositeFieldContainer[_wrapper_pb2.WorkloadStatus]
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., observed_plan_version: _Optional[int] = ..., workloads: _Optional[_Iterable[_Union[_wrapper_pb2.WorkloadStatus, _Mapping]]] = ...) -> None: ...
+
+class ReportAck(_message.Message):
+    __slots__ = ("epoch", "sequence")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    sequence: int
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+
+class Plan(_message.Message):
+    __slots__ = ("version", "sessions")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    sessions: _containers.RepeatedCompositeFieldContainer[PlannedSession]
+    def __init__(self, version: _Optional[int] = ..., sessions: _Optional[_Iterable[_Union[PlannedSession, _Mapping]]] = ...) -> None: ...
+
+class PlannedSession(_message.Message):
+    __slots__ = ("session_id", "generation", "spec_digest", "want", "reason")
+    class Want(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        WANT_UNSPECIFIED: _ClassVar[PlannedSession.Want]
+        WANT_RUN: _ClassVar[PlannedSession.Want]
+        WANT_STOP: _ClassVar[PlannedSession.Want]
+    WANT_UNSPECIFIED: PlannedSession.Want
+    WANT_RUN: PlannedSession.Want
+    WANT_STOP: PlannedSession.Want
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    SPEC_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    WANT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    generation: int
+    spec_digest: str
+    want: PlannedSession.Want
+    reason: _sessions_pb2.SessionReason
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., spec_digest: _Optional[str] = ..., want: _Optional[_Union[PlannedSession.Want, str]] = ..., reason: _Optional[_Union[_sessions_pb2.SessionReason, str]] = ...) -> None: ...
+
+class FetchSpecsRequest(_message.Message):
+    __slots__ = ("digests",)
+    DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    digests: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digests: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FetchSpecsResponse(_message.Message):
+    __slots__ = ("specs",)
+    class SpecsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: bytes
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+    SPECS_FIELD_NUMBER: _ClassVar[int]
+    specs: _containers.ScalarMap[str, bytes]
+    def __init__(self, specs: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
+
+class ChannelOpen(_message.Message):
+    __slots__ = ("channel_id", "session_id", "generation", "role", "expire_time")
+    CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    channel_id: str
+    session_id: str
+    generation: int
+    role: _streaming_pb2.StreamRole
+    expire_time: _timestamp_pb2.Timestamp
+    def __init__(self, channel_id: _Optional[str] = ..., session_id: _Optional[str] = ..., generation: _Optional[int] = ..., role: _Optional[_Union[_streaming_pb2.StreamRole, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ChannelSignal(_message.Message):
+    __slots__ = ("channel_id", "signal")
+    CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    channel_id: str
+    signal: _streaming_pb2.Signal
+    def __init__(self, channel_id: _Optional[str] = ..., signal: _Optional[_Union[_streaming_pb2.Signal, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,222 @@
+import datetime
+
+from buf.validate import validate_pb2 as _validate_pb2
+from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class SessionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SESSION_STATE_UNSPECIFIED: _ClassVar[SessionState]
+    SESSION_STATE_PENDING: _ClassVar[SessionState]
+    SESSION_STATE_STARTING: _ClassVar[SessionState]
+    SESSION_STATE_RUNNING: _ClassVar[SessionState]
+    SESSION_STATE_STOPPING: _ClassVar[SessionState]
+    SESSION_STATE_STOPPED: _ClassVar[SessionState]
+    SESSION_STATE_COMPLETED: _ClassVar[SessionState]
+    SESSION_STATE_CRASHED: _ClassVar[SessionState]
+    SESSION_STATE_LOST: _ClassVar[SessionState]
+    SESSION_STATE_REJECTED: _ClassVar[SessionState]
+
+class SessionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SESSION_REASON_UNSPECIFIED: _ClassVar[SessionReason]
+    SESSION_REASON_STOP_REQUESTED: _ClassVar[SessionReason]
+    SESSION_REASON_CANCELLED: _ClassVar[SessionReason]
+    SESSION_REASON_GAME_EXITED: _ClassVar[SessionReason]
+    SESSION_REASON_GAME_CRASHED: _ClassVar[SessionReason]
+    SESSION_REASON_START_FAILED: _ClassVar[SessionReason]
+    SESSION_REASON_IDLE: _ClassVar[SessionReason]
+    SESSION_REASON_DISCONNECTED: _ClassVar[SessionReason]
+    SESSION_REASON_MAX_DURATION: _ClassVar[SessionReason]
+    SESSION_REASON_HOST_LOST: _ClassVar[SessionReason]
+    SESSION_REASON_WRAPPER_LOST: _ClassVar[SessionReason]
+    SESSION_REASON_QUEUE_DEADLINE: _ClassVar[SessionReason]
+    SESSION_REASON_LEASE_EXPIRED: _ClassVar[SessionReason]
+    SESSION_REASON_VM_TERMINATED: _ClassVar[SessionReason]
+SESSION_STATE_UNSPECIFIED: SessionState
+SESSION_STATE_PENDING: SessionState
+SESSION_STATE_STARTING: SessionState
+SESSION_STATE_RUNNING: SessionState
+SESSION_STATE_STOPPING: SessionState
+SESSION_STATE_STOPPED: SessionState
+SESSION_STATE_COMPLETED: SessionState
+SESSION_STATE_CRASHED: SessionState
+SESSION_STATE_LOST: SessionState
+SESSION_STATE_REJECTED: SessionState
+SESSION_REASON_UNSPECIFIED: SessionReason
+SESSION_REASON_STOP_REQUESTED: SessionReason
+SESSION_REASON_CANCELLED: SessionReason
+SESSION_REASON_GAME_EXITED: SessionReason
+SESSION_REASON_GAME_CRASHED: SessionReason
+SESSION_REASON_START_FAILED: SessionReason
+SESSION_REASON_IDLE: SessionReason
+SESSION_REASON_DISCONNECTED: SessionReason
+SESSION_REASON_MAX_DURATION: SessionReason
+SESSION_REASON_HOST_LOST: SessionReason
+SESSION_REASON_WRAPPER_LOST: SessionReason
+SESSION_REASON_QUEUE_DEADLINE: SessionReason
+SESSION_REASON_LEASE_EXPIRED: SessionReason
+SESSION_REASON_VM_TERMINATED: SessionReason
+
+class SessionStages(_message.Message):
+    __slots__ = ("allocated_time", "image_ready_time", "game_started_time", "first_frame_time")
+    ALLOCATED_TIME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_READY_TIME_FIELD_NUMBER: _ClassVar[int]
+    GAME_STARTED_TIME_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FRAME_TIME_FIELD_NUMBER: _ClassVar[int]
+    allocated_time: _timestamp_pb2.Timestamp
+    image_ready_time: _timestamp_pb2.Timestamp
+    game_started_time: _timestamp_pb2.Timestamp
+    first_frame_time: _timestamp_pb2.Timestamp
+    def __init__(self, allocated_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., image_ready_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., game_started_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., first_frame_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SessionLimits(_message.Message):
+    __slots__ = ("idle_timeout", "disconnect_timeout", "max_duration")
+    IDLE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    DISCONNECT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MAX_DURATION_FIELD_NUMBER: _ClassVar[int]
+    idle_timeout: _duration_pb2.Duration
+    disconnect_timeout: _duration_pb2.Duration
+    max_duration: _duration_pb2.Duration
+    def __init__(self, idle_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., disconnect_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., max_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class PortLease(_message.Message):
+    __slots__ = ("port_name", "protocol", "host_port", "game_port")
+    class Protocol(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        PROTOCOL_UNSPECIFIED: _ClassVar[PortLease.Protocol]
+        PROTOCOL_TCP: _ClassVar[PortLease.Protocol]
+        PROTOCOL_UDP: _ClassVar[PortLease.Protocol]
+    PROTOCOL_UNSPECIFIED: PortLease.Protocol
+    PROTOCOL_TCP: PortLease.Protocol
+    PROTOCOL_UDP: PortLease.Protocol
+    PORT_NAME_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    HOST_PORT_FIELD_NUMBER: _ClassVar[int]
+    GAME_PORT_FIELD_NUMBER: _ClassVar[int]
+    port_name: str
+    protocol: PortLease.Protocol
+    host_port: int
+    game_port: int
+    def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[_Union[PortLease.Protocol, str]] = ..., host_port: _Optional[int] = ..., game_port: _Optional[int] = ...) -> None: ...
+
+class Session(_message.Message):
+    __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    GAME_FIELD_NUMBER: _ClassVar[int]
+    DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    VM_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REASON_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    UNREACHABLE_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    STAGES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LOST_AFTER_FIELD_NUMBER: _ClassVar[int]
+    PORTS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    RUNNING_DURATION_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_DEADLINE_FIELD_NUMBER: _ClassVar[int]
+    STREAMED_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_PLAYERS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    game: str
+    deployment: str
+    preset: str
+    region: str
+    vm: str
+    state: SessionState
+    reason: SessionReason
+    reason_detail: str
+    exit_code: int
+    unreachable: bool
+    generation: int
+    stages: SessionStages
+    limits: SessionLimits
+    lost_after: _duration_pb2.Duration
+    ports: _containers.RepeatedCompositeFieldContainer[PortLease]
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    running_duration: _duration_pb2.Duration
+    queue_position: int
+    queue_deadline: _timestamp_pb2.Timestamp
+    streamed: bool
+    connected_players: int
+    def __init__(self, name: _Optional[str] = ..., game: _Optional[str] = ..., deployment: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[_Union[SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., unreachable: _Optional[bool] = ..., generation: _Optional[int] = ..., stages: _Optional[_Union[SessionStages, _Mapping]] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortLease, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., running_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streamed: _Optional[bool] = ..., connected_players: _Optional[int] = ...) -> None: ...
+
+class CreateSessionRequest(_message.Message):
+    __slots__ = ("game", "preset", "region", "client_token", "limits", "lost_after", "wait_until_playable", "queue_timeout")
+    GAME_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LOST_AFTER_FIELD_NUMBER: _ClassVar[int]
+    WAIT_UNTIL_PLAYABLE_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    game: str
+    preset: str
+    region: str
+    client_token: str
+    limits: SessionLimits
+    lost_after: _duration_pb2.Duration
+    wait_until_playable: bool
+    queue_timeout: _duration_pb2.Duration
+    def __init__(self, game: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., client_token: _Optional[str] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_until_playable: _Optional[bool] = ..., queue_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class GetSessionRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListSessionsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "states", "vm")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    VM_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    states: _containers.RepeatedScalarFieldContainer[SessionState]
+    vm: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[SessionState, str]]] = ..., vm: _Optional[str] = ...) -> None: ...
+
+class ListSessionsResponse(_message.Message):
+    __slots__ = ("sessions", "next_page_token")
+    SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    sessions: _containers.RepeatedCompositeFieldContainer[Session]
+    next_page_token: str
+    def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class WatchSessionRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class StopSessionRequest(_message.Message):
+    __slots__ = ("name", "wait")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wait: bool
+    def __init__(self, name: _Optional[str] = ..., wait: _Optional[bool] = ...) -> None: ...

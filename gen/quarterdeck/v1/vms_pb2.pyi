@@ -1,0 +1,142 @@
+import datetime
+
+from buf.validate import validate_pb2 as _validate_pb2
+from google.api import annotations_pb2 as _annotations_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class VmState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VM_STATE_UNSPECIFIED: _ClassVar[VmState]
+    VM_STATE_TEMPLATE: _ClassVar[VmState]
+    VM_STATE_PROVISIONING: _ClassVar[VmState]
+    VM_STATE_BOOTING: _ClassVar[VmState]
+    VM_STATE_READY: _ClassVar[VmState]
+    VM_STATE_IN_USE: _ClassVar[VmState]
+    VM_STATE_DRAINING: _ClassVar[VmState]
+    VM_STATE_STOPPED: _ClassVar[VmState]
+    VM_STATE_ERROR: _ClassVar[VmState]
+    VM_STATE_TERMINATED: _ClassVar[VmState]
+VM_STATE_UNSPECIFIED: VmState
+VM_STATE_TEMPLATE: VmState
+VM_STATE_PROVISIONING: VmState
+VM_STATE_BOOTING: VmState
+VM_STATE_READY: VmState
+VM_STATE_IN_USE: VmState
+VM_STATE_DRAINING: VmState
+VM_STATE_STOPPED: VmState
+VM_STATE_ERROR: VmState
+VM_STATE_TERMINATED: VmState
+
+class Vm(_message.Message):
+    __slots__ = ("name", "provider", "region", "template", "state", "reason_detail", "capacity_units", "used_units", "active_sessions", "create_time", "update_time", "host", "advertised_address")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_DETAIL_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_UNITS_FIELD_NUMBER: _ClassVar[int]
+    USED_UNITS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVE_SESSIONS_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    ADVERTISED_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    provider: str
+    region: str
+    template: str
+    state: VmState
+    reason_detail: str
+    capacity_units: int
+    used_units: int
+    active_sessions: int
+    create_time: _timestamp_pb2.Timestamp
+    update_time: _timestamp_pb2.Timestamp
+    host: str
+    advertised_address: str
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., state: _Optional[_Union[VmState, str]] = ..., reason_detail: _Optional[str] = ..., capacity_units: _Optional[int] = ..., used_units: _Optional[int] = ..., active_sessions: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., advertised_address: _Optional[str] = ...) -> None: ...
+
+class ListVmsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "states")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    states: _containers.RepeatedScalarFieldContainer[VmState]
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., states: _Optional[_Iterable[_Union[VmState, str]]] = ...) -> None: ...
+
+class ListVmsResponse(_message.Message):
+    __slots__ = ("vms", "next_page_token")
+    VMS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    vms: _containers.RepeatedCompositeFieldContainer[Vm]
+    next_page_token: str
+    def __init__(self, vms: _Optional[_Iterable[_Union[Vm, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetVmRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class CreateVmRequest(_message.Message):
+    __slots__ = ("vm_id", "region", "template", "advertised_address", "client_token")
+    VM_ID_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    ADVERTISED_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    vm_id: str
+    region: str
+    template: str
+    advertised_address: str
+    client_token: str
+    def __init__(self, vm_id: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., advertised_address: _Optional[str] = ..., client_token: _Optional[str] = ...) -> None: ...
+
+class CreateJoinTokenRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class JoinToken(_message.Message):
+    __slots__ = ("token", "expire_time", "ca_sha256", "enrolment_target")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CA_SHA256_FIELD_NUMBER: _ClassVar[int]
+    ENROLMENT_TARGET_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    expire_time: _timestamp_pb2.Timestamp
+    ca_sha256: str
+    enrolment_target: str
+    def __init__(self, token: _Optional[str] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ca_sha256: _Optional[str] = ..., enrolment_target: _Optional[str] = ...) -> None: ...
+
+class DrainVmRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class UndrainVmRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class TerminateVmRequest(_message.Message):
+    __slots__ = ("name", "force")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    force: bool
+    def __init__(self, name: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...

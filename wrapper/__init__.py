@@ -1,0 +1,1 @@
+"""The wrapper: one process per session, around one game."""
