@@ -1,0 +1,98 @@
+"""Games: catalogue entries, and their numbered, immutable deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from controlplane.domain.errors import InvalidRequest
+
+
+class Picture(StrEnum):
+    NONE = "NONE"
+    FRAMES = "FRAMES"
+    X11 = "X11"
+
+
+@dataclass(frozen=True)
+class PortSpec:
+    """`game_port` 0: the game listens on the host port it is told in its environment."""
+
+    name: str
+    protocol: str
+    game_port: int = 0
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """When a game without a picture counts as playable: exactly one of the three checks, within `timeout_s`."""
+
+    log_pattern: str = ""
+    tcp_port: str = ""
+    stays_up_s: float | None = None
+    timeout_s: float = 60.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A runtime spec. `command` is an argv list and never meets a shell."""
+
+    game_id: str
+    project_id: str
+    number: int
+    command: tuple[str, ...]
+    picture: Picture
+    created_at: datetime
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[PortSpec, ...] = ()
+    readiness: Readiness | None = None
+    stop_grace_s: float = 10.0
+
+    @property
+    def name(self) -> str:
+        return f"games/{self.game_id}/deployments/{self.number}"
+
+
+@dataclass(frozen=True)
+class Game:
+    id: str
+    project_id: str
+    display_name: str
+    summary: str
+    default_preset_id: str
+    created_at: datetime
+    current_deployment: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"games/{self.id}"
+
+
+MEDIA_PORT = "media"
+
+
+def checked(deployment: Deployment) -> Deployment:
+    """The same deployment, if its parts agree. Raises InvalidRequest naming the field."""
+    names = [port.name for port in deployment.ports]
+    for name in names:
+        if names.count(name) > 1 or name == MEDIA_PORT:
+            raise InvalidRequest(
+                "PORT_NAME_TAKEN", f"port name '{name}' is used twice or reserved", field="deployment.ports"
+            )
+    ready = deployment.readiness
+    if deployment.picture is Picture.NONE and ready is None:
+        raise InvalidRequest(
+            "READINESS_MISSING",
+            "a game without a picture needs a readiness check: log_pattern, tcp_port or stays_up",
+            field="deployment.readiness",
+        )
+    tcp = {port.name for port in deployment.ports if port.protocol == "tcp"}
+    if ready is not None and ready.tcp_port and ready.tcp_port not in tcp:
+        raise InvalidRequest(
+            "READINESS_PORT_UNKNOWN",
+            f"no TCP port of this deployment is called '{ready.tcp_port}'",
+            field="deployment.readiness.tcp_port",
+        )
+    return deployment

@@ -1,0 +1,52 @@
+"""Who calls and what they may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+DEFAULT_PROJECT = "default"
+
+
+class Role(StrEnum):
+    PLAYER = "PLAYER"
+    OPERATOR = "OPERATOR"
+
+
+@dataclass(frozen=True)
+class Principal:
+    """The caller of a use case: always of exactly one project."""
+
+    project_id: str
+    subject: str
+    role: Role
+    token_id: str = ""
+
+
+class CredentialKind(StrEnum):
+    """A bearer token works until it expires; the others are single-use."""
+
+    BEARER = "BEARER"
+    SIGN_IN = "SIGN_IN"
+    JOIN = "JOIN"
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A secret's row. Only the SHA-256 of the secret (256 random bits) is kept; `vm_id` binds a JOIN token."""
+
+    id: str
+    kind: CredentialKind
+    project_id: str
+    subject: str
+    role: Role
+    secret_sha256: str
+    created_at: datetime
+    expires_at: datetime
+    vm_id: str = ""
+    used_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def valid(self, now: datetime) -> bool:
+        return self.revoked_at is None and self.used_at is None and now < self.expires_at

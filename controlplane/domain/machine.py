@@ -1,0 +1,42 @@
+"""A state machine is one literal table `{(state, trigger): state}`; this is all that ever reads one.
+
+The diagrams in ARCHITECTURE.md are drawn from the tables, and one parametrised test proves them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from controlplane.domain.errors import WrongState
+
+S = TypeVar("S", bound=StrEnum)
+T = TypeVar("T", bound=StrEnum)
+
+
+@dataclass(frozen=True)
+class Machine(Generic[S, T]):
+    """`name` is the entity's word in errors; `initial` states may be created; `final` states absorb."""
+
+    name: str
+    initial: frozenset[S]
+    final: frozenset[S]
+    table: Mapping[tuple[S, T], S]
+
+    def allows(self, state: S, trigger: T) -> bool:
+        return (state, trigger) in self.table
+
+    def next(self, state: S, trigger: T) -> S:
+        """The state after `trigger`. Raises WrongState, naming what would be allowed instead."""
+        try:
+            return self.table[state, trigger]
+        except KeyError:
+            allowed = sorted(t for s, t in self.table if s == state)
+            raise WrongState(
+                f"{self.name.upper()}_WRONG_STATE",
+                f"a {self.name} that is {state} cannot take '{trigger}', only: {', '.join(allowed) or 'nothing'}",
+                state=str(state),
+                trigger=str(trigger),
+            ) from None

@@ -1,0 +1,93 @@
+"""Placement: which VM a session goes to. A pure function of a snapshot; the use case then claims in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from controlplane.domain.game import Picture
+from controlplane.domain.host import Host, HostState
+from controlplane.domain.template import Preset, weight
+from controlplane.domain.vm import PLACEABLE, Vm
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a session asks of a VM. An empty region means any."""
+
+    project_id: str
+    preset: Preset
+    picture: Picture
+    region_id: str = ""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    vm: Vm
+    host: Host
+
+
+@dataclass(frozen=True)
+class Choice:
+    vm_id: str
+    units: int
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A VM that was not taken, and why, in words for the answer."""
+
+    vm_id: str
+    why: str
+
+
+def rank(need: Need, candidates: Iterable[Candidate]) -> tuple[tuple[Choice, ...], tuple[PassedOver, ...]]:
+    """The VMs that fit, best first, and those passed over. Fullest first, so that others drain empty (bin packing);
+    ties by id, so that the same snapshot always gives the same answer."""
+    fitting: list[tuple[int, str, Choice]] = []
+    passed: list[PassedOver] = []
+    for candidate in candidates:
+        units = weight(need.preset, candidate.vm.capacity_units) if need.picture is not Picture.NONE else 1
+        obstacle = _obstacle(need, candidate, units)
+        if obstacle:
+            passed.append(PassedOver(candidate.vm.id, obstacle))
+        else:
+            fitting.append((candidate.vm.free_units - units, candidate.vm.id, Choice(candidate.vm.id, units)))
+    fitting.sort(key=lambda entry: entry[:2])
+    return tuple(choice for _, _, choice in fitting), tuple(passed)
+
+
+def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
+    vm, host = candidate.vm, candidate.host
+    checks = (
+        (vm.project_id != need.project_id, "belongs to another project"),
+        (vm.state not in PLACEABLE, f"is {vm.state}"),
+        (need.region_id not in ("", vm.region_id), f"is in region {vm.region_id}"),
+        (host.state is not HostState.ONLINE, f"its host is {host.state}"),
+        (host.revoked_at is not None, "its host is revoked"),
+        (units > vm.free_units, f"has {vm.free_units} of {units} units free"),
+        (
+            need.picture is not Picture.NONE and not host.inventory.encoders,
+            "no encoder worked on its host",
+        ),
+        (
+            need.picture is Picture.X11 and not host.inventory.has_display_server,
+            "its host has no X display server",
+        ),
+        (
+            need.preset.min_vram_gb * 10**9 > sum(gpu.memory_bytes for gpu in host.inventory.gpus),
+            f"has less than {need.preset.min_vram_gb} GB of GPU memory",
+        ),
+    )
+    return next((why for applies, why in checks if applies), "")
+
+
+def free_port(taken: frozenset[int], first: int, last: int, start: int) -> int | None:
+    """The first port of [first, last] not in `taken`, searching from `start` and around, so that a port just freed is
+    the last to be used again. None when all are taken."""
+    span = last - first + 1
+    for offset in range(span):
+        port = first + (start - first + offset) % span
+        if port not in taken:
+            return port
+    return None

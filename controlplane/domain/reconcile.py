@@ -1,0 +1,122 @@
+"""From what an agent reports to what becomes of its sessions. Pure: the use case loads, calls and saves.
+
+A report is whole and carries (epoch, sequence): accepted iff newer than the last, so that any shuffle or duplication
+of a report log ends in the in-order state (I7).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from controlplane.domain.events import EventDraft
+from controlplane.domain.session import (
+    FINISHED,
+    SESSION_MACHINE,
+    Session,
+    SessionReason,
+    SessionState,
+    SessionTrigger,
+    Stages,
+)
+
+
+class WorkloadState(StrEnum):
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+    EXITED = "EXITED"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What an agent saw of one session; the `*_after_s` and `age_s` count from the workload's start on its host."""
+
+    session_id: str
+    generation: int
+    state: WorkloadState
+    reason: SessionReason = SessionReason.NONE
+    reason_detail: str = ""
+    exit_code: int | None = None
+    image_ready_after_s: float | None = None
+    game_started_after_s: float | None = None
+    first_frame_after_s: float | None = None
+    age_s: float = 0.0
+    players: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    epoch: int
+    sequence: int
+    observed_plan_version: int
+    workloads: tuple[Workload, ...]
+
+
+def newer(epoch: int, sequence: int, last_epoch: int, last_sequence: int) -> bool:
+    return (epoch, sequence) > (last_epoch, last_sequence)
+
+
+TRIGGER_OF_EXIT = {
+    SessionReason.GAME_EXITED: SessionTrigger.EXITED_CLEANLY,
+    SessionReason.STOP_REQUESTED: SessionTrigger.STOPPED,
+    SessionReason.CANCELLED: SessionTrigger.STOPPED,
+    SessionReason.IDLE: SessionTrigger.STOPPED,
+    SessionReason.DISCONNECTED: SessionTrigger.STOPPED,
+    SessionReason.MAX_DURATION: SessionTrigger.STOPPED,
+    SessionReason.VM_TERMINATED: SessionTrigger.STOPPED,
+}
+
+
+def observe(session: Session, workload: Workload, now: datetime) -> tuple[Session, tuple[EventDraft, ...]]:
+    """The session after one observation of it. An observation of another generation, or of a finished session, changes
+    nothing. A session that was LOST stays lost: its returning host is told to stop it by its plan."""
+    if workload.generation != session.generation or session.state in FINISHED or session.state is SessionState.PENDING:
+        return session, ()
+    seen = replace(session, stages=_stages(session.stages, workload, now), connected_players=workload.players)
+    if workload.state is WorkloadState.EXITED:
+        trigger = TRIGGER_OF_EXIT.get(workload.reason, SessionTrigger.CRASHED)
+        reason = workload.reason or SessionReason.GAME_CRASHED
+        return seen.on(trigger, now, reason, workload.reason_detail, workload.exit_code)
+    events: tuple[EventDraft, ...] = ()
+    if session.unreachable_at is not None:
+        seen = replace(seen, unreachable_at=None, updated_at=now, version=seen.version + 1)
+        events = (seen.event("reachable"),)
+    playable = workload.state is WorkloadState.RUNNING and SESSION_MACHINE.allows(seen.state, SessionTrigger.PLAYABLE)
+    if playable:
+        seen, more = seen.on(SessionTrigger.PLAYABLE, now)
+        return seen, (*events, *more)
+    if seen != session and seen.version == session.version:
+        seen = replace(seen, updated_at=now, version=session.version + 1)
+    return seen, events
+
+
+def vanished(session: Session, now: datetime) -> tuple[Session, tuple[EventDraft, ...]]:
+    """A session that its host was told to run and no longer knows at all."""
+    return session.on(
+        SessionTrigger.CRASHED, now, SessionReason.WRAPPER_LOST, "its host no longer knows of it"
+    )  # fmt: skip
+
+
+def _stages(stages: Stages, workload: Workload, now: datetime) -> Stages:
+    def at(known: datetime | None, after_s: float | None) -> datetime | None:
+        # The host's clock is never read: the moment is reckoned back from now by ages that the host measured (I15).
+        if known is not None or after_s is None:
+            return known
+        moment = now - timedelta(seconds=max(0.0, workload.age_s - after_s))
+        return max(moment, stages.allocated_at) if stages.allocated_at else moment
+
+    return replace(
+        stages,
+        image_ready_at=at(stages.image_ready_at, workload.image_ready_after_s),
+        game_started_at=at(stages.game_started_at, workload.game_started_after_s),
+        first_frame_at=at(stages.first_frame_at, workload.first_frame_after_s),
+    )
+
+
+def plan_entry(session: Session) -> bool | None:
+    """What the plan of its host wants of a session: True run, False stop, None: not listed."""
+    if session.state in (SessionState.STARTING, SessionState.RUNNING):
+        return True
+    return False if session.state is SessionState.STOPPING else None

@@ -1,0 +1,347 @@
+"""What the use cases need from the world, as Protocols of at most eight methods.
+
+`Store.tx()` is one transaction: rows, events (outbox) and audit commit together or not at all. Nothing inside one
+may wait for the network. Every list is in a stated order; every `save` is guarded by the entity's version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from controlplane.domain.events import Event, EventDraft
+from controlplane.domain.game import Deployment, Game
+from controlplane.domain.host import Feed, Host
+from controlplane.domain.identity import Credential, CredentialKind
+from controlplane.domain.region import Region
+from controlplane.domain.session import PortLease, Session, SessionState
+from controlplane.domain.template import Preset, Template
+from controlplane.domain.vm import Vm, VmState
+
+
+@dataclass(frozen=True)
+class Page:
+    """A slice of a list ordered by (created_at, id), newest first; `after` is the (created_at, id) it starts behind."""
+
+    size: int = 50
+    after: tuple[datetime, str] | None = None
+
+
+class VmRows(Protocol):
+    async def get(self, vm_id: str) -> Vm | None: ...
+
+    async def lock(self, vm_id: str) -> Vm | None:
+        """The VM, locked against every other transaction until this one ends."""
+        ...
+
+    async def add(self, vm: Vm) -> None:
+        """Raises AlreadyExists when the id is taken."""
+        ...
+
+    async def save(self, vm: Vm) -> None:
+        """Writes `vm`, whose version must be above the stored one. Raises Conflict."""
+        ...
+
+    async def list(self, project_id: str, states: Sequence[VmState], page: Page) -> Sequence[Vm]:
+        """VMs of a project; no states means all."""
+        ...
+
+    async def placeable(self, project_id: str, region_id: str, limit: int) -> Sequence[tuple[Vm, Host]]:
+        """READY and IN_USE VMs with free units and their hosts, fullest first, ties by id; "" means any region."""
+        ...
+
+    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]: ...
+
+
+class HostRows(Protocol):
+    async def get(self, host_id: str) -> Host | None: ...
+
+    async def lock(self, host_id: str) -> Host | None: ...
+
+    async def add(self, host: Host) -> None: ...
+
+    async def save(self, host: Host) -> None:
+        """As VmRows.save. Never writes last_heartbeat_at back: `beat` alone moves it forward."""
+        ...
+
+    async def list(self, project_id: str, page: Page) -> Sequence[Host]: ...
+
+    async def watched(self) -> Sequence[Host]:
+        """Every host that is ONLINE or STALE, by id, over all projects."""
+        ...
+
+    async def beat(self, host_ids: Sequence[str], at: datetime) -> None:
+        """Moves last_heartbeat_at of these hosts forward to `at`, in one statement, keys sorted."""
+        ...
+
+    async def unresponsive(self, project_id: str) -> Sequence[Host]:
+        """STALE and LOST hosts of a project, longest silent first."""
+        ...
+
+
+class SessionRows(Protocol):
+    async def get(self, session_id: str) -> Session | None: ...
+
+    async def add(self, session: Session) -> None:
+        """Raises AlreadyExists when (project, client_token) is taken; an empty token never is."""
+        ...
+
+    async def save(self, session: Session) -> None: ...
+
+    async def by_client_token(self, project_id: str, client_token: str) -> Session | None: ...
+
+    async def list(self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page) -> Sequence[Session]:
+        """Sessions of a project; no states means all, "" any VM."""
+        ...
+
+    async def on_vm(self, vm_id: str) -> Sequence[Session]:
+        """STARTING, RUNNING and STOPPING sessions of a VM, by id."""
+        ...
+
+    async def queue(self, limit: int) -> Sequence[Session]:
+        """PENDING sessions over all projects, oldest first."""
+        ...
+
+    async def unreachable(self) -> Sequence[Session]:
+        """Unfinished sessions whose unreachable_at is set, longest first."""
+        ...
+
+
+class PortRows(Protocol):
+    async def taken(self, vm_id: str, protocol: str, now: datetime) -> frozenset[int]:
+        """Host ports that are leased, or in quarantine at `now`."""
+        ...
+
+    async def lease(self, lease: PortLease, now: datetime) -> None:
+        """Takes the port; one whose quarantine is over may be taken again. Raises Conflict when another holds it."""
+        ...
+
+    async def of_session(self, session_id: str) -> Sequence[PortLease]: ...
+
+    async def of_sessions(self, session_ids: Sequence[str]) -> Mapping[str, Sequence[PortLease]]: ...
+
+    async def release(self, session_id: str, free_at: datetime) -> None:
+        """Starts the quarantine of all leases of a session."""
+        ...
+
+
+class CatalogueRows(Protocol):
+    async def game(self, project_id: str, game_id: str) -> Game | None: ...
+
+    async def games(self, project_id: str, page: Page) -> Sequence[Game]: ...
+
+    async def add_game(self, game: Game) -> None: ...
+
+    async def deployment(self, project_id: str, game_id: str, number: int) -> Deployment | None: ...
+
+    async def add_deployment(self, deployment: Deployment) -> Deployment:
+        """Gives it the next number of its game (whatever its own says) and makes it the current one."""
+        ...
+
+
+class ShapeRows(Protocol):
+    """Templates, presets and regions: data, created by migration."""
+
+    async def template(self, template_id: str) -> Template | None: ...
+
+    async def preset(self, preset_id: str) -> Preset | None: ...
+
+    async def region(self, region_id: str) -> Region | None: ...
+
+    async def put_template(self, template: Template) -> None: ...
+
+    async def put_region(self, region: Region) -> None: ...
+
+    async def templates(self) -> Sequence[Template]: ...
+
+    async def presets(self) -> Sequence[Preset]: ...
+
+    async def regions(self) -> Sequence[Region]: ...
+
+
+class CredentialRows(Protocol):
+    async def add(self, credential: Credential) -> None: ...
+
+    async def by_secret(self, kind: CredentialKind, secret_sha256: str) -> Credential | None: ...
+
+    async def use(self, credential_id: str, now: datetime) -> bool:
+        """Marks a single-use credential used; False when it was used, revoked or expired before: exactly one wins."""
+        ...
+
+    async def revoke(self, credential_id: str, now: datetime) -> None: ...
+
+    async def spend(self, jti: str, expires_at: datetime, now: datetime) -> bool:
+        """Remembers a stream token's id until it expires; False when it was spent before. Forgets expired ids."""
+        ...
+
+
+class FeedRows(Protocol):
+    async def get(self) -> Feed: ...
+
+    async def save(self, feed: Feed) -> None: ...
+
+
+@dataclass(frozen=True)
+class AuditEntry:
+    """One accepted mutation. `request_id` ties it to the log; no secret is ever part of it."""
+
+    project_id: str
+    subject: str
+    action: str
+    resource: str
+    request_id: str
+
+
+class OutboxRows(Protocol):
+    """Events wait here until a relay has published them; `inbox` remembers what a consumer has handled."""
+
+    async def append(self, drafts: Sequence[EventDraft]) -> None: ...
+
+    async def claim(self, limit: int, lease_s: float) -> Sequence[Event]:
+        """Unpublished events, oldest first, leased to the caller so that relays share the work."""
+        ...
+
+    async def published(self, event_ids: Sequence[str]) -> None: ...
+
+    async def first_time(self, consumer: str, event_id: str) -> bool:
+        """Remembers (consumer, event_id) in this transaction; False when it was handled before (I5)."""
+        ...
+
+    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str) -> None:
+        """A dead letter, after the last try."""
+        ...
+
+    async def audit(self, entry: AuditEntry) -> None: ...
+
+    async def prune(self, published_before: datetime) -> int:
+        """Deletes events published, inbox rows and spent ids older than that; returns how many rows went."""
+        ...
+
+
+class Tx(Protocol):
+    """One transaction."""
+
+    @property
+    def vms(self) -> VmRows: ...
+    @property
+    def hosts(self) -> HostRows: ...
+    @property
+    def sessions(self) -> SessionRows: ...
+    @property
+    def ports(self) -> PortRows: ...
+    @property
+    def catalogue(self) -> CatalogueRows: ...
+    @property
+    def shapes(self) -> ShapeRows: ...
+    @property
+    def credentials(self) -> CredentialRows: ...
+    @property
+    def feed(self) -> FeedRows: ...
+    @property
+    def outbox(self) -> OutboxRows: ...
+
+    async def now(self) -> datetime:
+        """The database's clock, UTC; one moment for the whole transaction."""
+        ...
+
+
+class Store(Protocol):
+    def tx(self) -> AbstractAsyncContextManager[Tx]:
+        """A transaction that may write; commits at the end, rolls back on an exception. Serialisation failures and
+        lock time-outs surface as Conflict, a database that is away as Unavailable."""
+        ...
+
+    def reading(self) -> AbstractAsyncContextManager[Tx]:
+        """A transaction that only reads; never blocks writers."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message of a durable consumer. `attempt` counts from 1."""
+
+    message_id: str
+    subject: str
+    payload: bytes
+    attempt: int
+
+
+Handler = Callable[[Delivery], Awaitable[None]]
+
+
+class Bus(Protocol):
+    """News. The database is the truth: every user of the bus works, slower, while it is away.
+
+    Durable messages (`publish`, `consume`) go through a JetStream stream. Hints are fire-and-forget: they also reach
+    the subscribers of the own process at once, with or without a broker."""
+
+    async def publish(self, subject: str, payload: bytes, message_id: str) -> None:
+        """Durable: returns when the broker has stored it. Raises Unavailable. Duplicates by id are dropped."""
+        ...
+
+    async def publish_event(self, event: Event) -> None:
+        """The event on its subject, in the documented encoding; its id is the message id. Raises Unavailable."""
+        ...
+
+    async def hint(self, subject: str, payload: bytes = b"") -> bool:
+        """True when a broker took it; local subscribers have it either way."""
+        ...
+
+    def subscribe(
+        self, subject: str, *, queue: str = ""
+    ) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, bytes]]]:
+        """Hints on a subject (NATS wildcards allowed) as (subject, payload); a slow reader loses the oldest."""
+        ...
+
+    async def consume(self, durable: str, subject: str, handler: Handler, bury: Handler) -> None:
+        """Handles durable messages for ever, acknowledging after `handler` returns; after five failed tries `bury`.
+        Survives the broker's absence."""
+        ...
+
+    def events(self, project_id: str, resume_token: str) -> AsyncIterator[tuple[Event, str]]:
+        """A project's events from now on, or after `resume_token`, each with its own token. Raises NotFound
+        (RESUME_TOKEN_EXPIRED) when the stream no longer goes back that far, Unavailable when the broker is away."""
+        ...
+
+    @property
+    def connected(self) -> bool: ...
+
+
+class CertificateAuthority(Protocol):
+    def issue_host_certificate(self, host_id: str, certificate_request_der: bytes) -> tuple[str, str, datetime]:
+        """PEM, serial (hex) and end of a client certificate for `spiffe://quarterdeck/host/<id>`. The request's own
+        names are ignored. Raises InvalidRequest when it is not a valid PKCS #10 request."""
+        ...
+
+    @property
+    def ca_pem(self) -> str: ...
+
+    @property
+    def ca_sha256(self) -> str:
+        """SHA-256 of the CA certificate (DER), hex: what agents pin."""
+        ...
+
+
+class StreamTokens(Protocol):
+    def sign(self, session_id: str, role: str, expires_at: datetime, jti: str) -> str: ...
+
+    def verify(self, token: str, now: datetime) -> tuple[str, str, str, datetime]:
+        """(session_id, role, jti, expires_at). Raises Unauthenticated (STREAM_TOKEN_INVALID or _EXPIRED)."""
+        ...
+
+
+class Ids(Protocol):
+    """Randomness, as an argument."""
+
+    def new(self, prefix: str) -> str:
+        """Such as s-4k2j…: lower-case letters and digits, 80 random bits."""
+        ...
+
+    def secret(self) -> str:
+        """256 random bits, URL-safe."""
+        ...
