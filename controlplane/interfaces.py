@@ -53,7 +53,9 @@ class VmRows(Protocol):
         """READY and IN_USE VMs with free units and their hosts, fullest first, ties by id; "" means any region."""
         ...
 
-    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]: ...
+    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]:
+        """Of these VMs, by id; those that do not exist are left out."""
+        ...
 
 
 class HostRows(Protocol):

@@ -81,7 +81,8 @@ LIVE = frozenset(V) - {V.TEMPLATE, V.TERMINATED}
 @dataclass(frozen=True)
 class Vm:
     """`used_units` is the sum of the weights of its unfinished sessions (I1); `plan_version` grows with each change of
-    what its host should run; `version` guards every save. An owned machine has provider "static"."""
+    what its host should run; `version` guards every save. An owned machine has provider "static". With
+    `terminate_requested_at` set it terminates by itself when its last session has ended."""
 
     id: str
     project_id: str
@@ -97,6 +98,7 @@ class Vm:
     advertised_address: str = ""
     media_ports: tuple[int, int] = (28000, 28999)
     reason_detail: str = ""
+    terminate_requested_at: datetime | None = None
     plan_version: int = 0
     version: int = 0
 
@@ -143,7 +145,11 @@ class Vm:
             updated_at=now,
             version=self.version + 1,
         )
-        if vm.active_sessions == 0 and VM_MACHINE.allows(vm.state, VmTrigger.LAST_SESSION_ENDED):
+        if vm.active_sessions > 0:
+            return vm, ()
+        if vm.terminate_requested_at is not None and VM_MACHINE.allows(vm.state, VmTrigger.TERMINATE):
+            return vm.on(VmTrigger.TERMINATE, now, vm.reason_detail)
+        if VM_MACHINE.allows(vm.state, VmTrigger.LAST_SESSION_ENDED):
             return vm.on(VmTrigger.LAST_SESSION_ENDED, now, vm.reason_detail)
         return vm, ()
 
