@@ -79,8 +79,8 @@ class HostRows(Protocol):
         """Moves last_heartbeat_at of these hosts forward to `at`, in one statement, keys sorted."""
         ...
 
-    async def unresponsive(self, project_id: str) -> Sequence[Host]:
-        """STALE and LOST hosts of a project, longest silent first."""
+    async def silent_among(self, host_ids: Sequence[str]) -> Sequence[str]:
+        """Those of these hosts that are STALE or LOST, by id."""
         ...
 
 

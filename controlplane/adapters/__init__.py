@@ -1,0 +1,1 @@
+"""The outside world behind the interfaces: stores, bus, certificates, tokens."""

@@ -1,0 +1,88 @@
+"""The catalogue's verbs. Deployments are numbered and immutable: a change is the next number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
+from controlplane.domain.game import Deployment, Game, checked
+from controlplane.domain.identity import Principal
+from controlplane.interfaces import AuditEntry, Page
+from controlplane.usecases.world import World, operators_only
+
+
+async def create_game(
+    world: World,
+    who: Principal,
+    game_id: str,
+    display_name: str,
+    summary: str,
+    default_preset_id: str,
+    request_id: str,
+) -> Game:
+    """Repeating it with the same content gives the same game. Raises AlreadyExists, InvalidRequest (preset)."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        if default_preset_id and await tx.shapes.preset(default_preset_id) is None:
+            known = ", ".join(p.id for p in await tx.shapes.presets())
+            raise InvalidRequest(
+                "PRESET_UNKNOWN",
+                f"there is no preset '{default_preset_id}'; known: {known}",
+                field="game.default_preset",
+            )
+        game = Game(game_id, who.project_id, display_name or game_id, summary, default_preset_id, await tx.now())
+        earlier = await tx.catalogue.game(who.project_id, game_id)
+        if earlier is not None:
+            if replace(game, created_at=earlier.created_at, current_deployment=earlier.current_deployment) == earlier:
+                return earlier
+            raise AlreadyExists("GAME_EXISTS", f"there is another game 'games/{game_id}' already", field="game_id")
+        await tx.catalogue.add_game(game)
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateGame", game.name, request_id))
+    return game
+
+
+async def create_deployment(world: World, who: Principal, deployment: Deployment, request_id: str) -> Deployment:
+    """Adds the next number of the game and makes it current; one that equals the current one is that one again.
+
+    Raises NotFound (game), InvalidRequest naming the field that does not fit the others."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        game = await tx.catalogue.game(who.project_id, deployment.game_id)
+        if game is None:
+            raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{deployment.game_id}'", field="parent")
+        current = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
+        if current is not None:
+            same = replace(checked(deployment), number=current.number, created_at=current.created_at)
+            if same == current:
+                return current
+        added = await tx.catalogue.add_deployment(
+            replace(checked(deployment), project_id=who.project_id, created_at=await tx.now())
+        )
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateDeployment", added.name, request_id))
+    return added
+
+
+async def get_game(world: World, who: Principal, game_id: str) -> Game:
+    """Raises NotFound."""
+    async with world.store.reading() as tx:
+        game = await tx.catalogue.game(who.project_id, game_id)
+    if game is None:
+        raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{game_id}'", field="name")
+    return game
+
+
+async def list_games(world: World, who: Principal, page: Page) -> Sequence[Game]:
+    async with world.store.reading() as tx:
+        return await tx.catalogue.games(who.project_id, page)
+
+
+async def get_deployment(world: World, who: Principal, game_id: str, number: int) -> Deployment:
+    """Raises NotFound."""
+    async with world.store.reading() as tx:
+        deployment = await tx.catalogue.deployment(who.project_id, game_id, number)
+    if deployment is None:
+        raise NotFound(
+            "DEPLOYMENT_NOT_FOUND", f"there is no deployment 'games/{game_id}/deployments/{number}'", field="name"
+        )
+    return deployment

@@ -1,0 +1,215 @@
+"""Operators' verbs for machines. An owned machine (provider "static") is created here and joins through its agent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from controlplane.domain import subjects
+from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound, WrongState
+from controlplane.domain.events import EventDraft
+from controlplane.domain.identity import Credential, CredentialKind, Principal, Role
+from controlplane.domain.session import SessionReason, SessionState
+from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
+from controlplane.interfaces import AuditEntry, Page, Tx
+from controlplane.usecases.sessions import request_stop
+from controlplane.usecases.world import World, operators_only
+
+STATIC = "static"
+
+
+@dataclass(frozen=True)
+class VmRequest:
+    """`vm_id` "" lets us choose; `media_ports` None takes the default range."""
+
+    vm_id: str
+    region_id: str
+    template_id: str = "local"
+    advertised_address: str = ""
+    client_token: str = ""
+    media_ports: tuple[int, int] | None = None
+
+
+async def create_vm(world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
+    """Registers an owned machine, PROVISIONING until its agent enrols. With a client token the id follows from the
+    token, so that a repeated call finds the same VM. Raises InvalidRequest, AlreadyExists."""
+    operators_only(who)
+    vm_id = request.vm_id or _id_for(world, who, request.client_token)
+    async with world.store.tx() as tx:
+        earlier = await tx.vms.get(vm_id)
+        if earlier is not None:
+            same = (earlier.project_id, earlier.region_id, earlier.template_id) == (
+                who.project_id,
+                request.region_id,
+                request.template_id,
+            )
+            if request.client_token and same:
+                return earlier
+            raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
+        template = await tx.shapes.template(request.template_id)
+        if template is None:
+            known = ", ".join(t.id for t in await tx.shapes.templates())
+            raise InvalidRequest(
+                "TEMPLATE_UNKNOWN", f"there is no template '{request.template_id}'; known: {known}", field="template"
+            )
+        if await tx.shapes.region(request.region_id) is None:
+            known = ", ".join(r.id for r in await tx.shapes.regions())
+            raise InvalidRequest(
+                "REGION_UNKNOWN", f"there is no region '{request.region_id}'; known: {known}", field="region"
+            )
+        now = await tx.now()
+        vm = Vm(
+            id=vm_id,
+            project_id=who.project_id,
+            provider=STATIC,
+            region_id=request.region_id,
+            template_id=template.id,
+            state=VmState.PROVISIONING,
+            capacity_units=template.capacity_units,
+            created_at=now,
+            updated_at=now,
+            advertised_address=request.advertised_address,
+            media_ports=request.media_ports or world.policy.media_ports,
+            version=1,
+        )
+        await tx.vms.add(vm)
+        born = EventDraft(
+            "quarterdeck.vm.provisioned",
+            vm.project_id,
+            vm.name,
+            vm.version,
+            {"state": str(vm.state), "provider": STATIC},
+        )
+        await tx.outbox.append([born])
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateVm", vm.name, request_id))
+    await world.tell()
+    return vm
+
+
+def _id_for(world: World, who: Principal, client_token: str) -> str:
+    if not client_token:
+        return world.ids.new("vm")
+    return "vm-" + hashlib.sha256(f"{who.project_id}/{client_token}".encode()).hexdigest()[:20]
+
+
+async def get_vm(world: World, who: Principal, vm_id: str) -> Vm:
+    """Raises NotFound, for another project's VM too."""
+    async with world.store.reading() as tx:
+        return _owned(await tx.vms.get(vm_id), who, vm_id)
+
+
+async def list_vms(world: World, who: Principal, states: Sequence[VmState], page: Page) -> Sequence[Vm]:
+    """Newest first."""
+    async with world.store.reading() as tx:
+        return await tx.vms.list(who.project_id, states, page)
+
+
+async def create_join_token(world: World, who: Principal, vm_id: str, request_id: str) -> tuple[str, datetime]:
+    """(secret, end): single-use, bound to this VM; only its hash is kept. Raises WrongState for a terminated VM."""
+    operators_only(who)
+    secret = world.ids.secret()
+    async with world.store.tx() as tx:
+        vm = _owned(await tx.vms.lock(vm_id), who, vm_id)
+        if vm.state is VmState.TERMINATED:
+            raise WrongState("VM_TERMINATED", f"{vm.name} is terminated; create a new VM")
+        now = await tx.now()
+        ends_at = now + timedelta(seconds=world.policy.join_token_ttl_s)
+        await tx.credentials.add(
+            Credential(
+                id=world.ids.new("j"),
+                kind=CredentialKind.JOIN,
+                project_id=vm.project_id,
+                subject=f"hosts/{vm.id}",
+                role=Role.PLAYER,
+                secret_sha256=hashlib.sha256(secret.encode()).hexdigest(),
+                created_at=now,
+                expires_at=ends_at,
+                vm_id=vm.id,
+            )
+        )
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateJoinToken", vm.name, request_id))
+    return secret, ends_at
+
+
+async def drain_vm(world: World, who: Principal, vm_id: str, request_id: str) -> Vm:
+    """Accepts nothing new and lets the rest finish; draining a draining VM changes nothing (I14)."""
+    return await _steer(world, who, vm_id, "DrainVm", request_id, VmState.DRAINING, VmTrigger.DRAIN)
+
+
+async def undrain_vm(world: World, who: Principal, vm_id: str, request_id: str) -> Vm:
+    """Back to READY, or to IN_USE while sessions play. Calls off a termination that waits for the last of them."""
+    async with world.store.reading() as tx:
+        busy = _owned(await tx.vms.get(vm_id), who, vm_id).active_sessions > 0
+    target = VmState.IN_USE if busy else VmState.READY
+    trigger = VmTrigger.UNDRAIN_BUSY if busy else VmTrigger.UNDRAIN
+    return await _steer(world, who, vm_id, "UndrainVm", request_id, target, trigger)
+
+
+async def _steer(
+    world: World, who: Principal, vm_id: str, action: str, request_id: str, target: VmState, trigger: VmTrigger
+) -> Vm:
+    operators_only(who)
+    async with world.store.tx() as tx:
+        vm = _owned(await tx.vms.lock(vm_id), who, vm_id)
+        if vm.state is target:
+            return vm
+        if trigger is VmTrigger.UNDRAIN and vm.active_sessions > 0:
+            trigger = VmTrigger.UNDRAIN_BUSY
+        elif trigger is VmTrigger.UNDRAIN_BUSY and vm.active_sessions == 0:
+            trigger = VmTrigger.UNDRAIN
+        vm, events = vm.on(trigger, await tx.now())
+        if trigger is not VmTrigger.DRAIN:
+            vm = replace(vm, terminate_requested_at=None)
+        await tx.vms.save(vm)
+        await tx.outbox.append(events)
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, action, vm.name, request_id))
+    await world.tell(subjects.SLOTS)
+    return vm
+
+
+async def terminate_vm(world: World, who: Principal, vm_id: str, request_id: str, *, force: bool) -> Vm:
+    """TERMINATED at once when empty. While sessions play: refused, or with `force` drained, its sessions stopped with
+    reason VM_TERMINATED, and terminated when the last has ended. Raises WrongState."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        vm = _owned(await tx.vms.lock(vm_id), who, vm_id)
+        if vm.state is VmState.TERMINATED:
+            return vm
+        now = await tx.now()
+        sessions = await tx.sessions.on_vm(vm_id)
+        if sessions and not force:
+            raise WrongState(
+                "VM_BUSY",
+                f"{vm.name} has {len(sessions)} unfinished sessions: drain it, or use force",
+                field="force",
+            )
+        vm = await _towards_termination(tx, vm, bool(sessions), now)
+        hints: list[str] = []
+        for session in sessions:
+            if session.state is not SessionState.STOPPING:
+                hints.extend(await request_stop(tx, world, session, SessionReason.VM_TERMINATED, now))
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "TerminateVm", vm.name, request_id))
+        vm = _owned(await tx.vms.get(vm_id), who, vm_id)
+    await world.tell(*hints)
+    return vm
+
+
+async def _towards_termination(tx: Tx, vm: Vm, busy: bool, now: datetime) -> Vm:
+    if not busy:
+        ended, events = vm.on(VmTrigger.TERMINATE, now)
+    elif VM_MACHINE.allows(vm.state, VmTrigger.DRAIN):
+        ended, events = vm.on(VmTrigger.DRAIN, now)
+        ended = replace(ended, terminate_requested_at=now)
+    else:
+        ended, events = replace(vm, terminate_requested_at=now, version=vm.version + 1, updated_at=now), ()
+    await tx.vms.save(ended)
+    await tx.outbox.append(events)
+    return ended
+
+
+def _owned(vm: Vm | None, who: Principal, vm_id: str) -> Vm:
+    if vm is None or vm.project_id != who.project_id:
+        raise NotFound("VM_NOT_FOUND", f"there is no VM 'vms/{vm_id}'", field="name")
+    return vm

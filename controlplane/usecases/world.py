@@ -1,0 +1,68 @@
+"""What every use case is handed: the world outside as interfaces, and the policy as numbers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+
+from controlplane.domain import subjects
+from controlplane.domain.errors import Forbidden
+from controlplane.domain.host import Silence
+from controlplane.domain.identity import Principal, Role
+from controlplane.domain.session import Limits
+from controlplane.interfaces import Bus, CertificateAuthority, Ids, Store, StreamTokens
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Defaults and limits, in seconds unless the name says otherwise."""
+
+    silence: Silence = field(default_factory=Silence)
+    limits: Limits = field(default_factory=Limits)
+    lost_after_s: float = 900.0
+    queue_timeout_s: float = 30.0
+    port_quarantine_s: float = 60.0
+    lost_port_quarantine_s: float = 3600.0
+    stream_token_ttl_s: float = 60.0
+    sign_in_ttl_s: float = 900.0
+    join_token_ttl_s: float = 2700.0
+    token_ttl_s: float = 30 * 86400.0
+    vanish_after_s: float = 15.0
+    media_ports: tuple[int, int] = (28000, 28999)
+    default_preset_id: str = "software-720p30"
+    poll_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class World:
+    store: Store
+    bus: Bus
+    ids: Ids
+    authority: CertificateAuthority
+    stream_tokens: StreamTokens
+    policy: Policy = field(default_factory=Policy)
+
+    async def tell(self, *hints: str) -> None:
+        """After a commit: wakes whoever waits for these subjects, and the relay. Only hints: losing them costs time."""
+        for subject in (*dict.fromkeys(hints), subjects.OUTBOX):
+            await self.bus.hint(subject)
+
+    def wakes(self, subject: str) -> AbstractAsyncContextManager[AsyncIterator[tuple[str, bytes]]]:
+        return self.bus.subscribe(subject)
+
+
+async def woken(hints: AsyncIterator[tuple[str, bytes]], timeout_s: float) -> None:
+    """Returns at the next hint, or after `timeout_s`: hints may be lost, so nobody waits for one alone."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await anext(hints)
+    except (TimeoutError, StopAsyncIteration):
+        return
+
+
+def operators_only(who: Principal) -> None:
+    """Raises Forbidden for anyone else. The API's access table says the same; this is the second lock on the door."""
+    if who.role is not Role.OPERATOR:
+        raise Forbidden("OPERATOR_REQUIRED", "only an operator of the project may do this")
