@@ -1,0 +1,99 @@
+"""Placement and weights: pure, deterministic, and never above capacity (I1)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.domain.errors import Exhausted
+from controlplane.domain.game import Picture
+from controlplane.domain.host import Encoder, Host, HostState, Inventory
+from controlplane.domain.placement import Candidate, Need, free_port, rank
+from controlplane.domain.template import UNITS_PER_SEAT, Preset, weight
+from controlplane.domain.vm import Vm, VmState
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ABLE = Inventory(encoders=(Encoder("libx264", 2),), has_display_server=True)
+
+
+def preset(sessions_per_vm: int = 0, min_vram_gb: int = 0) -> Preset:
+    return Preset("p", "P", 1280, 720, 30, 4000, 1500, 8000, "p4", sessions_per_vm, min_vram_gb)
+
+
+def candidate(name: str = "a", state: VmState = VmState.READY, used: int = 0, capacity: int = 48, **host) -> Candidate:
+    vm = Vm(name, "p", "static", "eu", "t", state, capacity, NOW, NOW, used_units=used, active_sessions=used > 0)
+    return Candidate(vm, Host(name, "p", **({"state": HostState.ONLINE, "inventory": ABLE} | host)))
+
+
+def need(picture: Picture = Picture.FRAMES, region: str = "", sessions_per_vm: int = 0, vram: int = 0) -> Need:
+    return Need("p", preset(sessions_per_vm, vram), picture, region)
+
+
+def test_the_fullest_machine_that_fits_comes_first_and_ties_go_by_id():
+    fleet = [candidate("c"), candidate("b", VmState.IN_USE, 24), candidate("a"), candidate("d", VmState.IN_USE, 40)]
+    choices, passed = rank(need(), fleet)
+    assert [choice.vm_id for choice in choices] == ["b", "a", "c"]
+    assert [(p.vm_id, p.why) for p in passed] == [("d", "has 8 of 12 units free")]
+
+
+@pytest.mark.parametrize(
+    ("given_need", "given_candidate", "why"),
+    [
+        (need(), candidate(state=VmState.DRAINING), "is DRAINING"),
+        (need(region="us"), candidate(), "is in region eu"),
+        (need(), candidate(state=VmState.READY, inventory=Inventory()), "no encoder worked on its host"),
+        (need(Picture.X11), candidate(inventory=Inventory(encoders=(Encoder("x", 1),))), "no X display server"),
+        (need(vram=8), candidate(), "less than 8 GB"),
+        (need(), candidate(revoked_at=NOW), "revoked"),
+    ],
+)
+def test_who_is_passed_over_and_why(given_need, given_candidate, why):
+    choices, passed = rank(given_need, [given_candidate])
+    assert choices == ()
+    assert why in passed[0].why
+
+
+@pytest.mark.parametrize("state", [HostState.OFFLINE, HostState.STALE, HostState.LOST])
+def test_only_hosts_that_are_online_get_sessions(state):
+    assert rank(need(), [candidate(state=VmState.READY)])[0]
+    choices, passed = rank(need(), [Candidate(candidate().vm, Host("a", "p", state, inventory=ABLE))])
+    assert (choices, passed[0].why) == ((), f"its host is {state}")
+
+
+@given(seats=st.integers(1, 8), n=st.integers(1, 16))
+def test_a_preset_that_allows_n_sessions_lets_n_fit(seats, n):
+    capacity = seats * UNITS_PER_SEAT
+    assert capacity // weight(preset(n), capacity) >= min(n, capacity)
+    assert weight(preset(1), capacity) == capacity
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=60))
+def test_no_sequence_of_takes_and_returns_exceeds_the_capacity(steps):
+    vm, held = candidate().vm, []
+    for units, give_back in steps:
+        if give_back and held:
+            vm, _ = vm.give_back(held.pop(), NOW)
+        else:
+            try:
+                vm, _ = vm.take(units, NOW)
+                held.append(units)
+            except Exhausted:
+                assert units > vm.free_units
+        assert vm.used_units == sum(held) <= vm.capacity_units
+        assert vm.active_sessions == len(held)
+        assert vm.state is (VmState.IN_USE if held else VmState.READY)
+
+
+@given(st.frozensets(st.integers(100, 120)), st.integers(100, 120))
+def test_a_free_port_is_free_and_none_means_none(taken, start):
+    port = free_port(taken, 100, 120, start)
+    free = set(range(100, 121)) - taken
+    assert (port in free) if free else port is None
+
+
+def test_the_search_walks_round_so_that_a_port_just_freed_is_used_last():
+    assert free_port(frozenset(), 100, 102, 101) == 101
+    assert free_port(frozenset({101, 102}), 100, 102, 101) == 100
