@@ -1,0 +1,110 @@
+"""The gateway as a Starlette application, to be served alone or with routes and middleware of one's own around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from google.rpc import code_pb2
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
+
+from controlplane.gateway.call import Limits, Transcoder
+from controlplane.gateway.errors import StatusError
+from controlplane.gateway.metrics import Metrics, MetricsMiddleware
+from controlplane.gateway.openapi import OpenApiPage
+from controlplane.gateway.origins import OriginMiddleware, OriginPolicy
+from controlplane.gateway.target import Target
+
+_CODES = {400: code_pb2.INVALID_ARGUMENT, 404: code_pb2.NOT_FOUND, 405: code_pb2.UNIMPLEMENTED}
+
+
+def create_app(
+    target: Target,
+    *,
+    limits: Limits | None = None,
+    origins: OriginPolicy | None = None,
+    routes: Sequence[BaseRoute] = (),
+    middleware: Sequence[Middleware] = (),
+    title: str = "gRPC gateway",
+) -> Starlette:
+    """Serves target over REST. routes go before the gateway's own paths, middleware runs inside of the metrics.
+
+    The application follows the target while its lifespan lasts; the channel stays the caller's to close.
+    app.state.transcoder.close_streams() ends open streams, for a graceful stop.
+    """
+    transcoder = Transcoder(target, limits or Limits())
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        following = asyncio.create_task(target.follow(), name="gateway-follow-target")
+        try:
+            yield
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def ready(_: Request) -> Response:
+        await target.check()
+        return JSONResponse({"status": "ready"})
+
+    app = Starlette(
+        routes=[
+            *routes,
+            Route("/healthz", _alive),
+            Route("/readyz", ready),
+            Route("/metrics", metrics.page),
+            Route("/openapi.json", OpenApiPage(target, title).page),
+            _Everything(transcoder),
+        ],
+        middleware=[
+            Middleware(MetricsMiddleware, metrics=metrics),
+            Middleware(OriginMiddleware, policy=origins or OriginPolicy()),
+            *middleware,
+        ],
+        exception_handlers={HTTPException: _http_error, StatusError: _status_error, Exception: _unexpected},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.transcoder = transcoder
+    return app
+
+
+async def _alive(_: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+class _Everything(BaseRoute):
+    """Hands every HTTP path that no other route took to the transcoder."""
+
+    def __init__(self, transcoder: Transcoder) -> None:
+        self.transcoder = transcoder
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        return (Match.FULL if scope["type"] == "http" else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.transcoder(scope, receive, send)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, code_pb2.UNKNOWN)
+    return StatusError(code, error.detail, http_status=error.status_code, headers=error.headers).response()
+
+
+async def _status_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, StatusError)
+    return error.response()
+
+
+async def _unexpected(_: Request, error: Exception) -> Response:
+    # Starlette logs the traceback through the server; the caller learns nothing of the inside.
+    return StatusError(code_pb2.INTERNAL, "internal error of the gateway").response()

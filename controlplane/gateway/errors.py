@@ -1,0 +1,119 @@
+"""Every refusal in one form: google.rpc.Status as JSON, with the HTTP status that goes with its code.
+
+Source of the mapping: google/rpc/code.proto. 404, 405 and 413 keep the HTTP status that HTTP itself gives them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+import orjson
+from google.protobuf import any_pb2, duration_pb2, json_format
+from google.protobuf.descriptor_pool import Default, DescriptorPool
+from google.protobuf.message import DecodeError, Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from starlette.responses import Response
+
+DETAILS_KEY = "grpc-status-details-bin"
+
+HTTP_STATUS: Mapping[int, int] = {
+    code_pb2.OK: 200,
+    code_pb2.CANCELLED: 499,
+    code_pb2.UNKNOWN: 500,
+    code_pb2.INVALID_ARGUMENT: 400,
+    code_pb2.DEADLINE_EXCEEDED: 504,
+    code_pb2.NOT_FOUND: 404,
+    code_pb2.ALREADY_EXISTS: 409,
+    code_pb2.PERMISSION_DENIED: 403,
+    code_pb2.UNAUTHENTICATED: 401,
+    code_pb2.RESOURCE_EXHAUSTED: 429,
+    code_pb2.FAILED_PRECONDITION: 400,
+    code_pb2.ABORTED: 409,
+    code_pb2.OUT_OF_RANGE: 400,
+    code_pb2.UNIMPLEMENTED: 501,
+    code_pb2.INTERNAL: 500,
+    code_pb2.UNAVAILABLE: 503,
+    code_pb2.DATA_LOSS: 500,
+}
+
+
+class StatusError(Exception):
+    """An answer that is no success: a google.rpc.Status, its HTTP status and headers."""
+
+    def __init__(
+        self,
+        code: int,
+        message: str,
+        *,
+        details: Sequence[Message] = (),
+        http_status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status_pb2.Status(code=code, message=message)
+        for detail in details:
+            self.status.details.add().Pack(detail)
+        self.http_status = http_status or HTTP_STATUS.get(code, 500)
+        self.headers = dict(headers or {})
+
+    @classmethod
+    def of_rpc(cls, error: grpc.aio.AioRpcError) -> StatusError:
+        """What a gRPC server answered, its details included."""
+        code: int = error.code().value[0]
+        refusal = cls(code, error.details() or "")
+        for key, value in error.trailing_metadata() or ():
+            if key == DETAILS_KEY and isinstance(value, bytes):
+                try:
+                    refusal.status = status_pb2.Status.FromString(value)
+                except DecodeError:  # the plain code and message are still the truth
+                    break
+                refusal.status.code = code
+        refusal.headers = _headers_of(refusal.status)
+        return refusal
+
+    @classmethod
+    def of_field(cls, field: str, description: str) -> StatusError:
+        """INVALID_ARGUMENT that names the field, in the message and as google.rpc.BadRequest."""
+        violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
+        message = f"{field}: {description}" if field else description
+        return cls(
+            code_pb2.INVALID_ARGUMENT, message, details=[error_details_pb2.BadRequest(field_violations=[violation])]
+        )
+
+    def body(self, pool: DescriptorPool | None = None) -> dict[str, Any]:
+        """{code, message, details}; a detail whose type nobody knows stays base64 in `value`."""
+        details = [detail_json(detail, pool) for detail in self.status.details]
+        return {"code": self.status.code, "message": self.status.message, "details": details}
+
+    def response(self, pool: DescriptorPool | None = None) -> Response:
+        return Response(orjson.dumps(self.body(pool)), self.http_status, self.headers, "application/json")
+
+
+def _headers_of(status: status_pb2.Status) -> dict[str, str]:
+    headers = {}
+    if status.code == code_pb2.UNAUTHENTICATED:
+        headers["www-authenticate"] = "Bearer"
+    for detail in status.details:
+        retry = error_details_pb2.RetryInfo()
+        if detail.Is(retry.DESCRIPTOR) and detail.Unpack(retry):
+            headers["retry-after"] = str(_whole_seconds(retry.retry_delay))
+    return headers
+
+
+def _whole_seconds(duration: duration_pb2.Duration) -> int:
+    return max(0, duration.seconds + (1 if duration.nanos > 0 else 0))
+
+
+def detail_json(detail: any_pb2.Any, pool: DescriptorPool | None) -> dict[str, Any]:
+    for known in (pool, Default()):
+        if known is None:
+            continue
+        try:
+            shown: dict[str, Any] = json_format.MessageToDict(detail, descriptor_pool=known)
+        except (TypeError, DecodeError, json_format.Error):  # the type is not in this pool, or its bytes are broken
+            continue
+        return shown
+    return {"@type": detail.type_url, "value": base64.b64encode(detail.value).decode()}

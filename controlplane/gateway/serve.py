@@ -1,0 +1,103 @@
+"""Runs a gateway application on uvicorn inside the event loop that the gRPC channel lives in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import structlog
+import uvicorn
+from starlette.applications import Starlette
+
+from controlplane.gateway.app import create_app
+from controlplane.gateway.call import Limits
+from controlplane.gateway.origins import OriginPolicy
+from controlplane.gateway.target import Target, open_channel
+
+_log = structlog.get_logger()
+
+MAX_WEBSOCKET_BYTES = 128 * 1024
+STOP_GRACE_S = 5
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves the process's signals alone: who runs the loop decides when it ends."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def listening(app: Starlette, host: str, http_port: int) -> AsyncIterator[int]:
+    """Serves app and yields the port, which the system chooses where http_port is 0. Raises OSError if it is taken.
+
+    On leaving, open streams are told so and other requests have STOP_GRACE_S seconds to end.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, http_port), family=family, backlog=512)
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        ws="websockets-sansio",
+        ws_max_size=MAX_WEBSOCKET_BYTES,
+        timeout_graceful_shutdown=STOP_GRACE_S,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+    )
+    server = _Server(config)
+    running = asyncio.create_task(server.serve(sockets=[listener]), name="gateway-http")
+    listens = asyncio.create_task(server.listens.wait())
+    try:
+        await asyncio.wait({running, listens}, return_when=asyncio.FIRST_COMPLETED)
+        if not server.started:
+            raise RuntimeError("the HTTP server ended while it started")
+        yield listener.getsockname()[1]
+    finally:
+        listens.cancel()
+        app.state.transcoder.close_streams()
+        server.should_exit = True
+        await asyncio.gather(running, return_exceptions=True)
+        listener.close()
+
+
+async def serve(
+    target: str,
+    host: str,
+    http_port: int,
+    *,
+    limits: Limits | None = None,
+    origins: OriginPolicy | None = None,
+    on_ready: Callable[[int], None] | None = None,
+) -> None:
+    """Serves the gRPC server at target (HOST:PORT, plaintext) until SIGTERM or SIGINT. on_ready gets the port.
+
+    The target needs reflection and nothing else; it may come later, go and come back. It decides who may call what.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with open_channel(target) as channel:
+            app = create_app(Target(channel), limits=limits, origins=origins, title=f"Gateway of {target}")
+            async with listening(app, host, http_port) as port:
+                _log.info("gateway.listening", host=host, port=port, target=target)
+                if on_ready is not None:
+                    on_ready(port)
+                await stop.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
