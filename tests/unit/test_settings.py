@@ -1,0 +1,98 @@
+"""Settings: environment over file over defaults, and errors that name the variable."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from controlplane import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for field in [*settings.Settings.model_fields, "config"]:
+        monkeypatch.delenv(f"QUARTERDECK_{field.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults_keep_everything_in_the_data_directory_and_on_loopback(tmp_path: Path) -> None:
+    house = settings.load()
+
+    assert house.data_dir == tmp_path / ".quarterdeck"
+    assert house.database_url == f"sqlite:///{tmp_path}/.quarterdeck/quarterdeck.db"
+    assert {house.ca_dir.parent, house.token_file.parent} == {house.data_dir}
+    assert {house.http_host, house.grpc_host, house.link_host} == {"127.0.0.1"}
+    assert house.listeners() == {"http_port": 8080, "grpc_port": 50051, "link_port": 50052, "enrolment_port": 50053}
+
+
+def test_options_win_over_environment_over_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "house.toml"
+    file.write_text('http_port = 1001\ngrpc_port = 2001\nstale_after_s = 12\nallowed_origins = ["https://a.example"]\n')
+    monkeypatch.setenv("QUARTERDECK_CONFIG", str(file))
+    monkeypatch.setenv("QUARTERDECK_GRPC_PORT", "2002")
+    monkeypatch.setenv("QUARTERDECK_HTTP_PORT", "1002")
+
+    house = settings.load(http_port=1003, data_dir=None)
+
+    assert (house.http_port, house.grpc_port, house.stale_after_s) == (1003, 2002, 12)
+    assert house.allowed_origins == ("https://a.example",)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("HTTP_PORT", "http"),
+        ("GRPC_PORT", "-1"),
+        ("MEDIA_PORTS", "28999-28000"),
+        ("DATABASE_URL", "mysql://localhost/x"),
+        ("LOG_FORMAT", "xml"),
+        ("LOST_AFTER_S", "0"),
+        ("CONFIG", "/nowhere.toml"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(f"QUARTERDECK_{variable}", value)
+    with pytest.raises(settings.SettingsError, match=f"^QUARTERDECK_{variable}: "):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"stale_after_s": 2}, "stale_after_s must be longer than heartbeat_interval_s"),
+        ({"lost_after_s": 10}, "lost_after_s must be longer than stale_after_s"),
+        ({"http_port": 50052}, "must differ"),
+        ({"grpc_port": 65535}, "must leave room"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], complaint: str) -> None:
+    with pytest.raises(settings.SettingsError, match=complaint):
+        settings.load(**changes)
+
+
+def test_a_key_that_no_setting_has_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "house.toml").write_text("htp_port = 1\n")
+    monkeypatch.setenv("QUARTERDECK_CONFIG", str(tmp_path / "house.toml"))
+    with pytest.raises(settings.SettingsError, match=r"^htp_port: no such setting"):
+        settings.load()
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_TOKEN", "sesame")
+    assert "sesame" not in repr(settings.load())
+
+
+def test_nothing_else_in_the_control_plane_reads_the_environment() -> None:
+    readers = {
+        str(file.relative_to(ROOT))
+        for file in (ROOT / "controlplane").rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"}
+    }
+    assert readers == {"controlplane/settings.py"}
