@@ -164,6 +164,12 @@ class Settings(BaseSettings):
         """The gateway is reachable from this machine alone, so media need a loopback candidate."""
         return self.http_host in {"127.0.0.1", "::1", "localhost"}
 
+    @property
+    def gateway_url(self) -> str:
+        """Where a browser on this machine finds the gateway."""
+        host = "localhost" if self.loopback_only or self.http_host in {"0.0.0.0", "::"} else self.http_host  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -199,6 +205,12 @@ def load(**overrides: object) -> Settings:
         return Settings(**given)  # type: ignore[arg-type]
     except ValidationError as error:
         raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def sign_in_link(gateway_url: str, code: str, session_id: str = "") -> str:
+    """The one-time link to the fleet, or to a session's play page; the code is in the fragment, which browsers keep to
+    themselves."""
+    return f"{gateway_url.rstrip('/')}/#/signin/{code}" + (f"/play/{session_id}" if session_id else "")
 
 
 def child_environment(**changes: str) -> dict[str, str]:

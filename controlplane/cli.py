@@ -1,0 +1,33 @@
+"""The command line: the house's roles, and the operator's verbs over gRPC.
+
+Nothing heavy is imported before a verb has been chosen, so that `--help` and completion answer at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from controlplane.commands import account, fleet, sessions
+
+app = typer.Typer(
+    name="quarterdeck",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    help=(
+        "Turns GPU machines into a place to play.\n\n"
+        "Run everything on this machine, then look around from another terminal:\n\n"
+        "\b\n"
+        "  quarterdeck up\n"
+        "  quarterdeck sessions create demo --wait\n"
+        "  quarterdeck sessions watch SESSION\n"
+        "  quarterdeck hosts list --output json\n\n"
+        "Settings are environment variables QUARTERDECK_<NAME> or keys of the TOML file that QUARTERDECK_CONFIG names."
+    ),
+)
+account.register(app)
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(fleet.hosts, name="hosts")
+app.add_typer(fleet.vms, name="vms")

@@ -1,0 +1,45 @@
+"""`quarterdeck signin`: a fresh one-time link for a browser."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from controlplane.commands.options import DataDir, HttpPort, Output, OutputOption, Target, TokenFile
+
+
+def register(app: typer.Typer) -> None:
+    app.command("signin")(sign_in)
+
+
+def sign_in(
+    url: Annotated[str, typer.Option(help="Where your browser finds the gateway. [default: this machine]")] = "",
+    data_dir: DataDir = None,
+    http_port: HttpPort = None,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print a link that signs a browser in, once.
+
+    \b
+    quarterdeck signin
+    quarterdeck signin --url https://play.example.org
+    """
+    from quarterdeck.v1 import accounts_pb2, accounts_pb2_grpc
+
+    from controlplane.commands.calls import calling, clock
+    from controlplane.commands.options import settings_from
+    from controlplane.settings import sign_in_link
+
+    settings = settings_from(data_dir=data_dir, http_port=http_port)
+    with calling(target, token_file, data_dir) as call:
+        stub = accounts_pb2_grpc.AccountServiceStub(call.channel)
+        code = call(stub.CreateSignInCode, accounts_pb2.CreateSignInCodeRequest())
+    link = sign_in_link(url or settings.gateway_url, code.code)
+    if output is Output.JSON:
+        typer.echo(json.dumps({"url": link, "expireTime": code.expire_time.ToJsonString()}))
+    else:
+        typer.echo(f"{link}\nGood once, until {clock(code, 'expire_time')} UTC.")

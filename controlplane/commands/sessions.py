@@ -1,0 +1,216 @@
+"""`quarterdeck sessions …`: ask for a session, watch it, stop it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from controlplane.commands.options import Output, OutputOption, Target, TokenFile
+
+if TYPE_CHECKING:
+    from quarterdeck.v1 import sessions_pb2
+
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Play sessions: create, list, get, stop, watch.")
+
+SessionName = Annotated[str, typer.Argument(metavar="SESSION", help="sessions/ID, or the ID alone.")]
+Seconds = float | None
+
+
+class State(StrEnum):
+    PENDING = "PENDING"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+    STOPPED = "STOPPED"
+    COMPLETED = "COMPLETED"
+    CRASHED = "CRASHED"
+    LOST = "LOST"
+    REJECTED = "REJECTED"
+
+
+@app.command()
+def create(
+    game: Annotated[str, typer.Argument(metavar="GAME", help="games/ID, or the ID alone.")],
+    preset: Annotated[str, typer.Option(help="Streaming quality; the game's own when empty.")] = "",
+    region: Annotated[str, typer.Option(help="Where to play; anywhere when empty.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Return only when it is playable, or over.")] = False,
+    client_token: Annotated[
+        str, typer.Option(help="The same token gives the same session; made anew when empty.")
+    ] = "",
+    idle_timeout: Annotated[Seconds, typer.Option(min=0, help="Seconds without input; 0: never.")] = None,
+    disconnect_timeout: Annotated[Seconds, typer.Option(min=0, help="Seconds with nobody there; 0: never.")] = None,
+    max_duration: Annotated[Seconds, typer.Option(min=0, help="Seconds of play; 0: no end.")] = None,
+    lost_after: Annotated[Seconds, typer.Option(min=1, help="Seconds the host may stay away.")] = None,
+    queue_timeout: Annotated[Seconds, typer.Option(min=0, help="Seconds to wait for a slot; 0: not at all.")] = None,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Ask for a session of a game.
+
+    \b
+    quarterdeck sessions create demo --wait
+    quarterdeck sessions create demo --max-duration 600 --output json
+    """
+    from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
+
+    from controlplane.commands.calls import calling, resource, show
+
+    request = sessions_pb2.CreateSessionRequest(
+        game=resource("games", game),
+        preset=preset,
+        region=region,
+        wait_until_playable=wait,
+        client_token=client_token or uuid.uuid4().hex,
+    )
+    _set_duration(request.limits, "idle_timeout", idle_timeout)
+    _set_duration(request.limits, "disconnect_timeout", disconnect_timeout)
+    _set_duration(request.limits, "max_duration", max_duration)
+    _set_duration(request, "lost_after", lost_after)
+    _set_duration(request, "queue_timeout", queue_timeout)
+    with calling(target, token_file) as call:
+        stub = sessions_pb2_grpc.SessionServiceStub(call.channel)
+        show(call(stub.CreateSession, request, None if wait else 30.0), output, _rows)
+
+
+@app.command("list")
+def list_(
+    state: Annotated[list[State] | None, typer.Option(help="Only these states; may be repeated.")] = None,
+    vm: Annotated[str, typer.Option(help="Only sessions on this VM.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, newest first.")] = 100,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List sessions, newest first.
+
+    \b
+    quarterdeck sessions list --state RUNNING
+    quarterdeck sessions list --vm local --output json
+    """
+    from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
+
+    from controlplane.commands.calls import calling, clock, enum_word, pages, resource, show_list
+
+    wanted = [f"SESSION_STATE_{word}" for word in state or ()]
+    request = sessions_pb2.ListSessionsRequest(states=wanted, vm=resource("vms", vm) if vm else "")
+    with calling(target, token_file) as call:
+        stub = sessions_pb2_grpc.SessionServiceStub(call.channel)
+        found = pages(call, stub.ListSessions, request, "sessions", limit)
+    columns = {
+        "SESSION": lambda s: s.name,
+        "GAME": lambda s: s.game,
+        "STATE": lambda s: enum_word(s, "state") + (" (unreachable)" if s.unreachable else ""),
+        "REASON": lambda s: enum_word(s, "reason"),
+        "VM": lambda s: s.vm,
+        "CREATED": lambda s: clock(s, "create_time"),
+        "PLAYED": lambda s: _played(s),
+    }
+    show_list("sessions", found, output, columns)
+
+
+@app.command()
+def get(
+    name: SessionName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Show one session.
+
+    \b
+    quarterdeck sessions get s-4k2j9x --output json
+    """
+    from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
+
+    from controlplane.commands.calls import calling, resource, show
+
+    with calling(target, token_file) as call:
+        stub = sessions_pb2_grpc.SessionServiceStub(call.channel)
+        show(call(stub.GetSession, sessions_pb2.GetSessionRequest(name=resource("sessions", name))), output, _rows)
+
+
+@app.command()
+def stop(
+    name: SessionName,
+    wait: Annotated[bool, typer.Option("--wait", help="Return only when it is over.")] = False,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Stop a session: politely, then firmly. Stopping a finished one changes nothing.
+
+    \b
+    quarterdeck sessions stop s-4k2j9x --wait
+    """
+    from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
+
+    from controlplane.commands.calls import calling, resource, show
+
+    request = sessions_pb2.StopSessionRequest(name=resource("sessions", name), wait=wait)
+    with calling(target, token_file) as call:
+        stub = sessions_pb2_grpc.SessionServiceStub(call.channel)
+        show(call(stub.StopSession, request, None if wait else 30.0), output, _rows)
+
+
+@app.command()
+def watch(
+    name: SessionName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Print a session now and after every change, until it is over.
+
+    \b
+    quarterdeck sessions watch s-4k2j9x
+    quarterdeck sessions watch s-4k2j9x --output json    # one JSON object per line
+    """
+    from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
+
+    from controlplane.commands.calls import as_json, calling, clock, enum_word, resource
+
+    request = sessions_pb2.WatchSessionRequest(name=resource("sessions", name))
+    with calling(target, token_file) as call:
+        stub = sessions_pb2_grpc.SessionServiceStub(call.channel)
+        for session in call(stub.WatchSession, request, None):
+            if output is Output.JSON:
+                typer.echo(json.dumps(as_json(session), ensure_ascii=False))
+                continue
+            told = [clock(session, "update_time"), enum_word(session, "state"), enum_word(session, "reason")]
+            told += ["unreachable" if session.unreachable else "", session.reason_detail]
+            typer.echo("  ".join(word for word in told if word))
+
+
+def _set_duration(message: Any, field: str, seconds: Seconds) -> None:
+    if seconds is not None:
+        getattr(message, field).FromMilliseconds(round(seconds * 1000))
+
+
+def _played(session: sessions_pb2.Session) -> str:
+    seconds = session.running_duration.seconds
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}" if seconds else ""
+
+
+def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
+    from controlplane.commands.calls import clock, enum_word
+
+    yield "session", session.name
+    yield "game", session.deployment or session.game
+    yield "state", enum_word(session, "state") + (" (unreachable)" if session.unreachable else "")
+    yield "reason", " ".join(word for word in (enum_word(session, "reason"), session.reason_detail) if word)
+    yield "exit code", str(session.exit_code) if session.HasField("exit_code") else ""
+    yield "queue place", str(session.queue_position) if session.queue_position else ""
+    yield "vm", session.vm
+    yield "preset", session.preset
+    yield "created", clock(session, "create_time")
+    for label, field in (
+        ("allocated", "allocated_time"),
+        ("game started", "game_started_time"),
+        ("first frame", "first_frame_time"),
+    ):
+        yield label, clock(session.stages, field)
+    yield "ended", clock(session, "end_time")
+    yield "played", _played(session)
+    yield "players", str(session.connected_players) if session.connected_players else ""
+    for port in session.ports:
+        yield f"port {port.port_name}", f"{port.host_port}/{'udp' if port.protocol == 2 else 'tcp'}"
