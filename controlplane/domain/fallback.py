@@ -1,0 +1,105 @@
+"""Region fallback: in which regions to look, in which order, and why each other one was passed over (seed 001).
+
+A region's chain is data. With coordinates the nearest region comes first; the law of a region or of a game may forbid
+some, whatever their distance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import asin, cos, radians, sin, sqrt
+
+from controlplane.domain.region import Region
+
+EARTH_RADIUS_KM = 6371.0088
+
+
+@dataclass(frozen=True)
+class Law:
+    """Territories (ISO 3166-1 alpha-2) that may play: all of `allow` (empty: everybody) but none of `deny`."""
+
+    allow: frozenset[str] = frozenset()
+    deny: frozenset[str] = frozenset()
+
+    def permits(self, territory: str) -> bool:
+        if territory in self.deny:
+            return False
+        return not self.allow or territory in self.allow
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Where a player wants to play. Coordinates in degrees; `territory` is the player's, "" when unknown."""
+
+    region_id: str = ""
+    coordinates: tuple[float, float] | None = None
+    territory: str = ""
+    game_law: Law = field(default_factory=Law)
+
+
+@dataclass(frozen=True)
+class RegionChoice:
+    region_id: str
+    distance_km: float | None
+
+
+@dataclass(frozen=True)
+class RegionPassedOver:
+    region_id: str
+    why: str
+
+
+def distance_km(here: tuple[float, float], there: tuple[float, float]) -> float:
+    """Great-circle distance by the haversine formula on the mean Earth radius; good to 0.5 %."""
+    (lat1, lon1), (lat2, lon2) = here, there
+    rise, run = radians(lat2 - lat1), radians(lon2 - lon1)
+    chord = sin(rise / 2) ** 2 + cos(radians(lat1)) * cos(radians(lat2)) * sin(run / 2) ** 2
+    return 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(chord)))
+
+
+def order(
+    wish: Wish,
+    regions: Iterable[Region],
+    chains: Mapping[str, Sequence[str]],
+    laws: Mapping[str, Law],
+) -> tuple[tuple[RegionChoice, ...], tuple[RegionPassedOver, ...]]:
+    """The regions to try, best first, and those the law forbids.
+
+    A wished region comes first, then its chain; without a wish the nearest comes first (by id when the caller gave no
+    coordinates), and whatever no chain names follows by distance. Every region is in exactly one of the answers."""
+    known = {region.id: region for region in regions}
+    named = [wish.region_id, *chains.get(wish.region_id, ())] if wish.region_id else []
+    by_distance = sorted(known, key=lambda region_id: (_distance(wish, known[region_id]) or 0.0, region_id))
+    # A caller who names a region without coordinates means that region and its chain, not the whole world.
+    rest = by_distance if not wish.region_id or wish.coordinates else []
+    choices: list[RegionChoice] = []
+    passed: list[RegionPassedOver] = []
+    for region_id in dict.fromkeys([*named, *rest]):
+        if region_id not in known:
+            continue
+        why = _forbidden(wish, known[region_id], laws.get(region_id, Law()))
+        if why:
+            passed.append(RegionPassedOver(region_id, why))
+        else:
+            choices.append(RegionChoice(region_id, _distance(wish, known[region_id])))
+    tried = {choice.region_id for choice in choices} | {entry.region_id for entry in passed}
+    passed.extend(
+        RegionPassedOver(region_id, f"is not in the fallback chain of {wish.region_id}")
+        for region_id in sorted(known.keys() - tried)
+    )
+    return tuple(choices), tuple(passed)
+
+
+def _distance(wish: Wish, region: Region) -> float | None:
+    if wish.coordinates is None:
+        return None
+    return distance_km(wish.coordinates, (region.latitude, region.longitude))
+
+
+def _forbidden(wish: Wish, region: Region, law: Law) -> str:
+    if not wish.game_law.permits(region.territory):
+        return f"the game may not run in {region.territory or 'an unknown territory'}"
+    if wish.territory and not law.permits(wish.territory):
+        return f"may not serve players from {wish.territory}"
+    return ""
