@@ -12,12 +12,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from controlplane.gateway.call import Limits, Transcoder
+from controlplane.gateway.call import ClientGone, Limits, Transcoder
 from controlplane.gateway.errors import StatusError
-from controlplane.gateway.metrics import Metrics, MetricsMiddleware
+from controlplane.gateway.metrics import CLIENT_LEFT, Metrics, MetricsMiddleware
 from controlplane.gateway.openapi import OpenApiPage
 from controlplane.gateway.origins import OriginMiddleware, OriginPolicy
 from controlplane.gateway.target import Target
@@ -62,16 +62,25 @@ def create_app(
             Route("/readyz", ready),
             Route("/metrics", metrics.page),
             Route("/openapi.json", OpenApiPage(target, title).page),
-            _Everything(transcoder),
         ],
         middleware=[
             Middleware(MetricsMiddleware, metrics=metrics),
-            Middleware(OriginMiddleware, policy=origins or OriginPolicy()),
             *middleware,
+            Middleware(OriginMiddleware, policy=origins or OriginPolicy()),
         ],
-        exception_handlers={HTTPException: _http_error, StatusError: _status_error, Exception: _unexpected},
+        exception_handlers={
+            HTTPException: _http_error,
+            StatusError: _status_error,
+            ClientGone: _client_left,
+            Exception: _unexpected,
+        },
         lifespan=lifespan,
     )
+
+    async def everything_else(scope: Scope, receive: Receive, send: Send) -> None:
+        await (transcoder if scope["type"] == "http" else app.router.not_found)(scope, receive, send)
+
+    app.router.default = everything_else
     app.router.redirect_slashes = False
     app.state.transcoder = transcoder
     return app
@@ -79,19 +88,6 @@ def create_app(
 
 async def _alive(_: Request) -> Response:
     return JSONResponse({"status": "alive"})
-
-
-class _Everything(BaseRoute):
-    """Hands every HTTP path that no other route took to the transcoder."""
-
-    def __init__(self, transcoder: Transcoder) -> None:
-        self.transcoder = transcoder
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        return (Match.FULL if scope["type"] == "http" else Match.NONE), {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.transcoder(scope, receive, send)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -103,6 +99,10 @@ async def _http_error(_: Request, error: Exception) -> Response:
 async def _status_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, StatusError)
     return error.response()
+
+
+async def _client_left(_: Request, __: Exception) -> Response:
+    return Response(status_code=CLIENT_LEFT)
 
 
 async def _unexpected(_: Request, error: Exception) -> Response:

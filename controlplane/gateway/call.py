@@ -53,7 +53,7 @@ class Limits:
     keepalive_s: float = 15.0
 
 
-class ClientGone(Exception):  # noqa: N818 - no error: nobody is left to be told
+class ClientGone(Exception):
     """The HTTP client left before its answer was complete."""
 
 
@@ -173,7 +173,8 @@ class Transcoder:
             events = _wants_events(headers.get("accept", ""))
             stream = _Stream(binding, events, self.limits, self._closing, send)
             call = self._stream_call(binding, request, metadata, timeout_s)
-            await unless_client_leaves(receive, stream.run(call))
+            last = await unless_client_leaves(receive, stream.run(call))
+            await stream.finish(last)
         else:
             answer = await unless_client_leaves(receive, self._unary(binding, request, metadata, timeout_s))
             await _unary_response(binding, answer)(scope, receive, send)
@@ -245,18 +246,19 @@ class _Stream:
         self.send = send
         self.started = False
 
-    async def run(self, call: Any) -> None:
+    async def run(self, call: Any) -> bytes:
+        """Sends every message and returns what is to be sent last. Raises StatusError if nothing was sent yet."""
         closed: asyncio.Future[Any] = asyncio.ensure_future(self.closing.wait())
         reading: asyncio.Future[Any] = asyncio.ensure_future(call.read())
         try:
             while (message := await self._next(reading, closed)) is not grpc.aio.EOF:
                 reading = asyncio.ensure_future(call.read())
                 await self._write(transcode.to_json(self.binding, message))
-            await self._end()
+            return b"event: end\ndata: {}\n\n" if self.events else b""
         except grpc.aio.AioRpcError as error:
-            await self._fail(StatusError.of_rpc(error))
+            return self._failed(StatusError.of_rpc(error))
         except StatusError as error:
-            await self._fail(error)
+            return self._failed(error)
         finally:
             call.cancel()
             closed.cancel()
@@ -280,14 +282,13 @@ class _Stream:
     async def _write(self, line: bytes) -> None:
         await self._send(b"data: " + line + b"\n\n" if self.events else line + b"\n")
 
-    async def _end(self) -> None:
-        await self._send(b"event: end\ndata: {}\n\n" if self.events else b"", more=False)
-
-    async def _fail(self, error: StatusError) -> None:
+    def _failed(self, error: StatusError) -> bytes:
         if not self.started:
             raise error
         body = orjson.dumps(error.body(pool_of(self.binding.rpc.output())))
-        last = b"event: error\ndata: " + body + b"\n\n" if self.events else b'{"error":' + body + b"}\n"
+        return b"event: error\ndata: " + body + b"\n\n" if self.events else b'{"error":' + body + b"}\n"
+
+    async def finish(self, last: bytes) -> None:
         await self._send(last, more=False)
 
     async def _send(self, chunk: bytes, *, more: bool = True) -> None:

@@ -6,7 +6,6 @@ A page elsewhere must not act through a visitor's browser, whether by his cookie
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -57,14 +56,12 @@ def http_scheme(scope: Scope) -> str:
 class OriginMiddleware:
     """Refuses what changes something when it comes from a page of another origin.
 
-    A request without Origin and Sec-Fetch-Site is no browser's and passes, except where proof(scope) says that it
-    rests on a cookie: then one of the two must vouch for it.
+    A request without Origin and Sec-Fetch-Site is no browser's and passes.
     """
 
-    def __init__(self, app: ASGIApp, policy: OriginPolicy, proof: Callable[[Scope], bool] = lambda _: False) -> None:
+    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
         self.app = app
         self.policy = policy
-        self.proof = proof
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] not in SAFE_METHODS:
@@ -78,13 +75,9 @@ class OriginMiddleware:
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
-        if origin is not None:
-            if self.policy.admits(origin, http_scheme(scope), headers.get("host", "")):
-                return
-        elif site is not None:
-            if site == "same-origin":
-                return
-        elif not self.proof(scope):
+        if origin is None and site in (None, "same-origin"):
+            return
+        if origin is not None and self.policy.admits(origin, http_scheme(scope), headers.get("host", "")):
             return
         raise StatusError(
             code_pb2.PERMISSION_DENIED, "a page of another origin may not do this: the Origin is not an allowed one"

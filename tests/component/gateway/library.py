@@ -73,7 +73,7 @@ class Library:
                 await self.go_on.wait()
             if request.fail:
                 await context.abort(grpc.StatusCode.DATA_LOSS, "the clock broke")
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):  # the latter where it was about to send
             self.cancelled.set()
             raise
 
