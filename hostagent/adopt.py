@@ -1,0 +1,67 @@
+"""What a restarted agent finds: running wrappers are adopted, dead ones told, strays of ours killed.
+
+Only the session directories under this agent's data directory count, and processes with one of them as their mark:
+all the rest is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from quarterdeck.v1 import sessions_pb2, wrapper_pb2
+
+from hostagent import statuses
+from hostagent.procfs import ProcessId
+from hostagent.runtime import Instance
+from hostagent.sessiondir import STATUS, SessionDir
+from hostagent.workload import Workload
+from hostagent.workloads import Workloads
+
+log = structlog.get_logger()
+
+
+async def adopt(workloads: Workloads) -> None:
+    """Takes stock once, before the first hello."""
+    runtime = workloads.around.runtime
+    running = {instance.session_dir: instance for instance in await runtime.find()}
+    for directory in SessionDir.scan(workloads.root):
+        await _take_over(workloads, directory, running.pop(directory.path, None))
+    for stray in running.values():
+        killed = await runtime.kill(stray.session_dir, stray.process)
+        log.warning(
+            "stray processes killed: their session directory is gone", of=stray.session_dir.name, processes=killed
+        )
+
+
+async def _take_over(workloads: Workloads, directory: SessionDir, found: Instance | None) -> None:
+    launch = directory.launch()
+    status = statuses.parse(directory.read(STATUS), directory.key)
+    workload = Workload(directory, "", workloads.around)
+    wrapper = found if found is not None and _is_wrapper(directory, found.process) else None
+    if wrapper is not None and launch is not None:
+        workload.adopt(wrapper, launch, status)
+        workloads.add(workload)
+        log.info("workload adopted", workload=str(directory.key), wrapper_pid=wrapper.process.pid)
+        return
+    killed = await workloads.around.runtime.kill(directory.path, None) if found is not None else 0
+    if killed:
+        log.warning("processes of a dead wrapper killed", workload=str(directory.key), processes=killed)
+    ended = status is not None and status.state == wrapper_pb2.WORKLOAD_STATE_EXITED
+    if launch is None and not ended:
+        # The agent died while preparing: nothing was ever started, so the plan may start it anew.
+        await asyncio.to_thread(directory.remove)
+        return
+    if status is None or not ended:
+        lost = sessions_pb2.SESSION_REASON_WRAPPER_LOST
+        status = statuses.exited(directory.key, lost, "the wrapper died while the agent was away", status)
+    workload.settle(status, launch)
+    workloads.add(workload)
+
+
+def _is_wrapper(directory: SessionDir, process: ProcessId) -> bool:
+    """True when a found process is the one on record: the agent's record, or else the wrapper's own."""
+    launch = directory.launch()
+    recorded = (launch.process if launch else None) or directory.wrapper_process()
+    # No record at all: the agent died in the moment between the start and its note of it.
+    return recorded is None or recorded == process

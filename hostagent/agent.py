@@ -1,0 +1,225 @@
+"""The host agent: enrols, adopts what runs, links, and keeps this host as the plan wants it.
+
+It may die at any moment: sessions go on, and the next agent finds everything it needs in the data directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+from quarterdeck.v1 import agent_pb2, hosts_pb2
+
+from hostagent import netports
+from hostagent.adopt import adopt
+from hostagent.enrolment import EnrolmentRefused, Invitation, enrol
+from hostagent.identity import Identity, IdentityStore
+from hostagent.inventory import local_addresses, take_inventory
+from hostagent.link import Link
+from hostagent.plan import Plan, Want, WorkloadKey, accept, decide
+from hostagent.runtime.process import ProcessRuntime
+from hostagent.settings import Settings
+from hostagent.workload import Surroundings
+from hostagent.workloads import Workloads
+
+log = structlog.get_logger()
+_LEAVE_S = 5.0
+
+
+class DataDirectoryBusy(Exception):
+    """Another agent works on this data directory."""
+
+
+class HostAgent:
+    """The running agent: what the link tells it becomes the next reconciliation."""
+
+    def __init__(self, settings: Settings, runtime: ProcessRuntime) -> None:
+        self._settings = settings
+        self._start_id = secrets.token_hex(16)
+        self._inventory = hosts_pb2.Inventory()
+        self._plan: Plan | None = None
+        self._acted_version = 0
+        self._wake = asyncio.Event()
+        self._leases: set[asyncio.Task[None]] = set()
+        self._link: Link | None = None
+        around = Surroundings(runtime=runtime, specs=self._fetch_spec, changed=self._changed)
+        self.workloads = Workloads(settings.sessions_dir, around)
+
+    async def run(self, store: IdentityStore, identity: Identity, inventory: hosts_pb2.Inventory) -> None:
+        """Works until SIGTERM or SIGINT."""
+        self._inventory = inventory
+        leave = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, leave.set)
+        link = Link(store, identity, self, self.workloads, self._link_lost, self._settings.link_target)
+        self._link = link
+        linking = asyncio.create_task(link.run(), name="link")
+        reconciling = asyncio.create_task(self._reconcile_for_ever(), name="reconcile")
+        leaving: asyncio.Task[bool] = asyncio.create_task(leave.wait(), name="leave")
+        try:
+            await asyncio.wait({linking, reconciling, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (linking, reconciling):
+                if task.done():
+                    task.result()  # neither ends by itself: this raises what ended it
+            await self._leave(link, linking, reconciling)
+        finally:
+            for each in (linking, reconciling, leaving):
+                each.cancel()
+            await asyncio.wait({linking, reconciling, leaving})
+            await self.workloads.close()
+            await self.workloads.around.runtime.close()
+
+    async def _leave(self, link: Link, linking: asyncio.Task[None], reconciling: asyncio.Task[None]) -> None:
+        reconciling.cancel()
+        if self._settings.stop_sessions_on_exit:
+            log.info("stopping all sessions")
+            await self.workloads.stop_all()
+        link.leave("the agent stops")
+        await asyncio.wait({linking}, timeout=_LEAVE_S)
+        log.info("agent stopped", sessions_left_running=not self._settings.stop_sessions_on_exit)
+
+    def hello(self) -> agent_pb2.Hello:
+        """See LinkedHost."""
+        return agent_pb2.Hello(
+            inventory=self._inventory,
+            start_id=self._start_id,
+            addresses=self._settings.advertised_addresses or local_addresses(),
+            workloads=self.workloads.report(),
+        )
+
+    def on_plan(self, plan: Plan) -> None:
+        """See LinkedHost."""
+        self._plan = accept(self._plan, plan)
+        self._wake.set()
+
+    def observed_plan_version(self) -> int:
+        """See LinkedHost."""
+        return self._acted_version
+
+    def on_proof(self, proven_at: float) -> None:
+        """See LinkedHost: sessions that the plan wants to run here may go on for another lease."""
+        if self._plan is None:
+            return
+        keys = [planned.key for planned in self._plan.sessions if planned.want is Want.RUN]
+        task = asyncio.create_task(self.workloads.renew_leases(keys, proven_at))
+        self._leases.add(task)
+        task.add_done_callback(self._leases.discard)
+
+    def _link_lost(self) -> None:
+        # A plan is good for its own link only: on the next one it may be another.
+        self._plan = None
+        self._acted_version = 0
+
+    def _changed(self, urgent: bool) -> None:
+        if urgent:
+            self._wake.set()
+        if self._link is not None:
+            self._link.report(urgent)
+
+    async def _fetch_spec(self, digest: str) -> bytes | None:
+        return await self._link.fetch_spec(digest) if self._link is not None else None
+
+    async def _reconcile_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        unlisted_since: Mapping[WorkloadKey, float] = {}
+        while True:
+            self._wake.clear()
+            plan = self._plan
+            grace_s = self._settings.orphan_grace_s
+            decision = decide(plan, self.workloads.observed(), unlisted_since, loop.time(), grace_s)
+            unlisted_since = decision.unlisted_since
+            await self.workloads.carry_out(decision.actions)
+            if plan is not None and plan is self._plan and plan.version != self._acted_version:
+                self._acted_version = plan.version
+                self._changed(urgent=True)
+            try:
+                async with asyncio.timeout_at(decision.wake_at):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+
+async def run_agent(settings: Settings) -> None:
+    """The whole agent. Raises EnrolmentRefused, IdentityBroken, DataDirectoryBusy."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with locked(settings.data_dir):
+        settings.sessions_dir.mkdir(mode=0o700, exist_ok=True)
+        overlap = netports.ephemeral_overlap(*settings.media_ports)
+        if overlap is not None:
+            log.warning("media ports overlap the kernel's own range for outgoing connections", ports=overlap)
+        runtime = ProcessRuntime(settings.sessions_dir, settings.wrapper_command, settings.limits)
+        agent = HostAgent(settings, runtime)
+        probing = asyncio.create_task(take_inventory(settings.data_dir, [runtime.name], settings.probe_command))
+        try:
+            await adopt(agent.workloads)
+            store = IdentityStore(settings.data_dir)
+            identity = await _enrolled(store, settings)
+            inventory = await probing
+        finally:
+            probing.cancel()
+        log.info("agent ready", host=identity.host, encoders=[e.encoder_name for e in inventory.encoders])
+        await agent.run(store, identity, inventory)
+
+
+async def _enrolled(store: IdentityStore, settings: Settings) -> Identity:
+    stored = store.load()
+    pin = settings.ca_sha256.lower() if settings.ca_sha256 else None
+    token = _token(settings)
+    known = stored is not None and pin in (None, stored.ca_sha256())
+    if stored is not None and known and not (stored.seems_over() and token):
+        return stored
+    if settings.enrolment_target is None or pin is None or token is None:
+        raise EnrolmentRefused(
+            "this host is not enrolled: give --enrolment-target, --ca-sha256 and --join-token-file "
+            "(or QUARTERDECK_AGENT_JOIN_TOKEN); an operator makes a join token with the VM"
+        )
+    return await enrol(store, Invitation(settings.enrolment_target, pin, token, settings.join_token_file))
+
+
+def _token(settings: Settings) -> str | None:
+    if settings.join_token:
+        return settings.join_token
+    try:
+        path = settings.join_token_file
+        return (path.read_text(encoding="ascii").strip() or None) if path is not None else None
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def locked(data_dir: Path) -> Iterator[None]:
+    """Holds the data directory; the kernel lets go when the process ends, however it ends. Raises DataDirectoryBusy."""
+    descriptor = os.open(data_dir / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataDirectoryBusy(f"another agent works on {data_dir}") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def configure_logs() -> None:
+    """One line per event on standard error: for people on a terminal, JSON otherwise."""
+    terminal = sys.stderr.isatty()
+    renderer = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    errors = () if terminal else (structlog.processors.format_exc_info,)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *errors,
+            renderer,
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )

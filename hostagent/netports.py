@@ -1,0 +1,108 @@
+"""Leased host ports: is a port really free on this machine, and if not, who holds it.
+
+The control plane's leases are the truth among its own sessions; other programs of the machine know nothing of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+import psutil
+
+from hostagent.runtime import StartFailed
+
+_LOCAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+class Protocol(Enum):
+    """Of a port."""
+
+    TCP = "tcp"
+    UDP = "udp"
+
+
+@dataclass(frozen=True)
+class HostPort:
+    """A port that a session has leased; `port_name` is what the deployment calls it."""
+
+    protocol: Protocol
+    number: int
+    port_name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.protocol.value} port {self.number}" + (f" ({self.port_name})" if self.port_name else "")
+
+
+class PortTaken(StartFailed):
+    """A leased port cannot be bound; the message names the port and who holds it."""
+
+
+def check(ports: Iterable[HostPort]) -> None:
+    """Binds every port for a moment, on all addresses. Raises PortTaken for the first that cannot be bound."""
+    for port in ports:
+        if not 1 <= port.number <= 65535:
+            raise PortTaken(f"{port} is not a port number")
+        try:
+            _bind(port)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(f"{port} is taken by {holder(port)}") from error
+            raise PortTaken(f"{port} cannot be bound: {error.strerror}") from error
+
+
+def holder(port: HostPort) -> str:
+    """Who holds the port, as far as this user may see: program name and pid."""
+    listening = psutil.CONN_LISTEN if port.protocol is Protocol.TCP else psutil.CONN_NONE
+    for connection in psutil.net_connections(port.protocol.value):
+        if connection.status == listening and connection.laddr and connection.laddr.port == port.number:
+            if connection.pid is None:
+                break
+            try:
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+            except psutil.NoSuchProcess:
+                break
+    return "another program"
+
+
+def ephemeral_overlap(first: int, last: int) -> tuple[int, int] | None:
+    """The part of `first`..`last` that the kernel also hands to outgoing connections (ip(7), ip_local_port_range)."""
+    try:
+        low, high = (int(word) for word in _LOCAL_RANGE.read_text(encoding="ascii").split())
+    except (OSError, ValueError):
+        return None
+    overlap = max(first, low), min(last, high)
+    return overlap if overlap[0] <= overlap[1] else None
+
+
+def _bind(port: HostPort) -> None:
+    kind = socket.SOCK_STREAM if port.protocol is Protocol.TCP else socket.SOCK_DGRAM
+    try:
+        probe = socket.socket(socket.AF_INET6, kind)
+    except OSError:
+        probe, address = socket.socket(socket.AF_INET, kind), "0.0.0.0"  # noqa: S104 - a probe; nothing ever listens
+    else:
+        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        address = "::"
+    with probe:
+        if port.protocol is Protocol.TCP:
+            # As servers do: connections of the last session in TIME_WAIT are no conflict.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port.number))
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL or address != "::":
+                raise
+            _bind_v4(kind, port)
+
+
+def _bind_v4(kind: socket.SocketKind, port: HostPort) -> None:
+    # A kernel with IPv6 compiled in but disabled has the family and no address of it.
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if port.protocol is Protocol.TCP:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("0.0.0.0", port.number))  # noqa: S104 - a probe; nothing ever listens

@@ -1,0 +1,93 @@
+"""WorkloadStatus messages: made, judged and compared in one place, so that the rest of the agent need not."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+from quarterdeck.v1 import sessions_pb2, wrapper_pb2
+
+from hostagent.lifecycle import Phase, Trigger
+from hostagent.plan import WorkloadKey
+
+Reason = sessions_pb2.SessionReason
+MAX_DETAIL_CHARACTERS = 500
+
+_STATE_OF = {
+    Phase.PREPARING: wrapper_pb2.WORKLOAD_STATE_STARTING,
+    Phase.STARTING: wrapper_pb2.WORKLOAD_STATE_STARTING,
+    Phase.RUNNING: wrapper_pb2.WORKLOAD_STATE_RUNNING,
+    Phase.STOPPING: wrapper_pb2.WORKLOAD_STATE_STOPPING,
+    Phase.EXITED: wrapper_pb2.WORKLOAD_STATE_EXITED,
+}
+# A wrapper that says EXITED moves nothing: a workload has ended only when its processes are gone and its ports free.
+_TRIGGER_OF = {
+    wrapper_pb2.WORKLOAD_STATE_RUNNING: Trigger.PLAYABLE,
+    wrapper_pb2.WORKLOAD_STATE_STOPPING: Trigger.STOP_BEGAN,
+}
+
+
+def trigger_of(status: wrapper_pb2.WorkloadStatus) -> Trigger | None:
+    """What a wrapper's status means for the workload's phase; None: nothing."""
+    return _TRIGGER_OF.get(status.state)
+
+
+def parse(content: bytes | None, key: WorkloadKey) -> wrapper_pb2.WorkloadStatus | None:
+    """A durable status of exactly this workload; None for anything else."""
+    if content is None:
+        return None
+    try:
+        status = wrapper_pb2.WorkloadStatus.FromString(content)
+    except DecodeError:
+        return None
+    return status if (status.session_id, status.generation) == (key.session_id, key.generation) else None
+
+
+def exited(
+    key: WorkloadKey,
+    reason: sessions_pb2.SessionReason,
+    detail: str,
+    last: wrapper_pb2.WorkloadStatus | None = None,
+) -> wrapper_pb2.WorkloadStatus:
+    """An EXITED status in the agent's own words; stages come from the last status of the wrapper, if there was one."""
+    status = wrapper_pb2.WorkloadStatus()
+    if last is not None:
+        status.CopyFrom(last)
+        status.ClearField("exit_code")
+        status.ClearField("stream")
+    status.session_id, status.generation = key.session_id, key.generation
+    status.state = wrapper_pb2.WORKLOAD_STATE_EXITED
+    status.reason = reason
+    status.reason_detail = detail[:MAX_DETAIL_CHARACTERS]
+    return status
+
+
+def snapshot(
+    key: WorkloadKey, phase: Phase, last: wrapper_pb2.WorkloadStatus | None, age_s: float
+) -> wrapper_pb2.WorkloadStatus:
+    """What to report of a workload now: the wrapper's last word in the phase that the agent knows it to be in."""
+    status = wrapper_pb2.WorkloadStatus()
+    if last is not None:
+        status.CopyFrom(last)
+    status.session_id, status.generation = key.session_id, key.generation
+    status.state = _STATE_OF[phase]
+    if phase is Phase.EXITED:
+        status.ClearField("stream")
+    else:
+        status.ClearField("exit_code")
+    status.age.FromNanoseconds(int(age_s * 1e9))
+    return status
+
+
+def same_but_for_figures(one: wrapper_pb2.WorkloadStatus | None, other: wrapper_pb2.WorkloadStatus) -> bool:
+    """True when only live figures and the age differ: nothing that a report must hurry for."""
+    if one is None:
+        return False
+    copies = [wrapper_pb2.WorkloadStatus(), wrapper_pb2.WorkloadStatus()]
+    for copy, source in zip(copies, (one, other), strict=True):
+        copy.CopyFrom(source)
+        copy.ClearField("stream")
+        copy.ClearField("age")
+    return copies[0] == copies[1] and _players(one) == _players(other)
+
+
+def _players(status: wrapper_pb2.WorkloadStatus) -> tuple[int, int]:
+    return status.stream.players, status.stream.viewers

@@ -1,0 +1,326 @@
+"""One workload from its spec to its end: prepares, starts or adopts the wrapper, follows it, stops it, tells its end.
+
+The end is told only when no process of it is left, so that its ports are free when the control plane reads EXITED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+from google.protobuf.message import DecodeError
+from quarterdeck.v1 import sessions_pb2, wrapper_pb2
+
+from hostagent import netports, statuses
+from hostagent.lifecycle import Phase, Trigger, after
+from hostagent.plan import WorkloadKey
+from hostagent.procfs import ProcessId
+from hostagent.runtime import Instance, Order, Runtime, StartFailed
+from hostagent.sessiondir import SPEC, STATUS, Launch, SessionDir, launch_now
+from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
+
+log = structlog.get_logger()
+Reason = sessions_pb2.SessionReason
+
+# A digest's spec, or None when the control plane does not give it now.
+SpecSource = Callable[[str], Awaitable[bytes | None]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long a workload waits for what, in seconds."""
+
+    spec_retry_s: float = 1.0
+    ready_s: float = 60.0
+    reconnect_s: float = 0.5
+    default_grace_s: float = 10.0
+    # What a wrapper gets beyond its game's grace before all of it is killed.
+    firm_margin_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What every workload of a host shares. `changed(urgent)` is called after each change of what is to be reported."""
+
+    runtime: Runtime
+    specs: SpecSource
+    changed: Callable[[bool], None]
+    timing: Timing = Timing()
+
+
+class Workload:
+    """One workload. Its task runs until the workload has ended; `forget` then removes its directory."""
+
+    def __init__(self, directory: SessionDir, digest: str, around: Surroundings) -> None:
+        self.directory = directory
+        self.phase = Phase.PREPARING
+        self._digest = digest
+        self._around = around
+        self._spec = wrapper_pb2.SessionSpec()
+        self._launch = launch_now()
+        self._last: wrapper_pb2.WorkloadStatus | None = None
+        self._heard = False
+        self._stop_reason: sessions_pb2.SessionReason | None = None
+        self._stop_asked = asyncio.Event()
+        self._preparing: asyncio.Task[None] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._link: WrapperLink | None = None
+        self._lease_renewed_at = float("-inf")
+
+    @property
+    def key(self) -> WorkloadKey:
+        """Which workload this is."""
+        return self.directory.key
+
+    @property
+    def link(self) -> WrapperLink | None:
+        """The connection to the wrapper, while there is one."""
+        return self._link
+
+    @property
+    def lease_s(self) -> float | None:
+        """The lease of a session that may be re-placed; None for all others."""
+        return self._spec.lease.ToNanoseconds() / 1e9 if self._spec.HasField("lease") else None
+
+    def status(self) -> wrapper_pb2.WorkloadStatus:
+        """What to report now."""
+        return statuses.snapshot(self.key, self.phase, self._last, self._launch.age_s())
+
+    def begin(self) -> None:
+        """Starts the workload; call once, and only where no trace of it is on this host."""
+        self._task = asyncio.create_task(self._live(), name=f"workload {self.key}")
+
+    def adopt(self, instance: Instance, launch: Launch, last: wrapper_pb2.WorkloadStatus | None) -> None:
+        """Takes over a running wrapper that an earlier agent started."""
+        self._launch, self._last = launch, last
+        self._load_spec(self.directory.read(SPEC) or b"")
+        self._move(Trigger.LAUNCHED)
+        if last is not None:
+            self._take(last)
+        self._task = asyncio.create_task(self._oversee(instance, adopted=True), name=f"workload {self.key}")
+
+    def settle(self, status: wrapper_pb2.WorkloadStatus, launch: Launch | None = None) -> None:
+        """Makes `status` the workload's end, durably."""
+        self._launch = launch or self._launch
+        try:
+            if not self.directory.path.exists():
+                self.directory.create()
+            if statuses.parse(self.directory.read(STATUS), self.key) != status:
+                self.directory.write(STATUS, status.SerializeToString())
+        except OSError as error:
+            log.error("a workload's end could not be recorded", workload=str(self.key), why=str(error))
+        self._last = status
+        self._move(Trigger.ENDED)
+        self._around.changed(True)
+
+    def ask_stop(self, reason: sessions_pb2.SessionReason) -> None:
+        """Begins the polite stop, once; the firm one follows by itself."""
+        if self._stop_asked.is_set() or self.phase is Phase.EXITED:
+            return
+        self._begin_stop(reason)
+        self._move(Trigger.STOP_BEGAN)
+        if self._preparing is not None:
+            self._preparing.cancel()
+        self._around.changed(True)
+
+    def refuse(self, reason: sessions_pb2.SessionReason) -> None:
+        """Ends a workload of which there is no trace here: from now on it can never be started."""
+        self.settle(statuses.exited(self.key, reason, "stopped before it was started"))
+
+    async def forget(self) -> None:
+        """Removes the directory of an ended workload."""
+        await self.close()
+        await asyncio.to_thread(self.directory.remove)
+
+    async def ended(self) -> None:
+        """Returns when the workload has ended, or its task was closed."""
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def close(self) -> None:
+        """Lets go; a running wrapper goes on."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def renew_lease(self, proven_at: float) -> None:
+        """Extends the lease, counted from when this host was last surely known (event-loop time, seconds)."""
+        lease_s, now = self.lease_s, asyncio.get_running_loop().time()
+        if lease_s is None or self._link is None or now - self._lease_renewed_at < lease_s / 10:
+            return
+        remaining_s = lease_s - (now - proven_at)
+        if remaining_s > 0 and not self._stop_asked.is_set():
+            self._lease_renewed_at = now
+            try:
+                await self._link.renew_lease(remaining_s)
+            except WrapperUnreachable as error:
+                self._lease_renewed_at = float("-inf")
+                log.warning("lease not renewed", workload=str(self.key), why=str(error))
+
+    async def _live(self) -> None:
+        try:
+            self._preparing = asyncio.create_task(self._prepare(), name=f"prepare {self.key}")
+            try:
+                await asyncio.wait({self._preparing})
+            finally:
+                preparing, self._preparing = self._preparing, None
+                preparing.cancel()
+            if self._stop_reason is not None:
+                self.settle(statuses.exited(self.key, self._stop_reason, "stopped before it was started"))
+                return
+            preparing.result()
+            await self._oversee(await self._start(), adopted=False)
+        except (StartFailed, OSError) as error:
+            log.warning("workload not started", workload=str(self.key), why=str(error))
+            self.settle(statuses.exited(self.key, Reason.SESSION_REASON_START_FAILED, str(error)))
+
+    async def _prepare(self) -> None:
+        while True:
+            if (content := await self._around.specs(self._digest)) is not None:
+                break
+            await asyncio.sleep(self._around.timing.spec_retry_s)
+        if hashlib.sha256(content).hexdigest() != self._digest or not self._load_spec(content):
+            raise StartFailed("the spec does not match the plan")
+        self.directory.create()
+        self.directory.write(SPEC, content)
+        await asyncio.to_thread(netports.check, _leases(self._spec))
+        await self._around.runtime.prepare(Order(self.directory.path))
+
+    async def _start(self) -> Instance:
+        self._launch = launch_now()
+        self.directory.record_launch(self._launch)
+        instance = await self._around.runtime.start(Order(self.directory.path))
+        self._launch = self._launch.of(instance.process)
+        self.directory.record_launch(self._launch)
+        self._move(Trigger.LAUNCHED)
+        if self._stop_asked.is_set():
+            self._move(Trigger.STOP_BEGAN)
+        self._around.changed(True)
+        log.info("workload started", workload=str(self.key), wrapper_pid=instance.process.pid)
+        return instance
+
+    async def _oversee(self, instance: Instance, adopted: bool) -> None:
+        self._link = link = WrapperLink(self.directory.path)
+        helpers = (
+            asyncio.create_task(self._follow(link, instance.process, adopted)),
+            asyncio.create_task(self._stop_when_asked(link, instance.process)),
+        )
+        for helper in helpers:
+            helper.add_done_callback(self._log_failure)
+        try:
+            # What the wrapper said last may still be on its way; its durable status says the same.
+            exit_code = await self._around.runtime.wait(instance)
+        finally:
+            self._link = None
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.wait(helpers)
+            await link.close()
+        left = await self._around.runtime.kill(self.directory.path, None)
+        if left:
+            log.warning("processes left behind by a wrapper were killed", workload=str(self.key), processes=left)
+        self.settle(self._end(exit_code))
+        log.info("workload ended", workload=str(self.key), exit_code=exit_code)
+
+    async def _follow(self, link: WrapperLink, process: ProcessId, adopted: bool) -> None:
+        while True:
+            try:
+                await link.until_ready(self._around.timing.ready_s)
+            except WrapperUnreachable as error:
+                log.warning("wrapper unreachable", workload=str(self.key), why=str(error))
+                if not adopted and not self._heard:
+                    await self._around.runtime.kill(self.directory.path, process)
+                    return
+            async for status in link.watch():
+                self._hear(status)
+            await asyncio.sleep(self._around.timing.reconnect_s)
+
+    def _hear(self, status: wrapper_pb2.WorkloadStatus) -> None:
+        if (status.session_id, status.generation) != (self.key.session_id, self.key.generation):
+            log.error("a wrapper speaks of another session", workload=str(self.key), of=status.session_id[:80])
+            return
+        urgent = not statuses.same_but_for_figures(self._last, status)
+        self._heard = True
+        self._take(status)
+        self._around.changed(urgent)
+
+    def _take(self, status: wrapper_pb2.WorkloadStatus) -> None:
+        self._last = status
+        if trigger := statuses.trigger_of(status):
+            self._move(trigger)
+        if status.state in (wrapper_pb2.WORKLOAD_STATE_STOPPING, wrapper_pb2.WORKLOAD_STATE_EXITED):
+            self._begin_stop(status.reason)
+
+    def _begin_stop(self, reason: sessions_pb2.SessionReason) -> None:
+        # Also when the wrapper stops by itself: then only the firm end remains to be watched.
+        if not self._stop_asked.is_set():
+            self._stop_reason = reason or Reason.SESSION_REASON_STOP_REQUESTED
+            self._stop_asked.set()
+
+    async def _stop_when_asked(self, link: WrapperLink, process: ProcessId) -> None:
+        await self._stop_asked.wait()
+        timing = self._around.timing
+        given = self._spec.deployment.stop_grace
+        grace_s = (
+            given.ToNanoseconds() / 1e9 if self._spec.deployment.HasField("stop_grace") else timing.default_grace_s
+        )
+        try:
+            async with asyncio.timeout(grace_s + timing.firm_margin_s):
+                await self._ask_politely(link)
+                await asyncio.Event().wait()  # the end of the wrapper cancels this
+        except TimeoutError:
+            killed = await self._around.runtime.kill(self.directory.path, process)
+            log.warning("workload killed: it did not stop in time", workload=str(self.key), processes=killed)
+
+    def _log_failure(self, helper: asyncio.Task[None]) -> None:
+        if not helper.cancelled() and (error := helper.exception()):
+            log.error("a workload is no longer followed", workload=str(self.key), exc_info=error)
+
+    async def _ask_politely(self, link: WrapperLink) -> None:
+        while True:
+            try:
+                return await link.stop(self._stop_reason or Reason.SESSION_REASON_STOP_REQUESTED)
+            except WrapperUnreachable as error:
+                log.warning("wrapper does not hear the stop", workload=str(self.key), why=str(error))
+                await asyncio.sleep(self._around.timing.reconnect_s)
+
+    def _end(self, exit_code: int | None) -> wrapper_pb2.WorkloadStatus:
+        durable = statuses.parse(self.directory.read(STATUS), self.key)
+        if durable is not None and durable.state == wrapper_pb2.WORKLOAD_STATE_EXITED:
+            return durable
+        how = "" if exit_code is None else f" with exit code {exit_code}"
+        if self._stop_reason is not None:
+            return statuses.exited(self.key, self._stop_reason, f"the wrapper ended{how} while stopping", self._last)
+        if not self._heard and self._last is None and durable is None:
+            tail = self.directory.log_tail().rpartition("\n")[2]
+            detail = f"the wrapper ended{how} before it said anything" + (f": {tail}" if tail else "")
+            return statuses.exited(self.key, Reason.SESSION_REASON_START_FAILED, detail)
+        detail = f"the wrapper died{how}"
+        return statuses.exited(self.key, Reason.SESSION_REASON_WRAPPER_LOST, detail, self._last or durable)
+
+    def _load_spec(self, content: bytes) -> bool:
+        try:
+            spec = wrapper_pb2.SessionSpec.FromString(content)
+        except DecodeError:
+            return False
+        if (spec.session_id, spec.generation) != (self.key.session_id, self.key.generation):
+            return False
+        self._spec = spec
+        return True
+
+    def _move(self, trigger: Trigger) -> None:
+        self.phase = after(self.phase, trigger)
+
+
+def _leases(spec: wrapper_pb2.SessionSpec) -> Sequence[netports.HostPort]:
+    protocols = {
+        sessions_pb2.PortLease.PROTOCOL_TCP: netports.Protocol.TCP,
+        sessions_pb2.PortLease.PROTOCOL_UDP: netports.Protocol.UDP,
+    }
+    for lease in spec.ports:
+        if lease.protocol not in protocols:
+            raise StartFailed(f"port lease {lease.port_name!r} has no protocol")
+    return [netports.HostPort(protocols[lease.protocol], lease.host_port, lease.port_name) for lease in spec.ports]

@@ -1,0 +1,110 @@
+"""All workloads of this host: carries out what the plan diff decides, and tells what there is to report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import cast
+
+import structlog
+from quarterdeck.v1 import sessions_pb2, wrapper_pb2
+
+from hostagent.lifecycle import Phase
+from hostagent.plan import Action, Forget, Start, Stop, StopCause, WorkloadKey
+from hostagent.sessiondir import InvalidSessionId, SessionDir
+from hostagent.workload import Surroundings, Workload
+
+log = structlog.get_logger()
+_STOP_REQUESTED = sessions_pb2.SESSION_REASON_STOP_REQUESTED
+
+
+class Workloads:
+    """The workloads of one data directory; adopted and started ones alike."""
+
+    def __init__(self, root: Path, around: Surroundings) -> None:
+        self.root = root
+        self.around = around
+        self._by_key: dict[WorkloadKey, Workload] = {}
+        self._forgetting: set[WorkloadKey] = set()
+
+    def add(self, workload: Workload) -> None:
+        """Takes in a workload that adoption found."""
+        self._by_key[workload.key] = workload
+
+    def get(self, key: WorkloadKey) -> Workload | None:
+        """The workload, if this host has it."""
+        return self._by_key.get(key)
+
+    def observed(self) -> Mapping[WorkloadKey, Phase]:
+        """What the plan diff compares with the plan."""
+        return {key: workload.phase for key, workload in self._by_key.items()}
+
+    def report(self) -> list[wrapper_pb2.WorkloadStatus]:
+        """The whole of what there is to report now."""
+        return [self._by_key[key].status() for key in sorted(self._by_key)]
+
+    async def carry_out(self, actions: Iterable[Action]) -> None:
+        """Acts on a decision; starts and stops go on by themselves afterwards."""
+        for action in actions:
+            match action:
+                case Start(key, digest):
+                    self._start(key, digest)
+                case Stop(key, cause, reason):
+                    self._stop(key, cause, reason)
+                case Forget(key):
+                    await self._forget(key)
+
+    async def renew_leases(self, keys: Iterable[WorkloadKey], proven_at: float) -> None:
+        """Renews leases, counted from `proven_at` (event-loop time): then the control plane knew this host."""
+        leased = [w for key in keys if (w := self._by_key.get(key)) and w.lease_s is not None]
+        await asyncio.gather(*(workload.renew_lease(proven_at) for workload in leased))
+
+    async def stop_all(self) -> None:
+        """Stops every workload politely, then firmly; returns when all have ended."""
+        for workload in self._by_key.values():
+            workload.ask_stop(_STOP_REQUESTED)
+        await asyncio.gather(*(workload.ended() for workload in self._by_key.values()))
+
+    async def close(self) -> None:
+        """Lets go of all; running wrappers go on."""
+        await asyncio.gather(*(workload.close() for workload in self._by_key.values()))
+
+    def _new(self, key: WorkloadKey, digest: str) -> Workload | None:
+        if key in self._by_key:
+            return None
+        try:
+            directory = SessionDir.of(self.root, key)
+        except InvalidSessionId as error:
+            log.error("the plan names a session badly", why=str(error))
+            return None
+        self._by_key[key] = Workload(directory, digest, self.around)
+        return self._by_key[key]
+
+    def _start(self, key: WorkloadKey, digest: str) -> None:
+        if (workload := self._new(key, digest)) is not None:
+            workload.begin()
+            self.around.changed(True)
+
+    def _stop(self, key: WorkloadKey, cause: StopCause, reason: int) -> None:
+        known = self._by_key.get(key)
+        wanted = cast("sessions_pb2.SessionReason", reason) if reason else _STOP_REQUESTED
+        if known is not None:
+            log.info("workload to stop", workload=str(key), cause=cause.value)
+            known.ask_stop(wanted)
+        elif (workload := self._new(key, "")) is not None:
+            workload.refuse(wanted)
+
+    async def _forget(self, key: WorkloadKey) -> None:
+        if key in self._forgetting:
+            return
+        self._forgetting.add(key)
+        try:
+            await self._by_key[key].forget()
+        except OSError as error:
+            log.error("an ended workload's directory could not be removed", workload=str(key), why=str(error))
+        else:
+            del self._by_key[key]
+            self.around.changed(True)
+        finally:
+            self._forgetting.discard(key)

@@ -1,0 +1,100 @@
+"""The agent's client of one wrapper: gRPC over the unix socket in the session's directory.
+
+The socket is reached through an open descriptor of the directory, because a unix socket's path may have 107 bytes only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from quarterdeck.v1 import sessions_pb2, streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
+
+from hostagent.sessiondir import SOCKET
+
+_CALL_S = 5.0
+_POLL_S = 0.05
+_OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.default_authority", "localhost"),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.max_receive_message_length", 1024 * 1024),
+)
+
+
+class WrapperUnreachable(Exception):
+    """The wrapper's socket did not appear in time, or the wrapper does not answer."""
+
+
+class WrapperLink:
+    """One connection to a wrapper. Close it when done."""
+
+    def __init__(self, session_dir: Path) -> None:
+        self._session_dir = session_dir
+        self._directory = os.open(session_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        target = f"unix:/proc/self/fd/{self._directory}/{SOCKET}"
+        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self._stub = wrapper_pb2_grpc.WrapperServiceStub(self._channel)
+
+    async def until_ready(self, timeout_s: float) -> None:
+        """Waits until the wrapper answers. Raises WrapperUnreachable."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not (self._session_dir / SOCKET).is_socket():  # noqa: ASYNC110 - another process makes it
+                    await asyncio.sleep(_POLL_S)
+                await self._channel.channel_ready()
+        except TimeoutError as error:
+            raise WrapperUnreachable(f"the wrapper did not open its socket within {timeout_s:.0f} s") from error
+
+    async def watch(self) -> AsyncIterator[wrapper_pb2.WorkloadStatus]:
+        """Statuses until the wrapper ends or the connection breaks; both end the iteration."""
+        try:
+            async for status in self._stub.WatchStatus(wrapper_pb2.WatchStatusRequest()):
+                yield status
+        except grpc.aio.AioRpcError:
+            return
+
+    async def stop(self, reason: sessions_pb2.SessionReason) -> None:
+        """Starts the polite stop, with the deployment's own grace. Raises WrapperUnreachable."""
+        try:
+            await self._stub.Stop(wrapper_pb2.StopWorkloadRequest(reason=reason), timeout=_CALL_S, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            raise WrapperUnreachable(f"the wrapper does not take the stop: {error.code().name}") from error
+
+    async def renew_lease(self, lease_s: float) -> None:
+        """Lets the session play for `lease_s` more seconds. Raises WrapperUnreachable."""
+        lease = Duration(nanos=0)
+        lease.FromNanoseconds(int(lease_s * 1e9))
+        try:
+            await self._stub.RenewLease(wrapper_pb2.RenewLeaseRequest(lease=lease), timeout=_CALL_S)
+        except grpc.aio.AioRpcError as error:
+            raise WrapperUnreachable(f"the wrapper does not take the lease: {error.code().name}") from error
+
+    async def signal(
+        self, role: streaming_pb2.StreamRole, outgoing: AsyncIterator[streaming_pb2.Signal]
+    ) -> AsyncIterator[streaming_pb2.Signal]:
+        """One signalling channel: yields what the wrapper says until it ends. Raises WrapperUnreachable."""
+
+        async def requests() -> AsyncIterator[wrapper_pb2.WrapperSignalRequest]:
+            yield wrapper_pb2.WrapperSignalRequest(open=wrapper_pb2.SignalOpen(role=role))
+            async for signal in outgoing:
+                yield wrapper_pb2.WrapperSignalRequest(signal=signal)
+
+        call = self._stub.Signal(requests())
+        try:
+            async for response in call:
+                yield response.signal
+        except grpc.aio.AioRpcError as error:
+            raise WrapperUnreachable(error.details() or error.code().name) from error
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Closes the connection; the wrapper does not mind."""
+        await self._channel.close(grace=None)
+        os.close(self._directory)
