@@ -42,7 +42,8 @@ class VmRows(Protocol):
         ...
 
     async def save(self, vm: Vm) -> None:
-        """Writes `vm`, whose version must be above the stored one. Raises Conflict."""
+        """Writes `vm` over the version that this transaction has read: of two writers who started from the same
+        version exactly one wins. Raises Conflict, and RuntimeError when it was not read in this transaction."""
         ...
 
     async def list(self, project_id: str, states: Sequence[VmState], page: Page) -> Sequence[Vm]:
@@ -69,7 +70,9 @@ class HostRows(Protocol):
         """As VmRows.save. Never writes last_heartbeat_at back: `beat` alone moves it forward."""
         ...
 
-    async def list(self, project_id: str, page: Page) -> Sequence[Host]: ...
+    async def list(self, project_id: str, page: Page) -> Sequence[Host]:
+        """Hosts of a project by id (they have no time of creation): of `page.after` the id alone counts."""
+        ...
 
     async def watched(self) -> Sequence[Host]:
         """Every host that is ONLINE or STALE, by id, over all projects."""
@@ -165,7 +168,15 @@ class ShapeRows(Protocol):
 
 
 class CredentialRows(Protocol):
-    async def add(self, credential: Credential) -> None: ...
+    """Who may come in, and the projects they come into."""
+
+    async def put_project(self, project_id: str) -> None:
+        """Makes sure that there is such a project. "default" comes with the first migration."""
+        ...
+
+    async def add(self, credential: Credential) -> None:
+        """Raises AlreadyExists when the id or (kind, secret) is taken."""
+        ...
 
     async def by_secret(self, kind: CredentialKind, secret_sha256: str) -> Credential | None: ...
 
@@ -197,6 +208,17 @@ class AuditEntry:
     request_id: str
 
 
+@dataclass(frozen=True)
+class AuditRecord:
+    """An entry in its project's chain: `sha256` covers `previous_sha256` and everything else here (I22)."""
+
+    entry: AuditEntry
+    at: datetime
+    sequence: int
+    previous_sha256: str
+    sha256: str
+
+
 class OutboxRows(Protocol):
     """Events wait here until a relay has published them; `inbox` remembers what a consumer has handled."""
 
@@ -216,7 +238,13 @@ class OutboxRows(Protocol):
         """A dead letter, after the last try."""
         ...
 
-    async def audit(self, entry: AuditEntry) -> None: ...
+    async def audit(self, entry: AuditEntry) -> None:
+        """Adds to the project's chain when the transaction commits."""
+        ...
+
+    async def trail(self, project_id: str, after_sequence: int, limit: int) -> Sequence[AuditRecord]:
+        """A project's audit records in the order of their chain."""
+        ...
 
     async def prune(self, published_before: datetime) -> int:
         """Deletes events published, inbox rows and spent ids older than that; returns how many rows went."""
@@ -251,6 +279,10 @@ class Tx(Protocol):
 
 
 class Store(Protocol):
+    """Adding a row whose project, VM or game does not exist raises NotFound; a value that breaks a constraint Conflict,
+    one that the database cannot hold InvalidRequest. AlreadyExists and PORT_TAKEN leave the transaction usable; after
+    any other refusal it can only be rolled back."""
+
     def tx(self) -> AbstractAsyncContextManager[Tx]:
         """A transaction that may write; commits at the end, rolls back on an exception. Serialisation failures and
         lock time-outs surface as Conflict, a database that is away as Unavailable."""

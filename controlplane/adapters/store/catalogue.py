@@ -1,0 +1,59 @@
+"""Games and their deployments in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from controlplane.adapters.store.codec import from_row
+from controlplane.adapters.store.connection import TxConnection, insert_new, paged
+from controlplane.adapters.store.tables import deployments, games
+from controlplane.domain.errors import NotFound
+from controlplane.domain.game import Deployment, Game
+from controlplane.interfaces import Page
+
+
+class SqlCatalogue:
+    def __init__(self, connection: TxConnection) -> None:
+        self._connection = connection
+
+    async def game(self, project_id: str, game_id: str) -> Game | None:
+        row = await self._connection.row(_game(project_id, game_id))
+        return from_row(Game, row) if row else None
+
+    async def games(self, project_id: str, page: Page) -> Sequence[Game]:
+        statement = paged(sa.select(games).where(games.c.project_id == project_id), games, page)
+        return [from_row(Game, row) for row in await self._connection.rows(statement)]
+
+    async def add_game(self, game: Game) -> None:
+        await insert_new(self._connection, games, game, "game")
+
+    async def deployment(self, project_id: str, game_id: str, number: int) -> Deployment | None:
+        row = await self._connection.row(
+            sa.select(deployments).where(
+                deployments.c.project_id == project_id,
+                deployments.c.game_id == game_id,
+                deployments.c.number == number,
+            )
+        )
+        return from_row(Deployment, row) if row else None
+
+    async def add_deployment(self, deployment: Deployment) -> Deployment:
+        scope = (deployment.project_id, deployment.game_id)
+        if await self._connection.row(_game(*scope).with_for_update(key_share=True)) is None:
+            raise NotFound("GAME_NOT_FOUND", f"there is no game games/{deployment.game_id}")
+        highest = sa.select(sa.func.coalesce(sa.func.max(deployments.c.number), 0).label("number"))
+        row = await self._connection.row(
+            highest.where(deployments.c.project_id == scope[0], deployments.c.game_id == scope[1])
+        )
+        numbered = replace(deployment, number=(row["number"] if row else 0) + 1)
+        await insert_new(self._connection, deployments, numbered, "deployment")
+        current = games.update().where(games.c.project_id == scope[0], games.c.id == scope[1])
+        await self._connection.write(current.values(current_deployment=numbered.number))
+        return numbered
+
+
+def _game(project_id: str, game_id: str) -> sa.Select[tuple[object, ...]]:
+    return sa.select(games).where(games.c.project_id == project_id, games.c.id == game_id)

@@ -1,0 +1,138 @@
+"""One transaction's connection, as the rows of every entity use it: dialect, clock, write guard, version guard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol, TypeVar, cast
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from controlplane.adapters.store.codec import from_row, to_row
+from controlplane.adapters.store.refusals import refusing
+from controlplane.adapters.store.versions import version_conflict, version_read
+from controlplane.domain.errors import AlreadyExists
+from controlplane.interfaces import Page
+
+Insert = postgresql.Insert | sqlite.Insert
+Row = Mapping[str, Any]
+
+
+class Versioned(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+
+
+E = TypeVar("E")
+V = TypeVar("V", bound=Versioned)
+
+
+class TxConnection:
+    """`versions` remembers which version of each row the transaction has read or written: what a save is guarded by."""
+
+    def __init__(self, connection: AsyncConnection, clock: Callable[[], datetime] | None, *, writable: bool) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._now: datetime | None = None
+        self._writable = writable
+        self.versions: dict[tuple[str, str], int] = {}
+        self.on_postgres = connection.dialect.name == "postgresql"
+
+    async def now(self) -> datetime:
+        """PostgreSQL: the transaction's start by the server's clock. SQLite: the clock of its only process."""
+        if self._now is None:
+            if self._clock is not None:
+                self._now = self._clock()
+            elif self.on_postgres:
+                moment: datetime = (await self._execute(sa.select(sa.func.now()))).scalar_one()
+                self._now = moment.astimezone(UTC)
+            else:
+                self._now = datetime.now(UTC)
+        return self._now
+
+    async def rows(self, statement: sa.Select[Any]) -> Sequence[Row]:
+        return cast(Sequence[Row], (await self._execute(statement)).mappings().all())
+
+    async def row(self, statement: sa.Select[Any]) -> Row | None:
+        return cast(Row | None, (await self._execute(statement)).mappings().one_or_none())
+
+    async def write(self, statement: sa.Executable, rows: Sequence[dict[str, Any]] | None = None) -> int:
+        """Runs a changing statement (once for each of `rows`, if given) and returns how many rows it changed."""
+        self._refuse_when_reading()
+        counted = statement.execution_options(preserve_rowcount=True)
+        return (await self._execute(counted, rows)).rowcount  # type: ignore[attr-defined, no-any-return]
+
+    async def returning(self, statement: sa.Executable) -> Sequence[Row]:
+        """Runs a changing statement and returns the rows it names."""
+        self._refuse_when_reading()
+        return cast(Sequence[Row], (await self._execute(statement)).mappings().all())
+
+    def insert(self, table: sa.Table) -> Insert:
+        """An INSERT that knows ON CONFLICT."""
+        return postgresql.insert(table) if self.on_postgres else sqlite.insert(table)
+
+    def among(self, column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
+        """`column` is one of `values`, as one parameter whatever their number."""
+        if self.on_postgres:
+            array = sa.bindparam(None, sorted(set(values)), type_=postgresql.ARRAY(sa.Text()), unique=True)
+            return column == sa.any_(array)
+        listed = sa.func.json_each(json.dumps(sorted(set(values)))).table_valued("value")
+        return column.in_(sa.select(listed.c.value))
+
+    async def _execute(self, statement: sa.Executable, rows: Sequence[dict[str, Any]] | None = None) -> sa.Result[Any]:
+        with refusing():
+            return await self._connection.execute(statement, rows)
+
+    def _refuse_when_reading(self) -> None:
+        if not self._writable:
+            raise RuntimeError("a reading transaction was asked to write: open it with tx()")
+
+
+async def insert_new(connection: TxConnection, table: sa.Table, entity: Any, what: str) -> None:
+    """Adds a row. Raises AlreadyExists when a unique key of it is taken, and leaves the transaction usable."""
+    if not await connection.write(connection.insert(table).values(to_row(entity)).on_conflict_do_nothing()):
+        raise AlreadyExists(f"{what.upper()}_EXISTS", f"this {what} exists already")
+
+
+async def add_versioned(connection: TxConnection, table: sa.Table, entity: Versioned, what: str) -> None:
+    await insert_new(connection, table, entity, what)
+    connection.versions[table.name, entity.id] = entity.version
+
+
+def read_versioned(connection: TxConnection, table: sa.Table, cls: type[V], row: Row) -> V:
+    entity = from_row(cls, row)
+    connection.versions[table.name, entity.id] = entity.version
+    return entity
+
+
+async def save_versioned(
+    connection: TxConnection, table: sa.Table, entity: Versioned, without: frozenset[str] = frozenset()
+) -> None:
+    """Writes the entity over the version that this transaction has read: of two writers that started from the same
+    version one gets Conflict, however many steps each took."""
+    key = (table.name, entity.id)
+    before = version_read(connection.versions, key)
+    values = {name: value for name, value in to_row(entity).items() if name not in without and name != "id"}
+    statement = table.update().where(table.c.id == entity.id, table.c.version == before).values(values)
+    if before >= entity.version or not await connection.write(statement):
+        raise version_conflict(entity.name)
+    connection.versions[key] = entity.version
+
+
+def paged(statement: sa.Select[Any], table: sa.Table, page: Page) -> sa.Select[Any]:
+    """Newest first by (created_at, id), from behind `page.after`."""
+    order = (table.c.created_at.desc(), table.c.id.desc())
+    if page.after is not None:
+        statement = statement.where(sa.tuple_(table.c.created_at, table.c.id) < sa.tuple_(*page.after))
+    return statement.order_by(*order).limit(page.size)
+
+
+def words(states: Sequence[Any]) -> list[str]:
+    return sorted(str(state) for state in dict.fromkeys(states))

@@ -1,0 +1,58 @@
+"""The store in memory: the same behaviour as on SQL, without a database, for tests of use cases and simulation.
+
+One writing transaction at a time; reading ones see the state as it was committed when they began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+
+from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
+from controlplane.adapters.store.memory.news import MemoryOutbox
+from controlplane.adapters.store.memory.scope import MemoryCatalogue, MemoryCredentials, MemoryFeed, MemoryShapes
+from controlplane.adapters.store.memory.tables import Table, TxTables, first_tables
+from controlplane.interfaces import Tx
+
+
+class MemoryTx:
+    def __init__(self, tables: TxTables) -> None:
+        self.now = tables.now
+        self.vms = MemoryVms(tables)
+        self.hosts = MemoryHosts(tables)
+        self.sessions = MemorySessions(tables)
+        self.ports = MemoryPorts(tables)
+        self.catalogue = MemoryCatalogue(tables)
+        self.shapes = MemoryShapes(tables)
+        self.credentials = MemoryCredentials(tables)
+        self.feed = MemoryFeed(tables)
+        self.outbox = MemoryOutbox(tables)
+
+
+class MemoryStore:
+    def __init__(self, clock: Callable[[], datetime] | None = None) -> None:
+        self._committed: Mapping[str, Table] = first_tables()
+        self._clock = clock
+        self._writing = asyncio.Lock()
+
+    def tx(self) -> AbstractAsyncContextManager[Tx]:
+        return self._write()
+
+    def reading(self) -> AbstractAsyncContextManager[Tx]:
+        return self._read()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[Tx]:
+        async with self._writing:
+            tables = TxTables(self._committed, self._clock, writable=True)
+            yield MemoryTx(tables)
+            self._committed = {**self._committed, **tables.changed}
+
+    @asynccontextmanager
+    async def _read(self) -> AsyncIterator[Tx]:
+        yield MemoryTx(TxTables(self._committed, self._clock, writable=False))

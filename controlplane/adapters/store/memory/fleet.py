@@ -1,0 +1,215 @@
+"""VMs, hosts, sessions and port leases in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from controlplane.adapters.store.memory.tables import TxTables, constrain, exists, paged
+from controlplane.domain.errors import Conflict
+from controlplane.domain.host import Host, HostState
+from controlplane.domain.session import ON_HOST, PortLease, Session, SessionState
+from controlplane.domain.vm import PLACEABLE, Vm, VmState
+from controlplane.interfaces import Page
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class MemoryVms:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+
+    async def get(self, vm_id: str) -> Vm | None:
+        vm: Vm | None = self._tables.get("vms", vm_id)
+        return vm
+
+    async def lock(self, vm_id: str) -> Vm | None:
+        return await self.get(vm_id)
+
+    async def add(self, vm: Vm) -> None:
+        self._check(vm)
+        self._tables.add_versioned("vms", vm, "VM")
+
+    async def save(self, vm: Vm) -> None:
+        self._check(vm)
+        self._tables.save_versioned("vms", vm)
+
+    async def list(self, project_id: str, states: Sequence[VmState], page: Page) -> Sequence[Vm]:
+        rows: Sequence[Vm] = list(self._tables.seen("vms").values())
+        matching = [vm for vm in rows if vm.project_id == project_id and (not states or vm.state in states)]
+        return self._tables.read("vms", paged(matching, page))
+
+    async def placeable(self, project_id: str, region_id: str, limit: int) -> Sequence[tuple[Vm, Host]]:
+        rows: Sequence[Vm] = list(self._tables.seen("vms").values())
+        hosts = self._tables.seen("hosts")
+        fitting = [
+            vm
+            for vm in rows
+            if vm.project_id == project_id
+            and vm.state in PLACEABLE
+            and vm.free_units > 0
+            and region_id in ("", vm.region_id)
+            and vm.id in hosts
+        ]
+        fitting.sort(key=lambda vm: (vm.free_units, vm.id))
+        return [(vm, hosts[vm.id]) for vm in fitting[:limit]]
+
+    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]:
+        rows = self._tables.seen("vms")
+        return {vm_id: rows[vm_id].plan_version for vm_id in vm_ids if vm_id in rows}
+
+    def _check(self, vm: Vm) -> None:
+        constrain(0 <= vm.used_units <= vm.capacity_units and vm.active_sessions >= 0)
+        self._tables.refer("projects", vm.project_id)
+        if vm.region_id:
+            self._tables.refer("regions", vm.region_id)
+        if vm.template_id:
+            self._tables.refer("templates", vm.template_id)
+
+
+class MemoryHosts:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+
+    async def get(self, host_id: str) -> Host | None:
+        host: Host | None = self._tables.get("hosts", host_id)
+        return host
+
+    async def lock(self, host_id: str) -> Host | None:
+        return await self.get(host_id)
+
+    async def add(self, host: Host) -> None:
+        self._tables.refer("vms", host.id)
+        self._tables.add_versioned("hosts", host, "host")
+
+    async def save(self, host: Host) -> None:
+        stored = self._tables.seen("hosts").get(host.id)
+        self._tables.save_versioned(
+            "hosts", replace(host, last_heartbeat_at=stored.last_heartbeat_at if stored else None)
+        )
+
+    async def list(self, project_id: str, page: Page) -> Sequence[Host]:
+        after = page.after[1] if page.after else ""
+        rows = [host for host in self._sorted() if host.project_id == project_id and host.id > after]
+        return self._tables.read("hosts", rows[: page.size])
+
+    async def watched(self) -> Sequence[Host]:
+        live = (HostState.ONLINE, HostState.STALE)
+        return self._tables.read("hosts", [host for host in self._sorted() if host.state in live])
+
+    async def beat(self, host_ids: Sequence[str], at: datetime) -> None:
+        rows = self._tables.own("hosts")
+        for host_id in set(host_ids) & rows.keys():
+            if (rows[host_id].last_heartbeat_at or NEVER) < at:
+                rows[host_id] = replace(rows[host_id], last_heartbeat_at=at)
+
+    async def silent_among(self, host_ids: Sequence[str]) -> Sequence[str]:
+        silent = (HostState.STALE, HostState.LOST)
+        return [host.id for host in self._sorted() if host.id in host_ids and host.state in silent]
+
+    def _sorted(self) -> Sequence[Host]:
+        return sorted(self._tables.seen("hosts").values(), key=lambda host: str(host.id))
+
+
+class MemorySessions:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+
+    async def get(self, session_id: str) -> Session | None:
+        session: Session | None = self._tables.get("sessions", session_id)
+        return session
+
+    async def add(self, session: Session) -> None:
+        if session.client_token and await self.by_client_token(session.project_id, session.client_token):
+            raise exists("session")
+        self._check(session)
+        self._tables.add_versioned("sessions", session, "session")
+
+    async def save(self, session: Session) -> None:
+        self._check(session)
+        self._tables.save_versioned("sessions", session)
+
+    async def by_client_token(self, project_id: str, client_token: str) -> Session | None:
+        if not client_token:
+            return None
+        rows = [s for s in self._rows() if (s.project_id, s.client_token) == (project_id, client_token)]
+        return next(iter(self._tables.read("sessions", rows)), None)
+
+    async def list(self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page) -> Sequence[Session]:
+        matching = [
+            session
+            for session in self._rows()
+            if session.project_id == project_id
+            and (not states or session.state in states)
+            and vm_id in ("", session.vm_id)
+        ]
+        return self._tables.read("sessions", paged(matching, page))
+
+    async def on_vm(self, vm_id: str) -> Sequence[Session]:
+        rows = [session for session in self._rows() if session.vm_id == vm_id and session.state in ON_HOST]
+        return self._tables.read("sessions", sorted(rows, key=lambda session: session.id))
+
+    async def queue(self, limit: int) -> Sequence[Session]:
+        rows = [session for session in self._rows() if session.state is SessionState.PENDING]
+        rows.sort(key=lambda session: (session.created_at, session.id))
+        return self._tables.read("sessions", rows[:limit])
+
+    async def unreachable(self) -> Sequence[Session]:
+        rows = [session for session in self._rows() if session.unreachable_at is not None and not session.finished]
+        rows.sort(key=lambda session: (session.unreachable_at or NEVER, session.id))
+        return self._tables.read("sessions", rows)
+
+    def _rows(self) -> Sequence[Session]:
+        return list(self._tables.seen("sessions").values())
+
+    def _check(self, session: Session) -> None:
+        constrain(session.units >= 0 and session.generation > 0)
+        self._tables.refer("deployments", (session.project_id, session.game_id, session.deployment_number))
+        if session.preset_id:
+            self._tables.refer("presets", session.preset_id)
+        if session.vm_id:
+            self._tables.refer("vms", session.vm_id)
+
+
+class MemoryPorts:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+
+    async def taken(self, vm_id: str, protocol: str, now: datetime) -> frozenset[int]:
+        return frozenset(
+            lease.host_port
+            for lease in self._rows()
+            if (lease.vm_id, lease.protocol) == (vm_id, protocol) and (lease.free_at is None or lease.free_at > now)
+        )
+
+    async def lease(self, lease: PortLease, now: datetime) -> None:
+        self._tables.refer("vms", lease.vm_id)
+        self._tables.refer("sessions", lease.session_id)
+        key = (lease.vm_id, lease.protocol, lease.host_port)
+        held: PortLease | None = self._tables.seen("port_leases").get(key)
+        if held is not None:
+            own = held.free_at is None and (held.session_id, held.port_name) == (lease.session_id, lease.port_name)
+            free = held.free_at is not None and held.free_at <= now
+            if not (own or free):
+                raise Conflict("PORT_TAKEN", f"{lease.protocol} port {lease.host_port} of vms/{lease.vm_id} is leased")
+        self._tables.own("port_leases")[key] = lease
+
+    async def of_session(self, session_id: str) -> Sequence[PortLease]:
+        return (await self.of_sessions([session_id])).get(session_id, [])
+
+    async def of_sessions(self, session_ids: Sequence[str]) -> Mapping[str, Sequence[PortLease]]:
+        found: dict[str, list[PortLease]] = {}
+        for lease in sorted(self._rows(), key=lambda row: (row.port_name, row.protocol, row.host_port)):
+            if lease.session_id in session_ids:
+                found.setdefault(lease.session_id, []).append(lease)
+        return found
+
+    async def release(self, session_id: str, free_at: datetime) -> None:
+        rows = self._tables.own("port_leases")
+        for key, lease in rows.items():
+            if lease.session_id == session_id and lease.free_at is None:
+                rows[key] = replace(lease, free_at=free_at)
+
+    def _rows(self) -> Sequence[PortLease]:
+        return list(self._tables.seen("port_leases").values())

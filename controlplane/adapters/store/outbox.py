@@ -1,0 +1,129 @@
+"""Outbox, inbox, dead letters and audit in SQL.
+
+Unpublished events are found by flag, never by id: transactions become visible in another order than ids are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from controlplane.adapters.store.codec import from_row, to_row
+from controlplane.adapters.store.connection import TxConnection
+from controlplane.adapters.store.event_ids import event_id
+from controlplane.adapters.store.tables import audit, dead_letters, inbox, outbox, projects, spent_tokens
+from controlplane.adapters.store.trail import chained
+from controlplane.domain.errors import NotFound
+from controlplane.domain.events import Event, EventDraft
+from controlplane.interfaces import AuditEntry, AuditRecord
+
+
+class SqlOutbox:
+    def __init__(self, connection: TxConnection) -> None:
+        self._connection = connection
+        self._position = 0
+        self._entries: list[AuditEntry] = []
+
+    async def append(self, drafts: Sequence[EventDraft]) -> None:
+        if not drafts:
+            return
+        at = await self._connection.now()
+        rows = [
+            {"id": event_id(at, position), "at": at, "lease_until": None, "published_at": None, **to_row(draft)}
+            for position, draft in enumerate(drafts, self._position)
+        ]
+        self._position += len(rows)
+        await self._connection.write(sa.insert(outbox), rows)
+
+    async def claim(self, limit: int, lease_s: float) -> Sequence[Event]:
+        now = await self._connection.now()
+        free = outbox.c.lease_until.is_(None) | (outbox.c.lease_until <= now)
+        # A CTE with row locks runs once; as a plain subquery it could run again for each row.
+        picked = (
+            sa.select(outbox.c.id)
+            .where(outbox.c.published_at.is_(None), free)
+            .order_by(outbox.c.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        ).cte("picked")
+        statement = (
+            outbox.update()
+            .where(outbox.c.id.in_(sa.select(picked.c.id)))
+            .values(lease_until=now + timedelta(seconds=lease_s))
+            .returning(outbox)
+        )
+        rows = sorted(await self._connection.returning(statement), key=lambda row: str(row["id"]))
+        return [Event(row["id"], row["at"], from_row(EventDraft, row)) for row in rows]
+
+    async def published(self, event_ids: Sequence[str]) -> None:
+        if not event_ids:
+            return
+        named = self._connection.among(outbox.c.id, event_ids) & outbox.c.published_at.is_(None)
+        picked = sa.select(outbox.c.id).where(named).order_by(outbox.c.id).with_for_update().cte("picked")
+        statement = outbox.update().where(outbox.c.id.in_(sa.select(picked.c.id)))
+        await self._connection.write(statement.values(published_at=await self._connection.now(), lease_until=None))
+
+    async def first_time(self, consumer: str, event_id: str) -> bool:
+        insert = self._connection.insert(inbox).values(
+            consumer=consumer, event_id=event_id, at=await self._connection.now()
+        )
+        return await self._connection.write(insert.on_conflict_do_nothing()) == 1
+
+    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str) -> None:
+        last = {"at": await self._connection.now(), "payload": payload, "error": error}
+        insert = self._connection.insert(dead_letters).values(consumer=consumer, event_id=event_id, **last)
+        await self._connection.write(insert.on_conflict_do_update(index_elements=["consumer", "event_id"], set_=last))
+
+    async def audit(self, entry: AuditEntry) -> None:
+        # Chained at the end of the transaction: the head of the chain is held for the commit alone.
+        self._entries.append(entry)
+
+    async def seal(self) -> None:
+        """Writes the audit records of this transaction, just before it commits."""
+        at = await self._connection.now() if self._entries else None
+        for project_id in sorted({entry.project_id for entry in self._entries}):
+            head = await self._connection.row(
+                sa.select(projects).where(projects.c.id == project_id).with_for_update(key_share=True)
+            )
+            if head is None or at is None:
+                raise NotFound("REFERENCE_MISSING", f"there is no project {project_id}")
+            sequence, digest = head["audit_sequence"], head["audit_sha256"]
+            rows = []
+            for entry in self._entries:
+                if entry.project_id == project_id:
+                    record = chained(entry, at, sequence + 1, digest)
+                    sequence, digest = record.sequence, record.sha256
+                    rows.append(_audit_row(record))
+            await self._connection.write(sa.insert(audit), rows)
+            head_row = projects.update().where(projects.c.id == project_id)
+            await self._connection.write(head_row.values(audit_sequence=sequence, audit_sha256=digest))
+        self._entries.clear()
+
+    async def trail(self, project_id: str, after_sequence: int, limit: int) -> Sequence[AuditRecord]:
+        statement = (
+            sa.select(audit)
+            .where(audit.c.project_id == project_id, audit.c.sequence > after_sequence)
+            .order_by(audit.c.sequence)
+            .limit(limit)
+        )
+        return [
+            AuditRecord(from_row(AuditEntry, row), row["at"], row["sequence"], row["previous_sha256"], row["sha256"])
+            for row in await self._connection.rows(statement)
+        ]
+
+    async def prune(self, published_before: datetime) -> int:
+        gone = 0
+        for table, column in (
+            (outbox, outbox.c.published_at),
+            (inbox, inbox.c.at),
+            (spent_tokens, spent_tokens.c.expires_at),
+        ):
+            gone += await self._connection.write(table.delete().where(column < published_before))
+        return gone
+
+
+def _audit_row(record: AuditRecord) -> dict[str, object]:
+    own = {name: value for name, value in vars(record).items() if name != "entry"}
+    return {**to_row(record.entry), **own}

@@ -1,0 +1,57 @@
+"""Templates, presets and regions in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from controlplane.adapters.store.codec import from_row, to_row
+from controlplane.adapters.store.connection import TxConnection
+from controlplane.adapters.store.tables import presets, regions, templates
+from controlplane.domain.region import Region
+from controlplane.domain.template import Preset, Template
+
+T = TypeVar("T")
+
+
+class SqlShapes:
+    def __init__(self, connection: TxConnection) -> None:
+        self._connection = connection
+
+    async def template(self, template_id: str) -> Template | None:
+        return await self._one(Template, templates, template_id)
+
+    async def preset(self, preset_id: str) -> Preset | None:
+        return await self._one(Preset, presets, preset_id)
+
+    async def region(self, region_id: str) -> Region | None:
+        return await self._one(Region, regions, region_id)
+
+    async def put_template(self, template: Template) -> None:
+        await self._put(templates, template)
+
+    async def put_region(self, region: Region) -> None:
+        await self._put(regions, region)
+
+    async def templates(self) -> Sequence[Template]:
+        return await self._all(Template, templates)
+
+    async def presets(self) -> Sequence[Preset]:
+        return await self._all(Preset, presets)
+
+    async def regions(self) -> Sequence[Region]:
+        return await self._all(Region, regions)
+
+    async def _one(self, cls: type[T], table: sa.Table, key: str) -> T | None:
+        row = await self._connection.row(sa.select(table).where(table.c.id == key))
+        return from_row(cls, row) if row else None
+
+    async def _all(self, cls: type[T], table: sa.Table) -> Sequence[T]:
+        return [from_row(cls, row) for row in await self._connection.rows(sa.select(table).order_by(table.c.id))]
+
+    async def _put(self, table: sa.Table, shape: Any) -> None:
+        values = to_row(shape)
+        insert = self._connection.insert(table).values(values)
+        await self._connection.write(insert.on_conflict_do_update(index_elements=["id"], set_=values))

@@ -1,0 +1,141 @@
+"""The store on SQL: PostgreSQL, where many processes share it, or SQLite, where one process owns the file.
+
+SQLite has one writer connection behind a fair queue and short BEGIN IMMEDIATE transactions; readers have connections
+of their own and see the last commit. Both acknowledge a commit only when it is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from controlplane.adapters.store.catalogue import SqlCatalogue
+from controlplane.adapters.store.connection import TxConnection
+from controlplane.adapters.store.credentials import SqlCredentials
+from controlplane.adapters.store.feed import SqlFeed
+from controlplane.adapters.store.hosts import SqlHosts
+from controlplane.adapters.store.outbox import SqlOutbox
+from controlplane.adapters.store.ports import SqlPorts
+from controlplane.adapters.store.refusals import refusing
+from controlplane.adapters.store.sessions import SqlSessions
+from controlplane.adapters.store.shapes import SqlShapes
+from controlplane.adapters.store.vms import SqlVms
+from controlplane.interfaces import Tx
+
+Clock = Callable[[], datetime]
+
+BUSY_TIMEOUT_MS = 5000
+SQLITE_READERS = 4
+POSTGRES_POOL, POSTGRES_OVERFLOW, POOL_TIMEOUT_S = 8, 8, 10.0
+POSTGRES_OPTIONS = {
+    "timezone": "UTC",
+    "statement_timeout": "10s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "30s",
+}
+PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    f"busy_timeout={BUSY_TIMEOUT_MS}",
+    "temp_store=MEMORY",
+)
+
+
+class SqlTx:
+    def __init__(self, connection: TxConnection) -> None:
+        self.now = connection.now
+        self.vms = SqlVms(connection)
+        self.hosts = SqlHosts(connection)
+        self.sessions = SqlSessions(connection)
+        self.ports = SqlPorts(connection)
+        self.catalogue = SqlCatalogue(connection)
+        self.shapes = SqlShapes(connection)
+        self.credentials = SqlCredentials(connection)
+        self.feed = SqlFeed(connection)
+        self.outbox = SqlOutbox(connection)
+
+
+class SqlStore:
+    """`queue` holds the writers back to one at a time, in the order they came; None lets the database do that."""
+
+    def __init__(
+        self, writer: AsyncEngine, reader: AsyncEngine, queue: asyncio.Lock | None, clock: Clock | None
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._queue = queue
+        self._clock = clock
+
+    def tx(self) -> AbstractAsyncContextManager[Tx]:
+        return self._transaction(self._writer, self._queue, writable=True)
+
+    def reading(self) -> AbstractAsyncContextManager[Tx]:
+        return self._transaction(self._reader, None, writable=False)
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        await self._writer.dispose()
+
+    @asynccontextmanager
+    async def _transaction(
+        self, engine: AsyncEngine, queue: asyncio.Lock | None, *, writable: bool
+    ) -> AsyncIterator[Tx]:
+        async with queue or nullcontext():
+            with refusing():
+                connection = await engine.connect()
+            try:
+                tx = SqlTx(TxConnection(connection, self._clock, writable=writable))
+                yield tx
+                if writable:
+                    await tx.outbox.seal()
+                with refusing():
+                    await connection.commit()
+            finally:
+                # Rolls back what is not committed; goes on if the task is cancelled, so that no connection leaks.
+                await asyncio.shield(connection.close())
+
+
+def postgres_store(url: sa.URL, clock: Clock | None) -> SqlStore:
+    options = " ".join(f"-c {name}={value}" for name, value in POSTGRES_OPTIONS.items())
+    engine = create_async_engine(
+        url,
+        connect_args={"options": options, "connect_timeout": 5},
+        pool_size=POSTGRES_POOL,
+        max_overflow=POSTGRES_OVERFLOW,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_pre_ping=True,
+    )
+    reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return SqlStore(engine, reader, None, clock)
+
+
+def sqlite_store(url: sa.URL, clock: Clock | None) -> SqlStore:
+    writer = _sqlite_engine(url, connections=1, begin="BEGIN IMMEDIATE")
+    reader = _sqlite_engine(url, connections=SQLITE_READERS, begin="BEGIN", pragmas=("query_only=ON",))
+    return SqlStore(writer, reader, asyncio.Lock(), clock)
+
+
+def _sqlite_engine(url: sa.URL, *, connections: int, begin: str, pragmas: tuple[str, ...] = ()) -> AsyncEngine:
+    engine = create_async_engine(url, pool_size=connections, max_overflow=0, pool_timeout=POOL_TIMEOUT_S)
+
+    # sqlite3 would begin transactions by itself, and late: it is told not to, and SQLAlchemy's event says BEGIN.
+    def connected(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (*PRAGMAS, *pragmas):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begun(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    sa.event.listen(engine.sync_engine, "connect", connected)
+    sa.event.listen(engine.sync_engine, "begin", begun)
+    return engine

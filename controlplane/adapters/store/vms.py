@@ -1,0 +1,77 @@
+"""VMs in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+
+from controlplane.adapters.store.codec import from_row
+from controlplane.adapters.store.connection import (
+    Row,
+    TxConnection,
+    add_versioned,
+    paged,
+    read_versioned,
+    save_versioned,
+    words,
+)
+from controlplane.adapters.store.tables import hosts, vms
+from controlplane.domain.host import Host
+from controlplane.domain.vm import PLACEABLE, Vm, VmState
+from controlplane.interfaces import Page
+
+VM_COLUMNS = [column.label(f"vm_{column.name}") for column in vms.columns]
+HOST_COLUMNS = [column.label(f"host_{column.name}") for column in hosts.columns]
+
+
+class SqlVms:
+    def __init__(self, connection: TxConnection) -> None:
+        self._connection = connection
+
+    async def get(self, vm_id: str) -> Vm | None:
+        return await self._one(sa.select(vms).where(vms.c.id == vm_id))
+
+    async def lock(self, vm_id: str) -> Vm | None:
+        # NO KEY: rows that refer to the VM (sessions, port leases) can still be added meanwhile.
+        return await self._one(sa.select(vms).where(vms.c.id == vm_id).with_for_update(key_share=True))
+
+    async def add(self, vm: Vm) -> None:
+        await add_versioned(self._connection, vms, vm, "VM")
+
+    async def save(self, vm: Vm) -> None:
+        await save_versioned(self._connection, vms, vm)
+
+    async def list(self, project_id: str, states: Sequence[VmState], page: Page) -> Sequence[Vm]:
+        statement = sa.select(vms).where(vms.c.project_id == project_id)
+        if states:
+            statement = statement.where(vms.c.state.in_(words(states)))
+        rows = await self._connection.rows(paged(statement, vms, page))
+        return [read_versioned(self._connection, vms, Vm, row) for row in rows]
+
+    async def placeable(self, project_id: str, region_id: str, limit: int) -> Sequence[tuple[Vm, Host]]:
+        statement = (
+            sa.select(*VM_COLUMNS, *HOST_COLUMNS)
+            .join_from(vms, hosts, hosts.c.id == vms.c.id)
+            .where(vms.c.project_id == project_id, vms.c.state.in_(words(list(PLACEABLE))))
+            .where(vms.c.used_units < vms.c.capacity_units)
+            .order_by(vms.c.capacity_units - vms.c.used_units, vms.c.id)
+            .limit(limit)
+        )
+        if region_id:
+            statement = statement.where(vms.c.region_id == region_id)
+        rows = await self._connection.rows(statement)
+        # Not remembered for the version guard: a placement locks the VM it chooses, and so reads it again.
+        return [(from_row(Vm, _part(row, "vm_")), from_row(Host, _part(row, "host_"))) for row in rows]
+
+    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]:
+        statement = sa.select(vms.c.id, vms.c.plan_version).where(self._connection.among(vms.c.id, vm_ids))
+        return {row["id"]: row["plan_version"] for row in await self._connection.rows(statement)}
+
+    async def _one(self, statement: sa.Select[tuple[object, ...]]) -> Vm | None:
+        row = await self._connection.row(statement)
+        return read_versioned(self._connection, vms, Vm, row) if row else None
+
+
+def _part(row: Row, prefix: str) -> dict[str, object]:
+    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}

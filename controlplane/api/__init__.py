@@ -1,1 +1,0 @@
-"""The gRPC edge: thin servicers that translate, one chain of checks before them, and the link to the agents."""

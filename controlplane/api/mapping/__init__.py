@@ -1,1 +1,0 @@
-"""Domain to proto and back, by feature. No decisions."""

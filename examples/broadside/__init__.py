@@ -1,1 +1,0 @@
-"""Broadside: the small demo game that ships with Quarterdeck."""
