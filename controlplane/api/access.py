@@ -1,0 +1,65 @@
+"""Who may call what: one literal table, deny by default. A method that is not in it is refused, and a test fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controlplane.domain.identity import Role
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a method asks of its caller: nothing, the certificate of a host, or a bearer token of one of `roles`."""
+
+    public: bool = False
+    host: bool = False
+    roles: frozenset[Role] = frozenset()
+
+
+PUBLIC = Access(public=True)
+HOST = Access(host=True)
+PLAYERS = Access(roles=frozenset({Role.PLAYER, Role.OPERATOR}))
+OPERATORS = Access(roles=frozenset({Role.OPERATOR}))
+
+ACCESS: Mapping[str, Access] = {
+    "/quarterdeck.v1.AccountService/SignIn": PUBLIC,
+    "/quarterdeck.v1.AccountService/CreateSignInCode": PLAYERS,
+    "/quarterdeck.v1.AccountService/GetAccount": PLAYERS,
+    "/quarterdeck.v1.AccountService/SignOut": PLAYERS,
+    "/quarterdeck.v1.AccountService/CreateToken": OPERATORS,
+    "/quarterdeck.v1.SessionService/CreateSession": PLAYERS,
+    "/quarterdeck.v1.SessionService/GetSession": PLAYERS,
+    "/quarterdeck.v1.SessionService/ListSessions": PLAYERS,
+    "/quarterdeck.v1.SessionService/WatchSession": PLAYERS,
+    "/quarterdeck.v1.SessionService/StopSession": PLAYERS,
+    "/quarterdeck.v1.GameService/ListGames": PLAYERS,
+    "/quarterdeck.v1.GameService/GetGame": PLAYERS,
+    "/quarterdeck.v1.GameService/CreateGame": OPERATORS,
+    "/quarterdeck.v1.GameService/CreateDeployment": OPERATORS,
+    "/quarterdeck.v1.GameService/GetDeployment": OPERATORS,
+    "/quarterdeck.v1.VmService/ListVms": OPERATORS,
+    "/quarterdeck.v1.VmService/GetVm": OPERATORS,
+    "/quarterdeck.v1.VmService/CreateVm": OPERATORS,
+    "/quarterdeck.v1.VmService/CreateJoinToken": OPERATORS,
+    "/quarterdeck.v1.VmService/DrainVm": OPERATORS,
+    "/quarterdeck.v1.VmService/UndrainVm": OPERATORS,
+    "/quarterdeck.v1.VmService/TerminateVm": OPERATORS,
+    "/quarterdeck.v1.HostService/ListHosts": OPERATORS,
+    "/quarterdeck.v1.HostService/GetHost": OPERATORS,
+    "/quarterdeck.v1.HostService/RevokeHost": OPERATORS,
+    "/quarterdeck.v1.EventService/WatchEvents": OPERATORS,
+    "/quarterdeck.v1.StreamingService/CreateStreamToken": PLAYERS,
+    # The stream token, its first message, is the credential.
+    "/quarterdeck.v1.StreamingService/Signal": PUBLIC,
+    # The join token in the request is the credential.
+    "/quarterdeck.v1.EnrolmentService/Enrol": PUBLIC,
+    "/quarterdeck.v1.AgentLinkService/Link": HOST,
+    "/quarterdeck.v1.AgentLinkService/FetchSpecs": HOST,
+    "/quarterdeck.v1.AgentLinkService/RenewCertificate": HOST,
+    "/grpc.health.v1.Health/Check": PUBLIC,
+    "/grpc.health.v1.Health/List": PUBLIC,
+    "/grpc.health.v1.Health/Watch": PUBLIC,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": PUBLIC,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": PUBLIC,
+}

@@ -1,0 +1,111 @@
+"""Who is calling: the bearer of a token, or the host that a verified client certificate names.
+
+Verification of certificates is the TLS library's alone; here only the name in a verified one is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from controlplane.domain.errors import Unauthenticated
+from controlplane.domain.identity import Principal
+from controlplane.usecases import accounts
+from controlplane.usecases.world import World
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+SPIFFE_HOST = re.compile(r"spiffe://quarterdeck/host/([a-z0-9][a-z0-9-]{0,62})")
+CACHE_SIZE = 10_000
+MAX_TOKEN_CHARS = 512
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Of the RPC at hand. `principal` and `host_id` are set where the access table asks for them."""
+
+    request_id: str
+    principal: Principal | None = None
+    host_id: str = ""
+
+
+_caller: ContextVar[Caller] = ContextVar("caller")
+
+
+def enter(caller: Caller) -> None:
+    """Each RPC runs in a task, and so in a context, of its own: nothing to reset."""
+    _caller.set(caller)
+
+
+def principal() -> Principal:
+    """Raises Unauthenticated where the access table let somebody in without a token: a servicer that asks for a
+    principal can never go on without one."""
+    who = _caller.get().principal
+    if who is None:
+        raise Unauthenticated("TOKEN_MISSING", "this call needs a bearer token")
+    return who
+
+
+def host_id() -> str:
+    """The id in the caller's certificate. Raises Unauthenticated."""
+    named = _caller.get().host_id
+    if not named:
+        raise Unauthenticated("CERTIFICATE_MISSING", "this call needs the client certificate of a host")
+    return named
+
+
+def request_id() -> str:
+    return _caller.get().request_id
+
+
+class Bearers:
+    """Tokens to principals, remembered for `ttl_s`, so that a revoked token works no longer than that."""
+
+    def __init__(self, world: World, ttl_s: float) -> None:
+        self._world = world
+        self._ttl_s = ttl_s
+        self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+
+    async def principal(self, metadata: Metadata) -> Principal:
+        """Raises Unauthenticated: no token, two tokens, or none that is valid now."""
+        token = bearer_token(metadata)
+        key = hashlib.sha256(token.encode()).digest()
+        now = time.monotonic()
+        known = self._known.get(key)
+        if known is not None and now - known[0] < self._ttl_s:
+            return known[1]
+        self._known.pop(key, None)
+        who = await accounts.authenticate(self._world, token)
+        self._known[key] = (now, who)
+        while len(self._known) > CACHE_SIZE:
+            self._known.popitem(last=False)
+        return who
+
+    def forget(self, token_id: str) -> None:
+        """A token that was signed out here stops working here at once."""
+        self._known = OrderedDict((key, entry) for key, entry in self._known.items() if entry[1].token_id != token_id)
+
+
+def bearer_token(metadata: Metadata) -> str:
+    """The one token of `authorization: Bearer …`. Raises Unauthenticated."""
+    given = [value for key, value in metadata if key == "authorization"]
+    if not given:
+        raise Unauthenticated("TOKEN_MISSING", "this call needs a bearer token in the authorization metadata")
+    scheme, _, token = given[0].partition(" ") if len(given) == 1 and isinstance(given[0], str) else ("", "", "")
+    if scheme.lower() != "bearer" or not token or len(token) > MAX_TOKEN_CHARS or not token.isascii():
+        raise Unauthenticated("TOKEN_MALFORMED", "the authorization metadata must be one 'Bearer TOKEN'")
+    return token
+
+
+def host_of(auth_context: Mapping[str, Iterable[bytes]]) -> str:
+    """The host that the verified client certificate names. Raises Unauthenticated unless it names exactly one."""
+    names = [name.decode("utf-8", "replace") for name in auth_context.get("x509_subject_alternative_name", ())]
+    hosts = [match.group(1) for name in names if (match := SPIFFE_HOST.fullmatch(name))]
+    if len(hosts) != 1 or len(names) != 1:
+        raise Unauthenticated("CERTIFICATE_NAMES_NO_HOST", "the client certificate does not name exactly one host")
+    return hosts[0]

@@ -1,0 +1,240 @@
+"""The one chain that every RPC of every listener passes: request id, errors, admission, access, validation, deadline.
+
+Handlers behind it are coroutines (unary) or async generators (streams); they raise domain errors and know no status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from controlplane.api import identity, status
+from controlplane.api.access import ACCESS, Access
+from controlplane.domain.errors import Exhausted, Forbidden, QuarterdeckError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+REQUEST_ID = "x-request-id"
+STATUS_DETAILS = "grpc-status-details-bin"
+GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+UNBOUNDED = ("/grpc.health.v1.Health/",)
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one process. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream."""
+
+    unary_in_flight: int = 512
+    open_streams: int = 4096
+    unary_s: float = 300.0
+    recheck_s: float = 2.5
+    token_cache_s: float = 2.5
+
+
+class Admission:
+    """Our own bound on what is in flight: the library's can be bypassed (grpc/grpc#41531)."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._free = limit
+        self._what = what
+
+    def enter(self) -> None:
+        """Raises Exhausted."""
+        if self._free <= 0:
+            raise Exhausted("TOO_MANY_REQUESTS", f"too many {self._what} at once; try again", retry_after_s="1")
+        self._free -= 1
+
+    def leave(self) -> None:
+        self._free += 1
+
+
+class Chain(grpc.aio.ServerInterceptor):
+    """`stopping` ends every open stream with UNAVAILABLE, so that a graceful stop does not wait for watchers."""
+
+    def __init__(self, bearers: identity.Bearers, limits: Limits, stopping: asyncio.Event) -> None:
+        self._bearers = bearers
+        self._limits = limits
+        self._stopping = stopping
+        self._requests = Admission(limits.unary_in_flight, "requests")
+        self._streams = Admission(limits.open_streams, "streams")
+        self._wrapped: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        method = handler_call_details.method
+        if method not in self._wrapped:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return handler
+            self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        if handler.response_streaming:
+            wrap = grpc.stream_stream_rpc_method_handler
+            inner = handler.stream_stream
+            if not handler.request_streaming:
+                wrap = grpc.unary_stream_rpc_method_handler
+                inner = handler.unary_stream
+            behavior: Any = self._streaming(method, inner, handler.request_streaming)
+        elif handler.request_streaming:
+            raise TypeError(f"{method}: client streams with one reply are not served")
+        else:
+            wrap = grpc.unary_unary_rpc_method_handler
+            behavior = self._unary(method, handler.unary_unary)
+        return wrap(behavior, handler.request_deserializer, handler.response_serializer)
+
+    def _unary(self, method: str, inner: Any) -> Any:
+        async def call(request: Message, context: Context) -> Message:
+            async with self._edge(method, context, self._requests):
+                validate(request)
+                try:
+                    async with asyncio.timeout(self._limits.unary_s) as limit:
+                        answer: Message = await inner(request, context)
+                        return answer
+                except TimeoutError:
+                    if not limit.expired():
+                        raise
+                    await abort(context, status.deadline(self._limits.unary_s))
+            raise AssertionError("abort raises")
+
+        return call
+
+    def _streaming(self, method: str, inner: Any, many_requests: bool) -> Any:
+        async def call(requests: Any, context: Context) -> AsyncIterator[Message]:
+            async with self._edge(method, context, self._streams):
+                if many_requests:
+                    requests = validated(requests)
+                else:
+                    validate(requests)
+                async with self._guarded(method, context):
+                    messages = inner(requests, context)
+                    if not hasattr(messages, "__aiter__"):  # the health servicer writes to the context itself
+                        await messages
+                        return
+                    async for message in messages:
+                        yield message
+
+        return call
+
+    @asynccontextmanager
+    async def _edge(self, method: str, context: Context, admission: Admission) -> AsyncIterator[None]:
+        """Everything around a handler: bounds, names, admits and turns what it raises into a status."""
+        metadata = tuple(context.invocation_metadata() or ())
+        given = next((value for key, value in metadata if key == REQUEST_ID), "")
+        request_id = given if isinstance(given, str) and GOOD_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
+        context.set_trailing_metadata(((REQUEST_ID, request_id),))
+        bounded = not method.startswith(UNBOUNDED)
+        entered = False
+        try:
+            if bounded:
+                admission.enter()
+                entered = True
+            identity.enter(await self._caller(method, context, request_id))
+            yield
+        except grpc.aio.AbortError:
+            raise
+        except QuarterdeckError as error:
+            await abort(context, status.status_of(error), request_id)
+        except Exception:
+            error_id = uuid.uuid4().hex[:12]
+            log.exception("rpc.broke", error_id=error_id)
+            await abort(context, status.internal(error_id), request_id)
+        finally:
+            if entered:
+                admission.leave()
+
+    async def _caller(self, method: str, context: Context, request_id: str) -> identity.Caller:
+        """Raises Unauthenticated or Forbidden."""
+        access = ACCESS.get(method, Access())
+        if access.public:
+            return identity.Caller(request_id)
+        if access.host:
+            return identity.Caller(request_id, host_id=identity.host_of(context.auth_context()))
+        who = await self._bearers.principal(tuple(context.invocation_metadata() or ()))
+        if who.role not in access.roles:
+            allowed = ", ".join(sorted(access.roles)) or "nobody"
+            raise Forbidden("ROLE_NOT_ALLOWED", f"a {who.role} may not do this; allowed: {allowed}", role=who.role)
+        structlog.contextvars.bind_contextvars(subject=who.subject, project=who.project_id)
+        return identity.Caller(request_id, principal=who)
+
+    @asynccontextmanager
+    async def _guarded(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Cuts the stream off when its caller may no longer have it, or when the server stops (I21).
+
+        The cut is a cancellation of the RPC's own task with a reason kept aside, as asyncio.timeout does it, so that
+        messages that pass cost nothing extra."""
+        stream = asyncio.current_task()
+        assert stream is not None
+        verdict: list[QuarterdeckError] = []
+
+        async def watch() -> None:
+            try:
+                await self._until_cut(method, context)
+            except QuarterdeckError as error:
+                verdict.append(error)
+                stream.cancel()
+
+        watcher = asyncio.create_task(watch())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if verdict and stream.uncancel() == 0:
+                raise verdict[0] from None
+            raise
+        finally:
+            watcher.cancel()
+
+    async def _until_cut(self, method: str, context: Context) -> None:
+        """Raises why the stream must end; never returns."""
+        by_token = bool(ACCESS.get(method, Access()).roles)
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.recheck_s if by_token else None):
+                    await self._stopping.wait()
+                raise Unavailable("SERVER_STOPPING", "this server is shutting down; connect again")
+            except TimeoutError:
+                try:
+                    await self._caller(method, context, "")
+                except Unavailable:
+                    # The database is away: nobody can have been revoked there meanwhile, and watching harms nobody.
+                    log.warning("stream.recheck_postponed")
+
+
+def validate(message: Message) -> None:
+    """Raises InvalidFields, naming every field that breaks a rule of the proto."""
+    found = protovalidate.collect_violations(message)
+    if found:
+        raise status.violations_of(found)
+
+
+async def validated(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
+    async for request in requests:
+        validate(request)
+        yield request
+
+
+async def abort(context: Context, told: status_pb2.Status, request_id: str = "") -> None:
+    """Ends the RPC with the status and its details. Raises grpc.aio.AbortError."""
+    request_id = request_id or identity.request_id()
+    codes = {code.value[0]: code for code in grpc.StatusCode}
+    trailing = ((REQUEST_ID, request_id), (STATUS_DETAILS, told.SerializeToString()))
+    await context.abort(codes[told.code], told.message, trailing)

@@ -1,0 +1,1 @@
+"""Domain to proto and back, by feature. No decisions."""

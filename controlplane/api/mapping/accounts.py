@@ -1,0 +1,34 @@
+"""Callers and events on the wire."""
+
+from __future__ import annotations
+
+from quarterdeck.v1 import accounts_pb2, events_pb2
+
+from controlplane.api.mapping.values import enum_member, enum_value, timestamp
+from controlplane.domain.events import Event
+from controlplane.domain.identity import Principal, Role
+
+
+def account_message(who: Principal) -> accounts_pb2.Account:
+    return accounts_pb2.Account(
+        project=who.project_id, subject=who.subject, role=enum_value(accounts_pb2.Role, "ROLE", who.role)
+    )
+
+
+def role_of(message: accounts_pb2.CreateTokenRequest) -> Role:
+    return enum_member(accounts_pb2.Role, "ROLE", message.role, Role)
+
+
+def event_message(event: Event, resume_token: str) -> events_pb2.Event:
+    draft = event.draft
+    message = events_pb2.Event(
+        event_id=event.id,
+        type=draft.type,
+        project=draft.project_id,
+        subject=draft.subject,
+        time=timestamp(event.at),
+        subject_version=draft.subject_version,
+        resume_token=resume_token,
+    )
+    message.data.update(dict(draft.data))
+    return message

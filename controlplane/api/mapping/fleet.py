@@ -1,0 +1,80 @@
+"""VMs and hosts on the wire, and the inventory that an agent sends."""
+
+from __future__ import annotations
+
+from quarterdeck.v1 import hosts_pb2, vms_pb2
+
+from controlplane.api.mapping.values import enum_member, enum_value, named, timestamp
+from controlplane.domain.host import Encoder, Gpu, Host, Inventory
+from controlplane.domain.vm import Vm, VmState
+
+
+def vm_states_of(message: vms_pb2.ListVmsRequest) -> tuple[VmState, ...]:
+    return tuple(enum_member(vms_pb2.VmState, "VM_STATE", s, VmState) for s in message.states)
+
+
+def vm_message(vm: Vm) -> vms_pb2.Vm:
+    enrolled = vm.state not in (VmState.TEMPLATE, VmState.PROVISIONING)
+    return vms_pb2.Vm(
+        name=vm.name,
+        provider=vm.provider,
+        region=vm.region_id,
+        template=vm.template_id,
+        state=enum_value(vms_pb2.VmState, "VM_STATE", vm.state),
+        reason_detail=vm.reason_detail,
+        capacity_units=vm.capacity_units,
+        used_units=vm.used_units,
+        active_sessions=vm.active_sessions,
+        create_time=timestamp(vm.created_at),
+        update_time=timestamp(vm.updated_at),
+        host=named("hosts", vm.id if enrolled else ""),
+        advertised_address=vm.advertised_address,
+    )
+
+
+def host_message(host: Host, plan_version: int) -> hosts_pb2.Host:
+    return hosts_pb2.Host(
+        name=host.name,
+        vm=named("vms", host.id),
+        state=enum_value(hosts_pb2.HostState, "HOST_STATE", host.state),
+        epoch=host.epoch,
+        last_heartbeat_time=timestamp(host.last_heartbeat_at),
+        inventory=_inventory_message(host.inventory),
+        plan_version=plan_version,
+        observed_plan_version=host.observed_plan_version,
+        workloads=host.workloads,
+        revoked=host.revoked_at is not None,
+    )
+
+
+def inventory_of(wire: hosts_pb2.Inventory) -> Inventory:
+    return Inventory(
+        cpu_count=wire.cpu_count,
+        memory_bytes=wire.memory_bytes,
+        disk_free_bytes=wire.disk_free_bytes,
+        gpus=tuple(Gpu(gpu.index, gpu.model, gpu.memory_bytes, gpu.driver_version) for gpu in wire.gpus),
+        encoders=tuple(Encoder(encoder.encoder_name, encoder.slots) for encoder in wire.encoders),
+        runtimes=tuple(wire.runtimes),
+        has_display_server=wire.has_display_server,
+        agent_version=wire.agent_version,
+        operating_system=wire.operating_system,
+    )
+
+
+def _inventory_message(inventory: Inventory) -> hosts_pb2.Inventory:
+    return hosts_pb2.Inventory(
+        cpu_count=inventory.cpu_count,
+        memory_bytes=inventory.memory_bytes,
+        disk_free_bytes=inventory.disk_free_bytes,
+        gpus=[
+            hosts_pb2.Gpu(
+                index=gpu.index, model=gpu.model, memory_bytes=gpu.memory_bytes, driver_version=gpu.driver_version
+            )
+            for gpu in inventory.gpus
+        ],
+        encoders=[hosts_pb2.Encoder(encoder_name=e.name, slots=e.slots) for e in inventory.encoders],
+        runtimes=inventory.runtimes,
+        has_display_server=inventory.has_display_server,
+        agent_version=inventory.agent_version,
+        operating_system=inventory.operating_system,
+    )

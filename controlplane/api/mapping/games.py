@@ -1,0 +1,86 @@
+"""The catalogue on the wire, both ways."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from quarterdeck.v1 import games_pb2 as pb
+
+from controlplane.api.mapping.values import duration, enum_member, enum_value, last_part, seconds, timestamp
+from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness
+
+DEFAULT_STOP_GRACE_S = 10.0
+DEFAULT_READINESS_TIMEOUT_S = 60.0
+
+
+def game_message(game: Game) -> pb.Game:
+    current = f"{game.name}/deployments/{game.current_deployment}" if game.current_deployment else ""
+    return pb.Game(
+        name=game.name,
+        display_name=game.display_name,
+        summary=game.summary,
+        default_preset=game.default_preset_id,
+        current_deployment=current,
+        create_time=timestamp(game.created_at),
+    )
+
+
+def deployment_message(deployment: Deployment) -> pb.Deployment:
+    return pb.Deployment(
+        name=deployment.name,
+        command=deployment.command,
+        environment=dict(deployment.environment),
+        picture=enum_value(pb.Picture, "PICTURE", deployment.picture),
+        ports=[
+            pb.PortSpec(port_name=port.name, protocol=port.protocol, game_port=port.game_port)
+            for port in deployment.ports
+        ],
+        readiness=_readiness_message(deployment.readiness),
+        stop_grace=duration(deployment.stop_grace_s),
+        create_time=timestamp(deployment.created_at),
+    )
+
+
+def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: datetime) -> Deployment:
+    """The use case gives it number and time; until then it has 0 and `unborn`."""
+    wire = message.deployment
+    stop_grace_s = seconds(wire, "stop_grace")
+    return Deployment(
+        game_id=last_part(message.parent),
+        project_id=project_id,
+        number=0,
+        command=tuple(wire.command),
+        picture=enum_member(pb.Picture, "PICTURE", wire.picture, Picture),
+        created_at=unborn,
+        environment=dict(wire.environment),
+        ports=tuple(PortSpec(port.port_name, port.protocol, port.game_port) for port in wire.ports),
+        readiness=_readiness_of(wire.readiness) if wire.HasField("readiness") else None,
+        stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace_s is None else stop_grace_s,
+    )
+
+
+def deployment_key(name: str) -> tuple[str, int]:
+    """(game id, number) of games/{game}/deployments/{number}."""
+    _, game_id, _, number = name.split("/")
+    return game_id, int(number)
+
+
+def _readiness_message(readiness: Readiness | None) -> pb.Readiness | None:
+    if readiness is None:
+        return None
+    return pb.Readiness(
+        log_pattern=readiness.log_pattern or None,
+        tcp_port=readiness.tcp_port or None,
+        stays_up=duration(readiness.stays_up_s),
+        timeout=duration(readiness.timeout_s),
+    )
+
+
+def _readiness_of(wire: pb.Readiness) -> Readiness:
+    timeout_s = seconds(wire, "timeout")
+    return Readiness(
+        log_pattern=wire.log_pattern,
+        tcp_port=wire.tcp_port,
+        stays_up_s=seconds(wire, "stays_up"),
+        timeout_s=DEFAULT_READINESS_TIMEOUT_S if timeout_s is None else timeout_s,
+    )

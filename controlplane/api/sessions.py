@@ -1,0 +1,55 @@
+"""SessionService: players' verbs, translated."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from quarterdeck.v1 import sessions_pb2 as pb
+from quarterdeck.v1 import sessions_pb2_grpc as rpc
+
+from controlplane.api import identity, pages
+from controlplane.api.mapping.sessions import request_of, session_message, states_of
+from controlplane.api.mapping.values import last_part
+from controlplane.domain.session import Session, SessionState
+from controlplane.usecases import sessions
+from controlplane.usecases.world import World
+
+
+class SessionServicer(rpc.SessionServiceServicer):
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def CreateSession(self, request: pb.CreateSessionRequest, context: Any) -> pb.Session:
+        who = identity.principal()
+        view = await sessions.create_session(self._world, who, request_of(request), identity.request_id())
+        if request.wait_until_playable:
+            view = await sessions.wait_until(self._world, who, view.session.id, _playable)
+        return session_message(view)
+
+    async def GetSession(self, request: pb.GetSessionRequest, context: Any) -> pb.Session:
+        return session_message(await sessions.get_session(self._world, identity.principal(), last_part(request.name)))
+
+    async def ListSessions(self, request: pb.ListSessionsRequest, context: Any) -> pb.ListSessionsResponse:
+        who = identity.principal()
+        states, vm_id = states_of(request), last_part(request.vm)
+        query = ("sessions", who.project_id, states, vm_id)
+        page = pages.page_of(request.page_size, request.page_token, *query)
+        found = await sessions.list_sessions(self._world, who, states, vm_id, page)
+        kept, token = pages.split(page, found, lambda view: (view.session.created_at, view.session.id), *query)
+        return pb.ListSessionsResponse(sessions=map(session_message, kept), next_page_token=token)
+
+    async def WatchSession(self, request: pb.WatchSessionRequest, context: Any) -> AsyncIterator[pb.Session]:
+        async for view in sessions.watch_session(self._world, identity.principal(), last_part(request.name)):
+            yield session_message(view)
+
+    async def StopSession(self, request: pb.StopSessionRequest, context: Any) -> pb.Session:
+        who, session_id = identity.principal(), last_part(request.name)
+        view = await sessions.stop_session(self._world, who, session_id, identity.request_id())
+        if request.wait:
+            view = await sessions.wait_until(self._world, who, session_id, lambda session: session.finished)
+        return session_message(view)
+
+
+def _playable(session: Session) -> bool:
+    return session.state is SessionState.RUNNING

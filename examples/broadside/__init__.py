@@ -1,0 +1,1 @@
+"""Broadside: the small demo game that ships with Quarterdeck."""

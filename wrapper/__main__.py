@@ -1,0 +1,84 @@
+"""`python -m wrapper --session-dir DIR`: one process around one game, in a session of its own, needing nobody."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from wrapper import keeper, wire
+from wrapper.boundedlog import BoundedLog
+from wrapper.control import serve, status_of
+from wrapper.directory import WRAPPER_LOG, DirectoryError, SessionDirectory
+from wrapper.life import Life
+from wrapper.session import Reason
+from wrapper.spec import Spec
+
+# Watchers of the status read the end before the socket goes.
+_FAREWELL_S = 1.0
+
+
+def main() -> int:
+    """0: the session ended, however; its status says how. 2: it could not begin, and nothing was started."""
+    parser = argparse.ArgumentParser(prog="wrapper", description="Runs one session around one game.")
+    parser.add_argument("--session-dir", type=Path, required=True, help="the session's directory, with its spec.binpb")
+    path: Path = parser.parse_args().session_dir.absolute()
+    os.umask(0o077)
+    try:
+        directory = SessionDirectory(path)
+        spec = wire.parse_spec(directory.read_spec())
+    except (DirectoryError, wire.SpecError) as error:
+        print(f"wrapper: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
+        return 2
+    log = BoundedLog(path / WRAPPER_LOG)
+    _log_to(log, spec)
+    keeper.become_subreaper()
+    asyncio.run(_live(spec, directory))
+    return 0
+
+
+async def _live(spec: Spec, directory: SessionDirectory) -> None:
+    life = Life(spec, directory)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, life.stop, Reason.STOP_REQUESTED)
+    server = await serve(life, directory.socket_target)
+    try:
+        await life.run(lambda changed: directory.write_status(status_of(changed).SerializeToString()))
+    except Exception:
+        structlog.get_logger().exception("the wrapper failed")
+        raise
+    finally:
+        await server.stop(_FAREWELL_S)
+
+
+def _log_to(log: BoundedLog, spec: Spec) -> None:
+    """JSON lines; the session on each."""
+
+    class Lines:
+        def msg(self, line: str) -> None:
+            log.write(line.encode() + b"\n")
+
+        debug = info = warning = error = critical = exception = msg
+
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        logger_factory=lambda *_: Lines(),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(session=spec.session_id, generation=spec.generation)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,244 @@
+"""One session from its start to its end: wires game, stream or readiness check, limits and status together."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from wrapper import sdk
+from wrapper.boundedlog import BoundedLog
+from wrapper.directory import GAME_LOG, HOME, SessionDirectory, boot_time_s, own_start_s
+from wrapper.readiness import NotReadyError, ReadinessCheck
+from wrapper.session import Activity, Reason, Session, State, overdue
+from wrapper.spec import Picture, Spec, StreamFigures
+from wrapper.stream.display import Display, DisplayStartError, start_display
+from wrapper.supervisor import KeeperLostError, StartError, Supervised
+
+if TYPE_CHECKING:
+    # A game without a picture loads no media library.
+    from wrapper.stream.hub import Hub
+
+_LIMITS_S = 0.5
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+class Life:
+    """run() lasts as long as the session. Everything else may be called meanwhile, on the same event loop."""
+
+    def __init__(self, spec: Spec, directory: SessionDirectory) -> None:
+        self.spec = spec
+        self.session = Session()
+        self.hub: Hub | None = None
+        self._directory = directory
+        self._began_s = own_start_s()
+        now_s = boot_time_s()
+        lease_until_s = now_s + spec.lease_s if spec.lease_s is not None else None
+        self._activity = Activity(deserted_since_s=now_s, lease_until_s=lease_until_s)
+        self._log = structlog.get_logger()
+        self._game_log = BoundedLog(directory.path / GAME_LOG)
+        self._game: Supervised | None = None
+        self._display: Display | None = None
+        self._launched = asyncio.Event()
+        self._stopping = False
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._save: Callable[[Life], None] = lambda _: None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since this process was started."""
+        return boot_time_s() - self._began_s
+
+    @property
+    def game_pid(self) -> int:
+        return self._game.pid if self._game is not None else 0
+
+    def figures(self) -> StreamFigures | None:
+        return self.hub.figures() if self.hub is not None else None
+
+    async def run(self, save: Callable[[Life], None]) -> None:
+        """Starts the game, waits for its end. `save` keeps the status after every change of the session."""
+        self._save = save
+        save(self)
+        self._in_background(self._watch_limits())
+        exit_code, failure = None, ""
+        try:
+            game = await self._start()
+            exit_code = await game.wait()
+        except (StartError, NotReadyError, DisplayStartError, KeeperLostError) as error:
+            failure = str(error)
+        for task in self._tasks:
+            task.cancel()
+        if self.hub is not None:
+            await self.hub.close("the session is over")
+        if self._display is not None:
+            await self._display.close()
+        self._become(self.session.ended(self.age_s, exit_code, failure))
+        self._log.info("over", reason=self.session.reason, exit_code=exit_code, detail=self.session.detail)
+        self._game_log.close()
+
+    def stop(self, reason: Reason, grace_s: float | None = None, detail: str = "") -> None:
+        """Asks the game to stop, and kills it after the grace (None: the deployment's own). Returns at once."""
+        self._log.info("stop", reason=reason.value, state=self.session.state.value)
+        self._become(self.session.stop(reason, detail))
+        if self.session.state is State.STOPPING and not self._stopping:
+            self._stopping = True
+            self._in_background(self._stop_game(self.spec.stop_grace_s if grace_s is None else grace_s))
+
+    def renew_lease(self, lease_s: float) -> None:
+        self._activity = replace(self._activity, lease_until_s=boot_time_s() + lease_s)
+
+    async def statuses(self) -> AsyncIterator[None]:
+        """Yields now and after every change, the last time when the session is over."""
+        over = False
+        while not over:
+            changed = self._changed
+            over = self.session.state is State.EXITED
+            yield
+            if not over:
+                await changed.wait()
+
+    async def _start(self) -> Supervised:
+        """The running game; its stream or readiness check goes on in the background.
+
+        Raises StartError, NotReadyError and DisplayStartError.
+        """
+        check: ReadinessCheck | None = None
+        picture: dict[str, str] = {}
+        video = self.spec.video
+        if self.spec.picture is Picture.NONE:
+            check = ReadinessCheck(self.spec.readiness, self.spec.ports)
+        elif self.spec.picture is Picture.FRAMES:
+            picture = sdk.prepare(str(self._directory.path), video.width, video.height, video.fps)
+        else:
+            self._display = await start_display(self._directory.path, video.width, video.height)
+            picture = self._display.environment
+        game = Supervised(self._game_log, check.line if check is not None else None)
+        await game.start(self.spec.command, self._environment() | picture, self._directory.path / HOME)
+        self._game = game
+        self._launched.set()
+        self._become(self.session.game_started(self.age_s))
+        self._log.info("game started", pid=game.pid)
+        if check is not None:
+            self._in_background(self._await_ready(check))
+        else:
+            self._in_background(self._open_stream(picture))
+            self._in_background(self._await_first_frame())
+        return game
+
+    async def _open_stream(self, picture: Mapping[str, str]) -> None:
+        # While the game starts too; half a second on a small machine.
+        hub = await asyncio.to_thread(importlib.import_module, "wrapper.stream.hub")
+        on = hub.HubEvents(
+            first_frame=self._playable,
+            broken=lambda why: self.stop(Reason.GAME_CRASHED, detail=f"The stream broke: {why}"),
+            activity=self._active,
+            peers_changed=self._peers_changed,
+            figures_changed=self._notify,
+        )
+        try:
+            self.hub = await hub.open_hub(self.spec, picture, on, self._stages_ms)
+        except hub.StreamError as error:
+            self.stop(Reason.START_FAILED, detail=f"The stream cannot start: {error}")
+
+    async def _stop_game(self, grace_s: float) -> None:
+        await self._launched.wait()
+        if self._game is not None:
+            self._game.ask_to_stop()
+            await asyncio.sleep(grace_s)
+            self._log.info("the grace is over", grace_s=grace_s)
+            self._game.kill()
+
+    async def _await_ready(self, check: ReadinessCheck) -> None:
+        try:
+            await check.passed()
+        except NotReadyError as error:
+            self.stop(Reason.START_FAILED, detail=str(error))
+        else:
+            self._playable()
+
+    async def _await_first_frame(self) -> None:
+        await asyncio.sleep(self.spec.readiness.timeout_s)
+        if self.session.playable_s is None:
+            self.stop(Reason.START_FAILED, detail=f"no picture after {self.spec.readiness.timeout_s:g} s")
+
+    async def _watch_limits(self) -> None:
+        """On a clock that counts while the machine sleeps, which the event loop's own timers do not."""
+        while True:
+            await asyncio.sleep(_LIMITS_S)
+            reason = overdue(self.spec.limits, self._activity, boot_time_s())
+            if reason is not None and self.session.state in (State.STARTING, State.RUNNING):
+                self.stop(reason)
+
+    def _playable(self) -> None:
+        if self.session.state is not State.STARTING:
+            return
+        self._activity = replace(self._activity, playable_at_s=boot_time_s())
+        self._become(self.session.playable(self.age_s))
+        self._log.info("playable", stages_ms=self._stages_ms())
+
+    def _active(self) -> None:
+        self._activity = replace(self._activity, last_activity_at_s=boot_time_s())
+
+    def _peers_changed(self) -> None:
+        """A player who comes or goes is activity too; a session with viewers only is deserted."""
+        self._active()
+        players = self.hub.players if self.hub is not None else 0
+        if players:
+            self._activity = replace(self._activity, deserted_since_s=None)
+        elif self._activity.deserted_since_s is None:
+            self._activity = replace(self._activity, deserted_since_s=boot_time_s())
+        self._notify()
+
+    def _stages_ms(self) -> dict[str, int]:
+        stages = {"game_started_ms": self.session.game_started_s, "first_frame_ms": self.session.playable_s}
+        return {name: round(value_s * 1000) for name, value_s in stages.items() if value_s is not None}
+
+    def _become(self, session: Session) -> None:
+        if session != self.session:
+            self.session = session
+            self._save(self)
+            self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Runs until it ends or the game does. What it does not expect ends the session, and is logged."""
+
+        def done(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._log.error("the wrapper failed", exc_info=error)
+                self.stop(Reason.GAME_CRASHED, detail="The wrapper failed; its log says how.")
+
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(done)
+
+    def _environment(self) -> dict[str, str]:
+        """Nothing of the wrapper's own environment: what a game sees is what its deployment says."""
+        home = str(self._directory.path / HOME)
+        environment = {
+            "PATH": f"{os.path.dirname(sys.executable)}:{_PATH}",
+            "HOME": home,
+            "LANG": "C.UTF-8",
+            **self.spec.environment,
+            "QUARTERDECK_SESSION_ID": self.spec.session_id,
+            "QUARTERDECK_GENERATION": str(self.spec.generation),
+            "QUARTERDECK_WIDTH": str(self.spec.video.width),
+            "QUARTERDECK_HEIGHT": str(self.spec.video.height),
+            "QUARTERDECK_FPS": str(self.spec.video.fps),
+        }
+        for port in self.spec.ports:
+            name = port.name.upper().replace("-", "_")
+            environment[f"QUARTERDECK_PORT_{name}"] = str(port.game_port or port.host_port)
+        return environment

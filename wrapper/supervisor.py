@@ -1,0 +1,143 @@
+"""Runs one program, takes its output, stops it politely and then firmly, and knows how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from wrapper import keeper
+from wrapper.boundedlog import BoundedLog
+
+LINE_MAX_BYTES = 8192
+_CHUNK_BYTES = 65536
+# Children that are ours by intent; any other child is an orphan.
+_keepers: set[int] = set()
+
+
+class StartError(Exception):
+    """The program could not be started; the text says why."""
+
+
+class KeeperLostError(Exception):
+    """The process between the wrapper and the program was killed, and the program with it."""
+
+
+class Supervised:
+    """One program and all that comes of it. start() once; wait() until it is over."""
+
+    def __init__(self, log: BoundedLog, line: Callable[[str], None] | None = None) -> None:
+        """`line` is called with each line of output, cut at 8 KiB, without its end."""
+        self.pid = 0
+        self._log = log
+        self._line = line
+        self._keeper: asyncio.subprocess.Process | None = None
+        self._status: asyncio.StreamReader | None = None
+        self._pump: asyncio.Task[None] | None = None
+
+    async def start(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: Path, pass_fds: Sequence[int] = ()
+    ) -> None:
+        """Runs `command` in `directory` with exactly this environment.
+
+        Raises StartError when there is no such program or it may not be run.
+        """
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        loop = asyncio.get_running_loop()
+        self._status = asyncio.StreamReader()
+        try:
+            self._keeper = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", keeper.__file__, str(writer), str(os.getpid())),
+                *command,
+                env=dict(environment),
+                cwd=directory,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                pass_fds=(writer, *pass_fds),
+                limit=_CHUNK_BYTES,
+            )
+        except OSError as error:
+            os.close(reader)
+            raise StartError(f"cannot start a process in {directory}: {error.strerror}") from error
+        finally:
+            os.close(writer)
+        _keepers.add(self._keeper.pid)
+        protocol = asyncio.StreamReaderProtocol(self._status)
+        await loop.connect_read_pipe(lambda: protocol, os.fdopen(reader, "rb", 0))
+        self._pump = loop.create_task(self._take_output())
+        word, number = await self._next_report()
+        if word != "started":
+            await self._over()
+            why = os.strerror(number) if word == "failed" else "its keeper ended"
+            raise StartError(f"cannot run {command[0]!r}: {why}")
+        self.pid = number
+
+    async def wait(self) -> int:
+        """The exit code, negative for a signal, once nothing of the program is left.
+
+        Raises KeeperLostError when nobody can tell the code.
+        """
+        word, number = await self._next_report()
+        await self._over()
+        if word != "exited":
+            raise KeeperLostError("the keeper of the program was killed")
+        return number
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM to the program's process group."""
+        if self._keeper is not None and self._keeper.returncode is None:
+            self._keeper.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL to the program and everything that came of it."""
+        if self._keeper is not None and self._keeper.returncode is None:
+            self._keeper.send_signal(signal.SIGUSR1)
+
+    async def _next_report(self) -> tuple[str, int]:
+        if self._status is None:
+            raise RuntimeError("no program was started")
+        word, _, number = (await self._status.readline()).decode().strip().partition(" ")
+        return word, int(number or 0)
+
+    async def _over(self) -> None:
+        if self._keeper is None or self._pump is None:
+            raise RuntimeError("no program was started")
+        await self._keeper.wait()
+        _keepers.discard(self._keeper.pid)
+        if self._keeper.returncode != 0:
+            # Only the kernel or a stranger ends a keeper so; what it kept has come to us.
+            await asyncio.to_thread(_kill_orphans)
+        await self._pump
+
+    async def _take_output(self) -> None:
+        """Always reads, so that the program never waits for its log."""
+        if self._keeper is None or self._keeper.stdout is None:
+            raise RuntimeError("no program was started")
+        rest = b""
+        while chunk := await self._keeper.stdout.read(_CHUNK_BYTES):
+            self._log.write(chunk)
+            if self._line is None:
+                continue
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[:LINE_MAX_BYTES]
+            for line in lines:
+                self._line(line[:LINE_MAX_BYTES].decode("utf-8", "replace").rstrip("\r"))
+
+
+def _kill_orphans() -> None:
+    """Kills and reaps the children that came to us because their own parents, keepers included, are gone."""
+    while True:
+        orphans = [pid for pid in keeper.children(os.getpid()) if pid not in _keepers]
+        if not orphans:
+            return
+        for orphan in orphans:
+            for pid in (*keeper.descendants(orphan), orphan):
+                keeper.kill(pid, signal.SIGKILL)
+            try:
+                os.waitpid(orphan, 0)
+            except ChildProcessError:
+                continue
