@@ -306,6 +306,7 @@ class Delivery:
 
 
 Handler = Callable[[Delivery], Awaitable[None]]
+Bury = Callable[[Delivery, Exception], Awaitable[None]]
 
 
 class Bus(Protocol):
@@ -332,14 +333,20 @@ class Bus(Protocol):
         """Hints on a subject (NATS wildcards allowed) as (subject, payload); a slow reader loses the oldest."""
         ...
 
-    async def consume(self, durable: str, subject: str, handler: Handler, bury: Handler) -> None:
-        """Handles durable messages for ever, acknowledging after `handler` returns; after five failed tries `bury`.
-        Survives the broker's absence."""
+    async def consume(self, durable: str, subject: str, handler: Handler, bury: Bury) -> None:
+        """Handles durable messages for ever, several at a time, acknowledging after `handler` returns. After five
+        failed tries, or at once when the error can never pass (InvalidRequest, NotFound, WrongState), `bury` gets the
+        message with its last error; it stays until `bury` returns. Survives the broker's absence; cancelled, it
+        finishes what it has begun."""
         ...
 
     def events(self, project_id: str, resume_token: str) -> AsyncIterator[tuple[Event, str]]:
         """A project's events from now on, or after `resume_token`, each with its own token. Raises NotFound
         (RESUME_TOKEN_EXPIRED) when the stream no longer goes back that far, Unavailable when the broker is away."""
+        ...
+
+    async def resume_token(self) -> str:
+        """Where the events stand now: what happens after this call comes after this token. Raises Unavailable."""
         ...
 
     @property
