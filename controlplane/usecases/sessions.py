@@ -83,12 +83,13 @@ async def _create_once(
         now = await tx.now()
         game, deployment, preset = await _resolve(tx, world, who, request)
         session = _new_session(world, who, request, game, deployment, preset, now)
+        await tx.sessions.add(session)  # before its port leases, which refer to it
         bound, passed, hints = await place(tx, session, deployment, preset, now)
         if bound is None:
             bound = _queued(session, request, passed, now, world.policy.queue_timeout_s)
             await tx.outbox.append([bound.event("pending")])
             hints = (subjects.SLOTS,)
-        await tx.sessions.add(bound)
+        await tx.sessions.save(bound)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateSession", bound.name, request_id))
         return await _view(tx, bound), hints
 
@@ -188,7 +189,12 @@ def _queued(
         raise Exhausted(
             "NO_CAPACITY", f"no VM has room for this session: {why}. Set queue_timeout to wait for one.", why=why
         )
-    return replace(session, queue_deadline_at=now + timedelta(seconds=wait_s), reason_detail=f"waits for a slot: {why}")
+    return replace(
+        session,
+        queue_deadline_at=now + timedelta(seconds=wait_s),
+        reason_detail=f"waits for a slot: {why}",
+        version=session.version + 1,
+    )
 
 
 async def get_session(world: World, who: Principal, session_id: str) -> SessionView:
