@@ -1,0 +1,63 @@
+// The shell: who is signed in, which page the address means.
+import { ApiError, api, whenSignedOut } from "./api.js";
+import { html, render, useEffect, useState } from "./dom.js";
+import { pause } from "./backoff.js";
+import { FleetPage } from "./pages/fleet.js";
+import { PlayPage } from "./pages/play.js";
+import { SignInPage } from "./pages/signin.js";
+import { parse, replace } from "./router.js";
+import { quarterdeckPlayer } from "./player/figures.js";
+import { Masthead } from "./ui.js";
+
+const ACCOUNT_RETRY_MS = 2000;
+
+/** undefined while unknown, null when nobody is signed in. */
+async function readAccount() {
+  for (;;) {
+    try {
+      return await api.account();
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) return null;
+      await pause(ACCOUNT_RETRY_MS);
+    }
+  }
+}
+
+function useRoute() {
+  const [route, setRoute] = useState(parse(location.hash));
+  useEffect(() => {
+    const changed = () => setRoute(parse(location.hash));
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return route;
+}
+
+function App() {
+  const route = useRoute();
+  const [account, setAccount] = useState(undefined);
+  useEffect(() => {
+    // A picture that plays is never taken away because a login ran out.
+    whenSignedOut(() => quarterdeckPlayer.state !== "live" && setAccount(null));
+    readAccount().then(setAccount);
+  }, []);
+  const signOut = async () => {
+    await api.signOut().catch(() => {});
+    setAccount(await readAccount());
+  };
+  const signedIn = async (next) => {
+    setAccount(await readAccount());
+    replace(next);
+  };
+  if (route.page === "signin" && route.code) return html`<${SignInPage} ...${route} onSignedIn=${signedIn} />`;
+  if (account === undefined) return html`<${Masthead} /><main class="centre"><p class="muted">Looking for the control plane …</p></main>`;
+  if (account === null) return html`<${SignInPage} next=${location.hash} onSignedIn=${signedIn} />`;
+  const shell = { account, onSignOut: signOut };
+  if (route.page === "play") return html`<${PlayPage} key=${route.session} session=${route.session} ...${shell} />`;
+  if (route.page === "unknown") {
+    return html`<${Masthead} ...${shell} /><main class="centre"><h1>Nothing here</h1><p><a href="#/">To the fleet</a></p></main>`;
+  }
+  return html`<${FleetPage} ...${shell} />`;
+}
+
+render(html`<${App} />`, document.getElementById("app"));

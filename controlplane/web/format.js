@@ -1,0 +1,64 @@
+// How figures and states of the API read to a person.
+
+/** "12.5s" → 12.5. */
+export const seconds = (duration) => (duration ? Number.parseFloat(duration) : 0);
+
+/** "sessions/abc" → "abc". */
+export const idOf = (name = "") => name.slice(name.lastIndexOf("/") + 1);
+
+/** Seconds as "0.4 s", "12 s", "3 min 12 s", "2 h 05 min". */
+export function duration(s) {
+  if (s < 10) return `${Math.max(0, s).toFixed(1)} s`;
+  const whole = Math.floor(s);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
+  return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
+}
+
+/** Seconds since something as "just now", "12 s ago", "8 min ago", "2 h ago", "3 d ago". */
+export function ago(s) {
+  if (s < 2) return "just now";
+  const [size, unit] = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]].find(([size]) => s >= size);
+  return `${Math.floor(s / size)} ${unit} ago`;
+}
+
+/** Milliseconds as "85 ms" or "1.25 s". */
+export const milliseconds = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(2)} s`);
+
+/** Seconds since an RFC 3339 time; never negative. */
+export const since = (time, nowMs = Date.now()) => Math.max(0, (nowMs - Date.parse(time)) / 1000);
+
+export const gibibytes = (bytes) => `${(Number(bytes ?? 0) / 2 ** 30).toFixed(0)} GiB`;
+
+/** "SESSION_STATE_RUNNING" → "Running"; "VM_STATE_IN_USE" → "In use". */
+export function word(value = "") {
+  const bare = value.replace(/^[A-Z]+_(STATE|REASON)_/, "").replaceAll("_", " ").toLowerCase();
+  return bare === "unspecified" ? "" : bare.charAt(0).toUpperCase() + bare.slice(1);
+}
+
+export const TONES = {
+  VM_STATE_PROVISIONING: "busy", VM_STATE_BOOTING: "busy", VM_STATE_READY: "good", VM_STATE_IN_USE: "good",
+  VM_STATE_DRAINING: "warn", VM_STATE_STOPPED: "idle", VM_STATE_ERROR: "bad", VM_STATE_TERMINATED: "idle",
+  HOST_STATE_OFFLINE: "idle", HOST_STATE_ONLINE: "good", HOST_STATE_STALE: "warn", HOST_STATE_LOST: "bad",
+  SESSION_STATE_PENDING: "idle", SESSION_STATE_STARTING: "busy", SESSION_STATE_RUNNING: "good",
+  SESSION_STATE_STOPPING: "warn", SESSION_STATE_STOPPED: "idle", SESSION_STATE_COMPLETED: "idle",
+  SESSION_STATE_CRASHED: "bad", SESSION_STATE_LOST: "bad", SESSION_STATE_REJECTED: "warn",
+};
+
+/** good, busy, warn, bad or idle: the colour that goes with the word, never without it. */
+export const tone = (state) => TONES[state] ?? "idle";
+
+const REASONS = {
+  STOP_REQUESTED: "it was stopped on request", CANCELLED: "it was cancelled before it started",
+  GAME_EXITED: "the game ended by itself", GAME_CRASHED: "the game crashed", START_FAILED: "the game did not start",
+  IDLE: "nobody played for too long", DISCONNECTED: "nobody was connected for too long",
+  MAX_DURATION: "its longest duration was reached", HOST_LOST: "its host was lost", WRAPPER_LOST: "its wrapper was lost",
+  QUEUE_DEADLINE: "no slot became free before the queue deadline", LEASE_EXPIRED: "its lease expired",
+  VM_TERMINATED: "its VM was terminated",
+};
+
+/** A session's reason as the end of a sentence. */
+export const because = (reason = "") => REASONS[reason.replace("SESSION_REASON_", "")] ?? "";
+
+const FINAL = new Set(["STOPPED", "COMPLETED", "CRASHED", "LOST", "REJECTED"].map((state) => `SESSION_STATE_${state}`));
+export const finished = (session) => FINAL.has(session?.state);

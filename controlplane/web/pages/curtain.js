@@ -1,0 +1,62 @@
+// What stands before the stage while there is no picture: the way to it, a broken connection, the end.
+import { api } from "../api.js";
+import { html, useState } from "../dom.js";
+import { because, duration, finished, idOf, seconds, word } from "../format.js";
+import { playHash } from "../router.js";
+import { stagesOf } from "../stages.js";
+import { Problem, Stages } from "../ui.js";
+
+export function Curtain({ session, view, refusal, onAgain }) {
+  if (finished(session)) return html`<${Ended} session=${session} />`;
+  if (view.state === "live") return null;
+  if (refusal) return html`<${Card} title=${refusal.status === 404 ? "No such session" : "This session cannot be shown"}><${Problem} error=${refusal} /><//>`;
+  if (view.state === "failed") {
+    return html`<${Card} title="The stream was refused"><p>${view.why}</p><button class="primary" onClick=${onAgain}>Try again</button><//>`;
+  }
+  if (view.state === "reconnecting") {
+    return html`<div class="curtain thin" role="status"><p><b>Reconnecting …</b> ${view.why}</p></div>`;
+  }
+  if (session?.streamed === false) return html`<${Dedicated} session=${session} />`;
+  return html`<${Waiting} session=${session} view=${view} />`;
+}
+
+const Card = ({ title, children }) => html`<div class="curtain"><div class="card" role="status"><h1>${title}</h1>${children}</div></div>`;
+
+function Waiting({ session, view }) {
+  const title = { SESSION_STATE_PENDING: "Waiting for a slot", SESSION_STATE_STARTING: "Getting under way",
+    SESSION_STATE_RUNNING: "Bringing the picture", SESSION_STATE_STOPPING: "Stopping" }[session?.state];
+  return html`<${Card} title=${title ?? "Looking for the session"}>
+    ${session?.queuePosition > 0 && html`<p>Number <b class="figure">${session.queuePosition}</b> in the queue${session.queueDeadline ? ` until ${new Date(session.queueDeadline).toLocaleTimeString()}` : ""}.</p>`}
+    <${Stages} steps=${stagesOf(session, view.pictureMs)} />
+  <//>`;
+}
+
+const Dedicated = ({ session }) => html`<${Card} title="${word(session.state)}: a game without a picture">
+  <p class="muted">Nothing streams here. Its ports:</p>
+  <ul>${(session.ports ?? []).map((port) => html`<li><code>${port.portName} ${port.hostPort}</code></li>`)}</ul>
+<//>`;
+
+function Ended({ session }) {
+  const [problem, setProblem] = useState(null);
+  const [busy, setBusy] = useState(false);
+  const again = async () => {
+    setBusy(true);
+    try {
+      const { game, preset = "", region = "" } = session;
+      const next = await api.createSession({ game, preset, region });
+      location.hash = playHash(idOf(next.name));
+    } catch (error) {
+      setProblem(error);
+      setBusy(false);
+    }
+  };
+  const played = seconds(session.runningDuration);
+  return html`<${Card} title="The session has ended">
+    <p data-testid="ending">${word(session.state)}: ${because(session.reason) || "no reason was given"}${session.exitCode === undefined ? "" : ` (exit code ${session.exitCode})`}.</p>
+    ${session.reasonDetail && html`<p class="muted">${session.reasonDetail}</p>`}
+    <p>Played for <b class="figure" data-testid="played">${duration(played)}</b></p>
+    <${Problem} error=${problem} />
+    <div class="actions"><a class="button" href="#/">To the fleet</a>
+      <button class="primary" disabled=${busy} onClick=${again}>Play again</button></div>
+  <//>`;
+}

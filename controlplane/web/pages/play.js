@@ -1,0 +1,113 @@
+// One session: the way to its picture, the picture, and how it ended.
+import { api } from "../api.js";
+import { html, useCallback, useEffect, useRef, useState } from "../dom.js";
+import { watchSession } from "../fleet.js";
+import { finished, idOf } from "../format.js";
+import { Player } from "../player/player.js";
+import { Chip, Confirm, LinkState, Masthead, Problem } from "../ui.js";
+import { Curtain } from "./curtain.js";
+import { Figures, glance } from "./overlay.js";
+import { Keys } from "./keys.js";
+
+const IDLE = { state: "idle", why: "", figures: {}, wrapper: {}, pictureMs: null, audio: false };
+
+export function PlayPage({ session: id, account, onSignOut }) {
+  const { session, link, error } = useSession(`sessions/${id}`);
+  const stage = useRef(null);
+  const video = useRef(null);
+  const running = session?.state === "SESSION_STATE_RUNNING" && session.streamed !== false;
+  const { player, view, again } = usePlayer(session, running, stage, video);
+  const game = useGame(session?.game);
+  const [open, setOpen] = useState("");
+  const [problem, setProblem] = useState(null);
+  const toggle = (name) => () => setOpen(open === name ? "" : name);
+  const stop = (yes) => {
+    setOpen("");
+    if (yes) api.stopSession(session.name).catch(setProblem);
+  };
+  const refusal = error && !error.retryable ? error : null;
+  return html`<${Masthead} account=${account} onSignOut=${onSignOut}>
+      <span class="crumb"><b>${game?.displayName || idOf(session?.game)}</b> <code>${id}</code></span>
+    <//>
+    <main class="play">
+      <div class="stage" data-state=${view.state} ref=${stage} tabindex="0" role="application"
+        aria-label="The game. Keys go to it while it has the focus; Shift and Escape give them back.">
+        <video ref=${video} muted autoplay playsinline disablepictureinpicture></video>
+        ${open === "figures" && view.state === "live" && html`<${Figures} view=${view} session=${session} />`}
+        <${Curtain} session=${session} view=${view} refusal=${refusal} onAgain=${again} />
+      </div>
+      <${Problem} error=${problem} onClose=${() => setProblem(null)} />
+      <div class="toolbar" role="toolbar" aria-label="Session">
+        ${session && html`<${Chip} state=${session.state} />`}
+        ${session?.unreachable && html`<${Chip} as="bad" label="Unreachable" title="Its host is stale or lost; the game may well be playing." />`}
+        ${link !== "live" && !finished(session) && session && html`<${LinkState} link=${link} />`}
+        <span class="glance figure" data-testid="glance">${view.state === "live" && glance(view)}</span>
+        <span class="spacer"></span>
+        <${Tools} player=${player} view=${view} stage=${stage} video=${video} open=${open} toggle=${toggle} />
+        <button class="danger" disabled=${!session || finished(session) || session.state === "SESSION_STATE_STOPPING"}
+          onClick=${toggle("stop")}>Stop</button>
+      </div>
+    </main>
+    ${open === "keys" && html`<${Keys} game=${game} onClose=${toggle("keys")} />`}
+    ${open === "stop" && html`<${Confirm} title="Stop playing?" verb="Stop the session" onAnswer=${stop}>
+      <p>The game is asked to end politely. Every browser connected to this session is disconnected.</p>
+    <//>`}`;
+}
+
+function Tools({ player, view, stage, video, open, toggle }) {
+  const live = view.state === "live";
+  const [muted, setMuted] = useState(true);
+  const sound = () => setMuted((video.current.muted = !video.current.muted));
+  return html`
+    ${view.audio && html`<button onClick=${sound} aria-pressed=${!muted}>Sound ${muted ? "off" : "on"}</button>`}
+    <button onClick=${toggle("figures")} aria-pressed=${open === "figures"} disabled=${!live}>Figures</button>
+    <button onClick=${toggle("keys")} aria-pressed=${open === "keys"}>Keys</button>
+    <button onClick=${() => player.current?.input.lockPointer()} disabled=${!live}>Lock mouse</button>
+    <button onClick=${() => fullscreen(stage.current)} disabled=${!live}>Fullscreen</button>`;
+}
+
+async function fullscreen(stage) {
+  if (document.fullscreenElement) return document.exitFullscreen();
+  await stage.requestFullscreen({ navigationUI: "hide" });
+  stage.focus();
+  // Where the browser allows it, Escape and Tab belong to the game in full screen (holding Escape leaves).
+  return navigator.keyboard?.lock?.().catch(() => {});
+}
+
+function useSession(name) {
+  const [seen, setSeen] = useState({ session: null, link: "polling", error: null });
+  useEffect(() => watchSession(name, (session, link, error) => setSeen({ session, link, error }), finished), [name]);
+  return seen;
+}
+
+/** Holds a Player while the session runs; `again` makes a new one after it gave up. */
+function usePlayer(session, running, stage, video) {
+  const player = useRef(null);
+  const [view, setView] = useState(IDLE);
+  const [round, setRound] = useState(0);
+  const name = session?.name;
+  useEffect(() => {
+    if (!running) return undefined;
+    const mine = new Player(name, { stage: stage.current, video: video.current }, setView);
+    player.current = mine;
+    setView(mine.view);
+    stage.current.focus({ preventScroll: true });
+    mine.run();
+    return () => {
+      mine.close();
+      setView((last) => ({ ...last, state: "idle" }));
+    };
+  }, [name, running, round]);
+  return { player, view, again: useCallback(() => setRound((before) => before + 1), []) };
+}
+
+/** The catalogue entry behind a session: its title and which keys it takes. */
+function useGame(name) {
+  const [game, setGame] = useState(null);
+  useEffect(() => {
+    if (!name) return;
+    // Only decoration: without it the page shows the game's id.
+    api.games().then((games) => setGame(games.find((one) => one.name === name) ?? null), () => setGame(null));
+  }, [name]);
+  return game;
+}

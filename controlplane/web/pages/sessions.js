@@ -1,0 +1,87 @@
+// Sessions: those on their way or playing, and how the last ones ended.
+import { api } from "../api.js";
+import { html, useState } from "../dom.js";
+import { ago, because, duration, idOf, seconds, since } from "../format.js";
+import { playHash } from "../router.js";
+import { stagesOf } from "../stages.js";
+import { Chip, Confirm } from "../ui.js";
+
+export function Sessions({ sessions, finished, act }) {
+  const [stopping, setStopping] = useState(null);
+  const answer = (yes) => {
+    const session = stopping;
+    setStopping(null);
+    if (yes) act(() => api.stopSession(session.name));
+  };
+  return html`<section class="panel" aria-labelledby="sessions-title">
+      <h2 id="sessions-title">Sessions</h2>
+      ${sessions === null
+        ? html`<p class="empty">Reading …</p>`
+        : sessions.length === 0
+          ? html`<p class="empty">Nobody plays at the moment.</p>`
+          : html`<ul class="rows">${sessions.map(
+              (session) => html`<${Row} key=${session.name} session=${session} onStop=${() => setStopping(session)} />`,
+            )}</ul>`}
+      ${finished.length > 0 && html`<${Finished} sessions=${finished} />`}
+    </section>
+    ${stopping &&
+    html`<${Confirm} title="Stop this session?" verb="Stop it" onAnswer=${answer}>
+      <p><b>${idOf(stopping.game)}</b>, session <code>${idOf(stopping.name)}</code>, is asked to end politely. Whoever plays is disconnected.</p>
+    <//>`}`;
+}
+
+function Row({ session, onStop }) {
+  const id = idOf(session.name);
+  const stopping = session.state === "SESSION_STATE_STOPPING";
+  return html`<li class="row session">
+    <div class="title">
+      <b>${idOf(session.game)}</b>
+      <span class="muted"><code>${id}</code>${session.preset && html` · ${session.preset}`}</span>
+    </div>
+    <div class="chips">
+      <${Chip} state=${session.state} />
+      ${session.unreachable &&
+      html`<${Chip} as="bad" label="Unreachable" title="Its host is stale or lost; the game may well be playing." />`}
+    </div>
+    <div class="where">${whereabouts(session)}</div>
+    <div class="row-actions">
+      ${session.streamed !== false && html`<a class="button" href=${playHash(id)}>Open</a>`}
+      <button onClick=${onStop} disabled=${stopping} aria-label="Stop session ${id}">Stop</button>
+    </div>
+  </li>`;
+}
+
+function whereabouts(session) {
+  if (session.state === "SESSION_STATE_PENDING") {
+    return html`<span>${session.queuePosition ? `number ${session.queuePosition} in the queue` : "waits for a slot"}</span>`;
+  }
+  if (session.state === "SESSION_STATE_STARTING") {
+    const step = stagesOf(session).findLast((one) => one.reached);
+    return html`<span>${step.label} on ${idOf(session.vm)}</span>`;
+  }
+  const players = session.connectedPlayers ?? 0;
+  return html`<span class="figure">${duration(playedFor(session))}</span>
+    <span class="muted">${players === 1 ? "1 player" : `${players} players`} on ${idOf(session.vm)}</span>`;
+}
+
+/** Seconds since the first frame: the server's figure for what has ended, our own count for what goes on. */
+function playedFor(session) {
+  const first = session.stages?.firstFrameTime;
+  return first && !session.endTime ? since(first) : seconds(session.runningDuration);
+}
+
+const Finished = ({ sessions }) => html`<details class="finished">
+  <summary>Last ${sessions.length} that ended</summary>
+  <ul class="rows">
+    ${sessions.map(
+      (session) => html`<li class="row ended" key=${session.name}>
+        <div class="title"><b>${idOf(session.game)}</b><span class="muted"><code>${idOf(session.name)}</code></span></div>
+        <${Chip} state=${session.state} />
+        <div class="where">
+          <span>${because(session.reason)}${session.exitCode ? ` (exit code ${session.exitCode})` : ""}</span>
+          <span class="muted">${duration(seconds(session.runningDuration))}${session.endTime && ` · ${ago(since(session.endTime))}`}</span>
+        </div>
+      </li>`,
+    )}
+  </ul>
+</details>`;

@@ -1,0 +1,182 @@
+"""The pages' pure modules, run where they live: in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+from quarterdeck.v1 import hosts_pb2, sessions_pb2, vms_pb2
+
+from tests.e2e.stub import Stub, serving
+
+# One event loop for all: the browser, which takes long to start, is shared.
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    async with serving(Stub()) as stub:
+        page = await browser.new_page()
+        await page.goto(f"{stub.url}/mark.svg")
+        yield page
+        await page.close()
+
+
+async def call(page: Page, module: str, expression: str, argument: Any = None) -> Any:
+    """`expression` is JavaScript over the module `m` and the argument `a`."""
+    return await page.evaluate(
+        f"async (a) => {{ const m = await import('/{module}.js'); return {expression}; }}", argument
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "means"),
+    [
+        ("", {"page": "fleet"}),
+        ("#/", {"page": "fleet"}),
+        ("#/play/abc-1", {"page": "play", "session": "abc-1"}),
+        ("#/play/../x", {"page": "unknown"}),
+        ("#/play/UPPER", {"page": "unknown"}),
+        ("#/signin/s3cret", {"page": "signin", "code": "s3cret", "next": "#/"}),
+        ("#/signin/s3cret/play/abc", {"page": "signin", "code": "s3cret", "next": "#/play/abc"}),
+        ("#/signin/s3cret/https://elsewhere.example", {"page": "signin", "code": "s3cret", "next": "#/"}),
+        ("#/play/%", {"page": "unknown"}),
+    ],
+)
+async def test_an_address_means_a_page_and_leads_nowhere_else(page: Page, address: str, means: dict[str, str]) -> None:
+    assert await call(page, "router", "m.parse(a)", address) == means
+
+
+async def test_events_survive_any_cut_of_the_stream(page: Page) -> None:
+    text = ':\n\ndata: {"a":1}\r\n\r\nevent: error\ndata: x\ndata:y\n\nid: 4\ndata: z\n\n'
+    wanted = [
+        {"type": "message", "data": '{"a":1}'},
+        {"type": "error", "data": "x\ny"},
+        {"type": "message", "data": "z"},
+    ]
+    whole = "(() => { const got = []; const feed = m.parser((e) => got.push(e)); a.forEach(feed); return got; })()"
+    for at in range(len(text)):
+        assert await call(page, "sse", whole, [text[:at], text[at:]]) == wanted, at
+    assert await call(page, "sse", whole, list(text)) == wanted
+
+
+async def test_backoff_doubles_up_to_its_ceiling_and_is_jittered(page: Page) -> None:
+    full = await call(page, "backoff", "[0,1,2,3,4,5,99].map((n) => m.backoffMs(n, 1))")
+    half = await call(page, "backoff", "[0,1,2,3,4,5,99].map((n) => m.backoffMs(n, 0))")
+    assert full == [250, 500, 1000, 2000, 4000, 5000, 5000]
+    assert half == [one / 2 for one in full]
+
+
+@pytest.mark.parametrize(
+    ("facts", "ends"),
+    [
+        ({}, False),
+        ({"connection": "failed"}, True),
+        ({"connection": "closed", "pictureUp": True}, True),
+        ({"connection": "connecting", "socketOpen": False}, True),
+        ({"connection": "connected", "socketOpen": False}, False),
+        ({"connection": "connected", "socketOpen": False, "pictureUp": True, "sinceStartMs": 1e9}, False),
+        ({"connection": "connected", "sinceStartMs": 16_000}, True),
+        ({"connection": "disconnected", "pictureUp": True, "sinceDisconnectedMs": 3_000}, False),
+        ({"connection": "disconnected", "pictureUp": True, "sinceDisconnectedMs": 7_000}, True),
+    ],
+)
+async def test_a_peer_is_given_up_only_for_what_concerns_the_media(
+    page: Page, facts: dict[str, Any], ends: bool
+) -> None:
+    fresh = {
+        "connection": "new", "socketOpen": True, "pictureUp": False, "closeReason": "",
+        "sinceStartMs": 0, "sinceDisconnectedMs": 0,
+    }  # fmt: skip
+    assert bool(await call(page, "player/rules", "m.giveUp(a)", fresh | facts)) is ends
+
+
+async def test_a_point_of_the_page_is_a_point_of_the_letterboxed_picture(page: Page) -> None:
+    square = {"left": 10, "top": 20, "width": 800, "height": 800}
+    box = await call(page, "player/geometry", "m.pictureBox(a, 1600, 900)", square)
+    assert box == {"left": 10, "top": 195, "width": 800, "height": 450, "scale": 2}
+    place = "[[410, 420], [0, 0], [5000, 5000]].map(([clientX, clientY]) => m.placeIn(a, {clientX, clientY}))"
+    assert await call(page, "player/geometry", place, box) == [
+        {"x": 0.5, "y": 0.5}, {"x": 0, "y": 0}, {"x": 1, "y": 1},
+    ]  # fmt: skip
+
+
+async def test_a_gamepad_is_told_of_only_when_it_changes(page: Page) -> None:
+    pad = "m.padMessage({index: 0, axes: a, buttons: [{value: 0}, {value: 1}]})"
+    message = await call(page, "player/gamepad", pad, [0.01, -0.5004])
+    assert message == {"t": "pad", "index": 0, "axes": [0, -0.5], "buttons": [0, 1]}
+    rest = {"axes": [0, 0], "buttons": [0, 0]}
+    assert await call(page, "player/gamepad", "m.changed(undefined, a)", rest) is False
+    assert await call(page, "player/gamepad", "m.changed(a, a)", message) is False
+    assert await call(page, "player/gamepad", "m.changed(a, {axes: [0, 0], buttons: [0, 1]})", message) is True
+
+
+async def test_rates_come_from_two_samples(page: Page) -> None:
+    before = {"at": 1000, "decoded": 30, "bytes": 0, "decodeS": 0.1, "bufferS": 0.3, "emitted": 30}
+    after = {"at": 3000, "decoded": 90, "bytes": 1_000_000, "decodeS": 0.22, "bufferS": 0.36, "emitted": 90}
+    samples = [before, after | {"dropped": 2, "lost": 1}]
+    figures = await call(page, "player/figures", "m.figuresFrom(a[0], a[1])", samples)
+    assert figures["decodedFps"] == 30
+    assert figures["bitrateKbps"] == 4000
+    assert figures["decodeMs"] == pytest.approx(2)
+    assert figures["jitterBufferMs"] == pytest.approx(1)
+    assert (figures["dropped"], figures["packetsLost"]) == (2, 1)
+    assert await call(page, "player/figures", "m.figuresFrom(a[0], a[0])", samples) is None
+
+
+async def test_stages_show_how_far_a_session_has_come(page: Page) -> None:
+    session = {
+        "createTime": "2026-01-01T00:00:00Z",
+        "stages": {"allocatedTime": "2026-01-01T00:00:00.020Z", "gameStartedTime": "2026-01-01T00:00:00.300Z"},
+    }
+    steps = await call(page, "stages", "m.stagesOf(a)", session)
+    assert [(step["label"], step["reached"], step["afterMs"]) for step in steps] == [
+        ("Asked", True, 0),
+        ("VM allocated", True, 20),
+        ("Image ready", True, None),
+        ("Game started", True, 300),
+        ("First frame", False, None),
+        ("Picture here", False, None),
+    ]
+    assert [step["label"] for step in steps if step["current"]] == ["First frame"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "reads"),
+    [
+        ("m.duration(0.44)", "0.4 s"),
+        ("m.duration(192.4)", "3 min 12 s"),
+        ("m.duration(7500)", "2 h 05 min"),
+        ("m.ago(0)", "just now"),
+        ("m.ago(3700)", "1 h ago"),
+        ("m.milliseconds(1250)", "1.25 s"),
+        ("m.word('VM_STATE_IN_USE')", "In use"),
+        ("m.word('SESSION_REASON_UNSPECIFIED')", ""),
+        ("m.because('SESSION_REASON_IDLE')", "nobody played for too long"),
+        ("m.idOf('sessions/abc')", "abc"),
+        ("m.seconds('12.5s')", 12.5),
+        ("m.seconds('')", 0),
+        ("m.gibibytes(String(24 * 2 ** 30))", "24 GiB"),
+    ],
+)
+async def test_figures_read_well(page: Page, expression: str, reads: Any) -> None:
+    assert await call(page, "format", expression) == reads
+
+
+async def test_every_state_and_reason_of_the_protos_has_a_tone_or_a_sentence(page: Page) -> None:
+    reasons = [
+        name for name in sessions_pb2.SessionReason.DESCRIPTOR.values_by_name if not name.endswith("_UNSPECIFIED")
+    ]
+    sentences = await call(page, "format", "a.map((one) => m.because(one))", reasons)
+    assert all(sentences), dict(zip(reasons, sentences, strict=True))
+    states = [
+        name
+        for enum in (vms_pb2.VmState, hosts_pb2.HostState, sessions_pb2.SessionState)
+        for name in enum.DESCRIPTOR.values_by_name
+        if not name.endswith(("_UNSPECIFIED", "_TEMPLATE"))
+    ]
+    known = await call(page, "format", "a.filter((one) => one in m.TONES)", states)
+    assert known == states

@@ -1,0 +1,153 @@
+"""Sign-in, fleet and start pages against a gateway made of paper."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.e2e.stub import CODE, Stub, problem, session
+
+# One event loop for all: the browser, which takes long to start, is shared.
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+
+
+async def test_without_a_login_every_page_says_how_to_get_one(page: Page, stub: Stub) -> None:
+    for address in ("/", "/#/play/abc"):
+        await page.goto(stub.url + address)
+        await expect(page.get_by_text("quarterdeck signin")).to_be_visible()
+
+
+async def test_the_one_time_link_signs_in_and_leaves_no_trace_of_its_code(page: Page, stub: Stub) -> None:
+    stub.put("aurora", "STARTING", stages={})
+    await page.goto(f"{stub.url}/#/signin/{CODE}/play/aurora")
+    await expect(page.get_by_text("Getting under way")).to_be_visible()
+    assert page.url == f"{stub.url}/#/play/aurora"
+    assert CODE not in await page.evaluate("[location.href, document.referrer, ...Object.values(localStorage)].join()")
+    await page.go_back()
+    assert CODE not in page.url
+
+
+async def test_a_used_link_says_so(page: Page, stub: Stub) -> None:
+    await page.goto(f"{stub.url}/#/signin/wrong")
+    await expect(page.get_by_role("alert")).to_contain_text("CODE_UNKNOWN")
+    await expect(page.get_by_text("quarterdeck signin")).to_be_visible()
+
+
+async def test_a_used_link_still_leads_on_where_the_browser_is_signed_in(page: Page, signed_in: Stub) -> None:
+    await page.goto(f"{signed_in.url}/#/signin/wrong")
+    await expect(page.get_by_role("heading", name="VMs and hosts")).to_be_visible()
+
+
+async def test_signing_out_shows_the_way_back_in(page: Page, signed_in: Stub) -> None:
+    await page.goto(signed_in.url)
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_the_fleet_shows_states_conditions_and_capacity(page: Page, signed_in: Stub) -> None:
+    signed_in.put("aurora")
+    signed_in.put("zephyr", unreachable=True)
+    signed_in.put("kelp", "PENDING", queuePosition=3, stages={}, vm="")
+    signed_in.put("gale", "CRASHED", reason="SESSION_REASON_GAME_CRASHED", exitCode=139, runningDuration="12s")
+    await page.goto(signed_in.url)
+    rows = page.get_by_role("listitem")
+    await expect(rows.filter(has_text="aurora")).to_contain_text("Running")
+    await expect(rows.filter(has_text="aurora")).not_to_contain_text("Unreachable")
+    await expect(rows.filter(has_text="zephyr")).to_contain_text("Unreachable")
+    await expect(rows.filter(has_text="kelp")).to_contain_text("number 3 in the queue")
+    await expect(rows.filter(has_text="helm-2").last).to_contain_text("Host stale")
+    meter = page.get_by_role("meter", name="Used capacity of helm-1")
+    assert await meter.get_attribute("aria-valuenow") == "12"
+    assert await meter.get_attribute("aria-valuemax") == "24"
+    await page.get_by_text("Last 1 that ended").click()
+    await expect(rows.filter(has_text="gale")).to_contain_text("the game crashed (exit code 139)")
+
+
+@pytest.mark.parametrize(("broken", "link"), [(False, "Live"), (True, "Polling")])
+async def test_changes_show_by_themselves_with_and_without_the_event_stream(
+    page: Page, signed_in: Stub, broken: bool, link: str
+) -> None:
+    signed_in.events_broken = broken
+    await page.goto(signed_in.url)
+    await expect(page.get_by_text(link, exact=True)).to_be_visible()
+    await expect(page.get_by_text("Nobody plays at the moment.")).to_be_visible()
+    signed_in.put("aurora")
+    await expect(page.get_by_role("listitem").filter(has_text="aurora")).to_contain_text("Running")
+
+
+async def test_an_action_that_ends_something_asks_first(page: Page, signed_in: Stub) -> None:
+    signed_in.put("aurora")
+    await page.goto(signed_in.url)
+    stop = page.get_by_role("button", name="Stop session aurora")
+    await stop.click()
+    await page.get_by_role("dialog").get_by_role("button", name="Keep").click()
+    await stop.click()
+    await page.keyboard.press("Escape")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    assert signed_in.called("/v1/sessions/aurora:stop") == []
+    await stop.click()
+    await page.get_by_role("dialog").get_by_role("button", name="Stop it").click()
+    await expect(page.get_by_text("Nobody plays at the moment.")).to_be_visible()
+    assert signed_in.called("/v1/sessions/aurora:stop") == [{}]
+
+
+async def test_an_operator_drains_undrains_and_terminates(page: Page, signed_in: Stub) -> None:
+    await page.goto(signed_in.url)
+    await page.get_by_role("button", name="Drain", exact=True).click()
+    await page.get_by_role("button", name="Undrain").click()
+    await page.get_by_role("button", name="Terminate").first.click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("One session plays")
+    await dialog.get_by_role("button", name="End sessions and terminate").click()
+    await expect(dialog).to_have_count(0)
+    assert signed_in.called("/v1/vms/helm-1:drain") == [{}]
+    assert signed_in.called("/v1/vms/helm-2:undrain") == [{}]
+    assert signed_in.called("/v1/vms/helm-1:terminate") == [{"force": True}]
+
+
+async def test_a_player_sees_no_machines(page: Page, signed_in: Stub) -> None:
+    signed_in.role = "ROLE_PLAYER"
+    await page.goto(signed_in.url)
+    await expect(page.get_by_role("heading", name="Start a session")).to_be_visible()
+    await expect(page.get_by_role("heading", name="VMs and hosts")).to_have_count(0)
+    assert not [where for _, where, _ in signed_in.calls if where in ("/v1/vms", "/v1/hosts")]
+
+
+async def test_starting_a_session_leads_to_its_page_and_shows_the_queue_and_the_stages(
+    page: Page, signed_in: Stub
+) -> None:
+    await page.goto(signed_in.url)
+    await page.get_by_label("Preset").fill("software-720p30")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
+    await expect(page.get_by_role("status").first).to_contain_text("Number 2 in the queue")
+    (asked,) = signed_in.called("/v1/sessions")
+    assert len(asked.pop("clientToken")) == 32
+    assert asked == {"game": "games/regatta", "preset": "software-720p30", "region": ""}
+    stages = session("fresh")["stages"]
+    signed_in.put("fresh", "STARTING", queuePosition=0, stages={"allocatedTime": stages["allocatedTime"]})
+    await expect(page.get_by_role("listitem").filter(has_text="Image ready")).to_have_attribute("aria-current", "step")
+    assert page.url.endswith("#/play/fresh")
+
+
+async def test_a_refusal_shows_reason_and_field_and_keeps_the_form(page: Page, signed_in: Stub) -> None:
+    signed_in.refuse = (400, problem(3, "PRESET_UNKNOWN", "There is no preset of that name.", "preset"))
+    await page.goto(signed_in.url)
+    await page.get_by_label("Preset").fill("nonsense")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    alert = page.get_by_role("alert")
+    await expect(alert).to_contain_text("There is no preset of that name.")
+    await expect(alert).to_contain_text("PRESET_UNKNOWN")
+    await expect(page.get_by_label("Preset")).to_have_attribute("aria-invalid", "true")
+    await expect(page.get_by_label("Preset")).to_have_value("nonsense")
+
+
+async def test_a_session_that_is_not_there_is_said_so(page: Page, signed_in: Stub) -> None:
+    await page.goto(f"{signed_in.url}/#/play/nothing")
+    await expect(page.get_by_role("heading", name="No such session")).to_be_visible()
+
+
+async def test_an_unknown_address_leads_back(page: Page, signed_in: Stub) -> None:
+    await page.goto(f"{signed_in.url}/#/nowhere")
+    await page.get_by_role("link", name="To the fleet").click()
+    await expect(page.get_by_role("heading", name="Sessions")).to_be_visible()

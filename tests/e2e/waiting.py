@@ -1,0 +1,42 @@
+"""Waits inside the page, without eval: the pages' content security policy forbids what Playwright's own wait needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.async_api import Page
+
+
+async def until(page: Page, condition: str, timeout_s: float = 15, argument: Any = None) -> Any:
+    """The first truthy value of `condition`, JavaScript over the argument `a`, checked at each animation frame.
+
+    Raises AssertionError with the player's own figures when it stays false.
+    """
+    script = f"""(a) => new Promise((resolve, reject) => {{
+      const deadline = performance.now() + {timeout_s * 1000};
+      const check = () => {{
+        const value = {condition};
+        if (value) resolve(value);
+        else if (performance.now() > deadline) reject(new Error(JSON.stringify(window.quarterdeckPlayer)));
+        else setTimeout(check, 20);
+      }};
+      check();
+    }})"""
+    try:
+        return await page.evaluate(script, argument)
+    except Exception as error:
+        raise AssertionError(f"never true: {condition}: {error}") from error
+
+
+async def colour(page: Page, x: float, y: float) -> list[int]:
+    """Red, green and blue of the video's current frame at 0..1 of the picture, averaged over 8 × 8 pixels."""
+    script = """([x, y]) => {
+      const video = document.querySelector("video");
+      const canvas = new OffscreenCanvas(8, 8);
+      const context = canvas.getContext("2d");
+      context.drawImage(video, x * video.videoWidth - 4, y * video.videoHeight - 4, 8, 8, 0, 0, 8, 8);
+      const pixels = context.getImageData(0, 0, 8, 8).data;
+      const mean = (at) => pixels.filter((_, index) => index % 4 === at).reduce((sum, one) => sum + one, 0) / 64;
+      return [0, 1, 2].map((at) => Math.round(mean(at)));
+    }"""
+    return await page.evaluate(script, [x, y])  # type: ignore[no-any-return]
