@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.commands import account, fleet, sessions
+from controlplane.commands import account, fleet, roles, sessions
 
 app = typer.Typer(
     name="quarterdeck",
@@ -21,12 +21,13 @@ app = typer.Typer(
         "Run everything on this machine, then look around from another terminal:\n\n"
         "\b\n"
         "  quarterdeck up\n"
-        "  quarterdeck sessions create demo --wait\n"
+        "  quarterdeck sessions create broadside --wait\n"
         "  quarterdeck sessions watch SESSION\n"
         "  quarterdeck hosts list --output json\n\n"
         "Settings are environment variables QUARTERDECK_<NAME> or keys of the TOML file that QUARTERDECK_CONFIG names."
     ),
 )
+roles.register(app)
 account.register(app)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(fleet.hosts, name="hosts")

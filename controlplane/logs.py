@@ -68,6 +68,6 @@ def configure(log_format: Literal["console", "json"], level: str, **bound: str) 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("uvicorn.access", "httpx", "alembic.runtime.migration"):
+    for noisy in ("uvicorn.access", "uvicorn.error", "httpx", "alembic.runtime.migration"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(**bound)

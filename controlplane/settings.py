@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     # Where things are.
     data_dir: Path = Field(Path(".quarterdeck"), description="the house's files: database, bus, CA, logs")
     database_url: str = Field("", description="empty: SQLite in the data directory; or postgresql+psycopg://…")
-    nats_url: str = Field("", description="empty: the nats-server that `quarterdeck up` bundles")
+    nats_url: str = Field(
+        "", description="empty: `quarterdeck up` brings its own, other roles use nats://127.0.0.1:4222"
+    )
     nats_token_file: Path | None = Field(None, description="file with the token of that nats-server")
     ca_dir: Path = Field(Path(), description="empty: ca in the data directory")
 
@@ -97,9 +99,11 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-            raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
-        return value.replace("postgresql://", "postgresql+psycopg://", 1)
+        """The short forms are good too; the rest of the house sees the driver named."""
+        for short, full in (("sqlite:///", "sqlite+aiosqlite:///"), ("postgresql://", "postgresql+psycopg://")):
+            if value.startswith((short, full)):
+                return full + value.removeprefix(short).removeprefix(full)
+        raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
 
     @model_validator(mode="before")
     @classmethod
@@ -110,7 +114,7 @@ class Settings(BaseSettings):
         values["data_dir"] = data_dir
         values.setdefault("database_url", "")
         if not values["database_url"]:
-            values["database_url"] = f"sqlite:///{data_dir / 'quarterdeck.db'}"
+            values["database_url"] = f"sqlite+aiosqlite:///{data_dir / 'quarterdeck.db'}"
         for name, default in (("ca_dir", "ca"), ("token_file", "operator.token")):
             values[name] = Path(values[name]).expanduser().absolute() if values.get(name) else data_dir / default
         return values
@@ -150,6 +154,12 @@ class Settings(BaseSettings):
         return self.target or f"127.0.0.1:{self.grpc_port}"
 
     @property
+    def own_target(self) -> str:
+        """HOST:PORT at which this machine's programs reach the API that listens on grpc_host."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.grpc_host, self.grpc_host)  # noqa: S104
+        return f"{f'[{host}]' if host.count(':') > 1 and not host.startswith('[') else host}:{self.grpc_port}"
+
+    @property
     def media_port_range(self) -> tuple[int, int]:
         """First and last port, both inclusive."""
         first, _, last = self.media_ports.partition("-")
@@ -157,7 +167,7 @@ class Settings(BaseSettings):
 
     @property
     def uses_sqlite(self) -> bool:
-        return self.database_url.startswith("sqlite:")
+        return self.database_url.startswith("sqlite")
 
     @property
     def loopback_only(self) -> bool:

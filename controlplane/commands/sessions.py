@@ -54,8 +54,8 @@ def create(
     """Ask for a session of a game.
 
     \b
-    quarterdeck sessions create demo --wait
-    quarterdeck sessions create demo --max-duration 600 --output json
+    quarterdeck sessions create broadside --wait
+    quarterdeck sessions create broadside --max-duration 600 --output json
     """
     from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
 

@@ -1,0 +1,216 @@
+"""The composition root: builds each role out of its parts, starts them in order and stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import structlog
+
+from controlplane import logs
+from controlplane.domain.errors import QuarterdeckError
+from controlplane.settings import Settings
+
+if TYPE_CHECKING:
+    from controlplane.domain.identity import Principal
+    from controlplane.usecases.world import Policy, World
+
+log = structlog.get_logger(__name__)
+
+Role = Literal["all", "api", "gateway", "processor", "migrate"]
+NATS_DEFAULT = "nats://127.0.0.1:4222"
+
+
+def run(role: Role, settings: Settings, *, status_fd: int | None = None, welcome: bool = False, plain: str = "") -> int:
+    """Runs a role until SIGTERM or SIGINT; returns the exit code. `status_fd`: where to say that it is ready.
+
+    `welcome`: first prepare operator, local VM, demo game and sign-in code. `plain`: HOST:PORT of a gRPC server that
+    the gateway serves as it is, without pages and sign-in.
+    """
+    replica_id = settings.replica_id or f"{role}-{secrets.token_hex(4)}"
+    logs.configure(settings.log_format, settings.log_level, role=role, replica=replica_id)
+    try:
+        asyncio.run(_live(role, settings.model_copy(update={"replica_id": replica_id}), status_fd, welcome, plain))
+    except (QuarterdeckError, OSError) as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+    return 0
+
+
+async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: bool, plain: str) -> None:
+    if role in ("all", "migrate"):
+        await _migrate(settings)
+    if role == "migrate":
+        return
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        said: dict[str, Any] = {}
+        if role != "gateway":
+            world = await _world(stack, settings)
+            if role in ("all", "api"):
+                said |= await _api(stack, settings, world)
+                if welcome:
+                    said |= await _welcome(settings, world)
+        if role in ("all", "gateway"):
+            target = settings.own_target if role == "all" else settings.resolved_target
+            await _gateway(stack, settings, target, plain)
+        _say_ready(status_fd, role=role, **said)
+        log.info("role.ready", **said)
+        await stop.wait()
+        log.info("role.stopping")
+
+
+def _say_ready(status_fd: int | None, **facts: Any) -> None:
+    if status_fd is not None:
+        os.write(status_fd, (json.dumps({"ready": True, **facts}) + "\n").encode())
+        os.close(status_fd)
+
+
+async def _migrate(settings: Settings) -> None:
+    from controlplane.adapters.store import schema
+
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    revision = await asyncio.to_thread(schema.migrate, settings.database_url)
+    log.info("database.migrated", revision=revision)
+
+
+async def _world(stack: AsyncExitStack, settings: Settings) -> World:
+    from controlplane.adapters.bus.jetstream import JetStreamBus
+    from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
+    from controlplane.adapters.ids import RandomIds
+    from controlplane.adapters.store import open_store
+    from controlplane.adapters.stream_tokens import JwtStreamTokens
+    from controlplane.usecases.world import World
+
+    store = open_store(settings.database_url)
+    stack.push_async_callback(store.close)
+    token = settings.nats_token_file.read_text().strip() if settings.nats_token_file else ""
+    bus = JetStreamBus([settings.nats_url or NATS_DEFAULT], name=settings.replica_id, token=token)
+    await stack.enter_async_context(bus)
+    return World(
+        store=store,
+        bus=bus,
+        ids=RandomIds(),
+        authority=FileCertificateAuthority(settings.ca_dir, settings.cert_ttl_s),
+        stream_tokens=JwtStreamTokens(stream_token_key(settings.ca_dir)),
+        policy=_policy(settings),
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    from controlplane.domain.host import Silence
+    from controlplane.domain.session import Limits
+    from controlplane.usecases.world import Policy
+
+    return Policy(
+        silence=Silence(settings.stale_after_s, settings.lost_after_s, settings.restart_grace_s),
+        limits=Limits(settings.idle_timeout_s, settings.disconnect_timeout_s, settings.max_duration_s),
+        lost_after_s=settings.session_lost_after_s,
+        queue_timeout_s=settings.queue_timeout_s,
+        stream_token_ttl_s=settings.stream_token_ttl_s,
+        sign_in_ttl_s=settings.sign_in_code_ttl_s,
+        join_token_ttl_s=settings.join_token_ttl_s,
+        media_ports=settings.media_port_range,
+    )
+
+
+async def _api(stack: AsyncExitStack, settings: Settings, world: World) -> dict[str, str]:
+    """Starts the three listeners; returns what an agent needs to enrol, but for its token."""
+    from controlplane.adapters.bus.codec import decode_report
+    from controlplane.adapters.ca import FileCertificateAuthority
+    from controlplane.api.server import Options, Server, Tls
+    from controlplane.api.specs import Network
+
+    assert isinstance(world.authority, FileCertificateAuthority)
+    served = world.authority.server_certificate([settings.advertised_host, settings.link_host])
+    options = Options(
+        host=settings.grpc_host,
+        port=settings.grpc_port,
+        agent_host=settings.link_host,
+        enrolment_port=settings.resolved_enrolment_port,
+        link_port=settings.resolved_link_port,
+        advertised_host=settings.advertised_host,
+        replica_id=settings.replica_id,
+        heartbeat_interval_s=settings.heartbeat_interval_s,
+        network=Network(loopback_candidate=settings.loopback_only),
+    )
+    tls = Tls(served.key_pem, served.chain_pem, world.authority.ca_pem.encode())
+    server = Server(world, tls, decode_report, options)
+    stack.push_async_callback(server.stop)
+    ports = await server.start()
+    return {
+        "enrolment_target": f"{settings.advertised_host or settings.link_host}:{ports.enrolment}",
+        "ca_sha256": world.authority.ca_sha256,
+    }
+
+
+async def _welcome(settings: Settings, world: World) -> dict[str, str]:
+    """Makes an embedded house usable: its operator's token file, this machine as vms/local, the demo game, a sign-in
+    code. Doing it again changes nothing but the codes."""
+    from controlplane.adapters.ca import write_private
+    from controlplane.domain.errors import WrongState
+    from controlplane.usecases import accounts, vms
+
+    if not settings.token_file.exists():
+        settings.token_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(settings.token_file, f"{world.ids.secret()}\n".encode())
+    operator = await accounts.ensure_operator(world, settings.token_file.read_text(encoding="utf-8").strip())
+    local = vms.VmRequest(vm_id="local", region_id="local", template_id="local", client_token="local")  # noqa: S106
+    await vms.create_vm(world, operator, local, request_id="welcome")
+    await _demo_game(world, operator)
+    code, _ = await accounts.create_sign_in_code(world, operator)
+    said = {"sign_in_code": code}
+    try:
+        secret, _ = await vms.create_join_token(world, operator, local.vm_id, request_id="welcome")
+    except WrongState as error:  # an operator has terminated this machine: the house stands, without an agent
+        log.warning("agent.uninvited", why=error.message)
+        return said
+    join_token_file = settings.data_dir / "join-token"
+    write_private(join_token_file, secret.encode())
+    return said | {"join_token_file": str(join_token_file)}
+
+
+async def _demo_game(world: World, operator: Principal) -> None:
+    from controlplane.domain.game import Deployment, Picture
+    from controlplane.usecases import games
+
+    await games.create_game(
+        world,
+        operator,
+        game_id="broadside",
+        display_name="Broadside",
+        summary="Sail, aim, fire: the demo game. Arrow keys steer, space fires.",
+        default_preset_id=world.policy.default_preset_id,
+        request_id="welcome",
+    )
+    deployment = Deployment(
+        game_id="broadside",
+        project_id=operator.project_id,
+        number=0,
+        command=(sys.executable, "-m", "examples.broadside"),
+        picture=Picture.FRAMES,
+        created_at=datetime.now(UTC),
+    )
+    await games.create_deployment(world, operator, deployment, request_id="welcome")
+
+
+async def _gateway(stack: AsyncExitStack, settings: Settings, target: str, plain: str) -> None:
+    from controlplane.gateway.app import create_app
+    from controlplane.gateway.origins import OriginPolicy
+    from controlplane.gateway.serve import listening
+    from controlplane.gateway.site import create_site
+    from controlplane.gateway.target import Target, open_channel
+
+    origins = OriginPolicy(allowed=frozenset(settings.allowed_origins), loopback=settings.loopback_only)
+    channel = await stack.enter_async_context(open_channel(plain or target))
+    app = create_app(Target(channel), origins=origins) if plain else create_site(channel, origins=origins)
+    await stack.enter_async_context(listening(app, settings.http_host, settings.http_port))

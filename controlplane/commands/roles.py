@@ -1,0 +1,105 @@
+"""The programs of the house: `up` supervises all of them, the others run one."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from controlplane.commands.options import DataDir, GrpcPort, HttpPort, settings_from
+
+if TYPE_CHECKING:
+    from controlplane.bootstrap import Role
+
+StatusFd = Annotated[
+    int | None, typer.Option("--status-fd", hidden=True, help="Tells a supervisor how the start goes.")
+]
+
+Welcome = Annotated[bool, typer.Option("--welcome", hidden=True, help="Prepare operator, local VM and sign-in link.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("up")(up)
+    app.command("all")(all_roles)
+    app.command("api")(api)
+    app.command("gateway")(gateway)
+    app.command("migrate")(migrate)
+
+
+def up(
+    data_dir: DataDir = None,
+    http_port: HttpPort = None,
+    grpc_port: GrpcPort = None,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="API, gateway and processor as processes of their own; needs PostgreSQL.")
+    ] = False,
+    no_agent: Annotated[bool, typer.Option("--no-agent", help="Start no host agent on this machine.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="Start a first session of the demo game.")] = False,
+) -> None:
+    """Run everything on this machine, and restart what dies. Ctrl-C stops it all.
+
+    \b
+    quarterdeck up
+    quarterdeck up --data-dir /var/lib/quarterdeck --http-port 9000
+    QUARTERDECK_DATABASE_URL=postgresql+psycopg://… quarterdeck up --separate
+    """
+    from controlplane.supervise.house import run
+
+    settings = settings_from(data_dir=data_dir, http_port=http_port, grpc_port=grpc_port)
+    sys.exit(run(settings, separate=separate, agent=not no_agent, demo=demo))
+
+
+def all_roles(
+    data_dir: DataDir = None,
+    http_port: HttpPort = None,
+    grpc_port: GrpcPort = None,
+    status_fd: StatusFd = None,
+    welcome: Welcome = False,
+) -> None:
+    """Run migrations, then API, gateway and processor in one process."""
+    _run("all", status_fd, welcome, data_dir=data_dir, http_port=http_port, grpc_port=grpc_port)
+
+
+def api(
+    data_dir: DataDir = None, grpc_port: GrpcPort = None, status_fd: StatusFd = None, welcome: Welcome = False
+) -> None:
+    """Run the gRPC API, enrolment and the agent link."""
+    _run("api", status_fd, welcome, data_dir=data_dir, grpc_port=grpc_port)
+
+
+def gateway(
+    target: Annotated[
+        str | None,
+        typer.Option("--target", metavar="HOST:PORT", help="Any gRPC server with reflection; it decides who may call."),
+    ] = None,
+    api: Annotated[
+        str | None,
+        typer.Option(
+            "--api", metavar="HOST:PORT", help="Quarterdeck's API, with pages and sign-in. [default: this machine's]"
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    http_port: HttpPort = None,
+    status_fd: StatusFd = None,
+) -> None:
+    """Run the HTTP gateway, for Quarterdeck's API or for any gRPC server that has reflection.
+
+    \b
+    quarterdeck gateway
+    quarterdeck gateway --target 127.0.0.1:50051 --http-port 8081
+    """
+    if target and api:
+        raise typer.BadParameter("give either --target or --api", param_hint="--target")
+    _run("gateway", status_fd, plain=target or "", target=api, data_dir=data_dir, http_port=http_port)
+
+
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database's tables up to date, then end."""
+    _run("migrate", None, data_dir=data_dir)
+
+
+def _run(role: Role, status_fd: int | None, welcome: bool = False, plain: str = "", **options: object) -> None:
+    from controlplane.bootstrap import run
+
+    sys.exit(run(role, settings_from(**options), status_fd=status_fd, welcome=welcome, plain=plain))
