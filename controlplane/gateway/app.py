@@ -19,7 +19,7 @@ from controlplane.gateway.call import ClientGone, Limits, Transcoder
 from controlplane.gateway.errors import StatusError
 from controlplane.gateway.metrics import CLIENT_LEFT, Metrics, MetricsMiddleware
 from controlplane.gateway.openapi import OpenApiPage
-from controlplane.gateway.origins import OriginMiddleware, OriginPolicy
+from controlplane.gateway.origins import CrossOriginMiddleware, OriginMiddleware, OriginPolicy
 from controlplane.gateway.target import Target
 
 _CODES = {400: code_pb2.INVALID_ARGUMENT, 404: code_pb2.NOT_FOUND, 405: code_pb2.UNIMPLEMENTED}
@@ -39,6 +39,7 @@ def create_app(
     The application follows the target while its lifespan lasts; the channel stays the caller's to close.
     app.state.transcoder.close_streams() ends open streams, for a graceful stop.
     """
+    policy = origins or OriginPolicy()
     transcoder = Transcoder(target, limits or Limits())
     metrics = Metrics()
 
@@ -65,8 +66,9 @@ def create_app(
         ],
         middleware=[
             Middleware(MetricsMiddleware, metrics=metrics),
+            Middleware(CrossOriginMiddleware, policy=policy),
             *middleware,
-            Middleware(OriginMiddleware, policy=origins or OriginPolicy()),
+            Middleware(OriginMiddleware, policy=policy),
         ],
         exception_handlers={
             HTTPException: _http_error,

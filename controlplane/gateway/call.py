@@ -185,8 +185,10 @@ class Transcoder:
         method: str = scope["method"]
         try:
             found = table.find(method, path)
-            if method == "HEAD" and isinstance(found, NotAllowed) and "GET" in found.methods:
-                found = table.find("GET", path)
+            if method == "HEAD" and isinstance(found, NotAllowed):
+                as_get = table.find("GET", path)
+                if isinstance(as_get, Found) and not as_get.target.rpc.streams:  # a stream has no head to tell of
+                    return as_get
         except UnicodeDecodeError:
             raise StatusError(code_pb2.INVALID_ARGUMENT, "the path is not percent-encoded UTF-8") from None
         if found is None:

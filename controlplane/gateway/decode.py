@@ -41,7 +41,7 @@ _WRAPPERS = {
 }
 _JSON_TYPES = {f"google.protobuf.{kind}" for kind in ("Struct", "Value", "ListValue")}
 _TEXT_TYPES = {f"google.protobuf.{kind}" for kind in ("Timestamp", "Duration", "FieldMask")}
-_ANY = "google.protobuf.Any"
+_WELL_KNOWN = _JSON_TYPES | _TEXT_TYPES | {"google.protobuf.Any"}
 _VALUE = "google.protobuf.Value"
 _NULL = "google.protobuf.NullValue"
 
@@ -104,7 +104,7 @@ def decode(message: Message, value: Any, path: str = "", depth: int = 0) -> None
     if descriptor.full_name in _WRAPPERS:
         message.value = scalar(descriptor.fields_by_name["value"], value, path)  # type: ignore[attr-defined]
         return
-    if descriptor.full_name in _JSON_TYPES | _TEXT_TYPES or descriptor.full_name == _ANY:
+    if descriptor.full_name in _WELL_KNOWN:
         _well_known(message, value, path)
         return
     if not isinstance(value, dict):
@@ -322,7 +322,7 @@ def kind_of(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool | int | float):
-        return shorten(json.dumps(value))
+        return json.dumps(value)[:40]
     if isinstance(value, str):
         return f"the string {shorten(value)}"
     return "a list" if isinstance(value, list) else "an object"

@@ -112,7 +112,9 @@ def detail_json(detail: any_pb2.Any, pool: DescriptorPool | None) -> dict[str, A
         if known is None:
             continue
         try:
-            shown: dict[str, Any] = json_format.MessageToDict(detail, descriptor_pool=known)
+            shown: dict[str, Any] = json_format.MessageToDict(
+                detail, always_print_fields_with_no_presence=True, descriptor_pool=known
+            )
         except (TypeError, DecodeError, json_format.Error):  # the type is not in this pool, or its bytes are broken
             continue
         return shown

@@ -5,6 +5,7 @@ Stricter than the usual transcoders: what the binding does not name is refused b
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -128,11 +129,10 @@ def _path(binding: Binding, message: Message, variables: Mapping[str, str]) -> N
     for bound in binding.path_fields:
         parent = _parent(message, bound.fields, bound.variable)
         field = bound.fields[-1]
-        before = parent.__class__()
-        before.CopyFrom(parent)
+        given = parent.HasField(field.name) if field.has_presence else bool(getattr(parent, field.name))
+        before = copy.deepcopy(getattr(parent, field.name))
         set_text(parent, field, variables[bound.variable], bound.variable)
-        given = before.HasField(field.name) if field.has_presence else bool(getattr(before, field.name))
-        if given and getattr(before, field.name) != getattr(parent, field.name):
+        if given and before != getattr(parent, field.name):
             raise StatusError.of_field(bound.variable, "the body and the path give different values")
 
 

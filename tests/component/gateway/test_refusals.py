@@ -140,7 +140,7 @@ async def test_a_status_keeps_its_code_message_and_details(gateway, code, http):
     shown = answer.json()
     assert (answer.status_code, shown["code"], shown["message"]) == (http, code, "as asked")
     assert shown["details"][0] == {
-        "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "ASKED", "domain": "library",
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "ASKED", "domain": "library", "metadata": {},
     }  # fmt: skip
     assert shown["details"][1]["retryDelay"] == "1.500s"
     assert answer.headers["retry-after"] == "2"
