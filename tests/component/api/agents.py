@@ -113,3 +113,13 @@ def running_status(planned: agent_pb2.PlannedSession) -> wrapper_pb2.WorkloadSta
     status.first_frame_after.FromMilliseconds(200)
     status.age.FromMilliseconds(300)
     return status
+
+
+def exited_status(planned: agent_pb2.PlannedSession) -> wrapper_pb2.WorkloadStatus:
+    return wrapper_pb2.WorkloadStatus(
+        session_id=planned.session_id,
+        generation=planned.generation,
+        state=wrapper_pb2.WORKLOAD_STATE_EXITED,
+        reason=planned.reason,
+        exit_code=0,
+    )
