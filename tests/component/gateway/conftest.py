@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from controlplane.gateway.app import create_app
 from controlplane.gateway.call import Limits
@@ -42,9 +43,22 @@ async def gateway_of(grpc_port: int, library: Library, limits: Limits = LIMITS) 
             yield Gateway(library, target, client, port)
 
 
-@pytest.fixture
-async def gateway() -> AsyncIterator[Gateway]:
+@contextlib.asynccontextmanager
+async def library_gateway() -> AsyncIterator[Gateway]:
     library = Library()
     async with running(library) as grpc_port, gateway_of(grpc_port, library) as made:
         await until_ready(made.client)
+        yield made
+
+
+@pytest.fixture
+async def gateway() -> AsyncIterator[Gateway]:
+    async with library_gateway() as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_gateway() -> AsyncIterator[Gateway]:
+    """For modules whose tests leave nothing behind; they run in the module's loop."""
+    async with library_gateway() as made:
         yield made

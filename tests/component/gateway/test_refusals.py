@@ -5,6 +5,15 @@ import asyncio
 import httpx
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def gateway(shared_gateway):
+    shared_gateway.library.requests.clear()
+    return shared_gateway
+
+
 REFUSED_BODIES = [
     ({"strng": "x"}, "strng"),
     ({"nested": {"deeper": {"txt": 1}}}, "nested.deeper.txt"),

@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from controlplane.gateway.serve import listening
 from controlplane.gateway.signin import COOKIE
@@ -10,9 +11,12 @@ from controlplane.gateway.target import open_channel
 from tests.component.gateway.conftest import until_ready
 from tests.component.gateway.control_plane import CODE, TOKEN, Accounts, Streaming, control_plane
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-def web(tmp_path):
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("site")
     folder = tmp_path / "web"
     (folder / "vendor").mkdir(parents=True)
     (folder / "index.html").write_text("<!doctype html>the page")
@@ -23,14 +27,23 @@ def web(tmp_path):
     return folder
 
 
-@pytest.fixture
-async def site(web):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def served(web):
+    accounts = Accounts()
     async with (
-        control_plane(Accounts(), Streaming()) as grpc_port,
+        control_plane(accounts, Streaming()) as grpc_port,
         open_channel(f"127.0.0.1:{grpc_port}") as channel,
         listening(create_site(channel, web=web), "127.0.0.1", 0) as port,
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client,
     ):
+        yield accounts, f"http://127.0.0.1:{port}"
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def site(served):
+    """A browser of its own for each test."""
+    accounts, base_url = served
+    accounts.signed_out = False
+    async with httpx.AsyncClient(base_url=base_url) as client:
         await until_ready(client)
         yield client
 

@@ -4,6 +4,14 @@ import base64
 
 import pytest
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture
+def gateway(shared_gateway):
+    shared_gateway.library.requests.clear()
+    return shared_gateway
+
 
 async def test_path_variables_and_query_reach_the_request(gateway):
     answer = await gateway.client.get("/v1/shelves/a/books/b", params={"full": "true"})
