@@ -2,10 +2,12 @@
 
 import asyncio
 import signal
+import socket
 import sys
 
 import httpx
 
+from controlplane.gateway.serve import listen
 from tests.component.gateway.conftest import until_ready
 from tests.component.gateway.library import Library, running
 
@@ -14,6 +16,11 @@ import asyncio, sys
 from controlplane.gateway.serve import serve
 asyncio.run(serve(sys.argv[1], "127.0.0.1", 0, on_ready=lambda port: print(port, flush=True)))
 """
+
+
+def test_the_listener_lets_asyncio_switch_nagle_off():
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 async def test_it_serves_until_sigterm_and_ends_open_streams_in_words():
