@@ -71,7 +71,7 @@ class Supervised:
         self._pump = loop.create_task(self._take_output())
         word, number = await self._next_report()
         if word != "started":
-            await self._over()
+            await self._over(word)
             why = os.strerror(number) if word == "failed" else "its keeper ended"
             raise StartError(f"cannot run {command[0]!r}: {why}")
         self.pid = number
@@ -82,7 +82,7 @@ class Supervised:
         Raises KeeperLostError when nobody can tell the code.
         """
         word, number = await self._next_report()
-        await self._over()
+        await self._over(word)
         if word != "exited":
             raise KeeperLostError("the keeper of the program was killed")
         return number
@@ -103,14 +103,15 @@ class Supervised:
         word, _, number = (await self._status.readline()).decode().strip().partition(" ")
         return word, int(number or 0)
 
-    async def _over(self) -> None:
+    async def _over(self, last_word: str) -> None:
         if self._keeper is None or self._pump is None:
             raise RuntimeError("no program was started")
+        if last_word not in ("exited", "failed"):
+            # Only the kernel or a stranger ends a keeper so. What it kept has come to us, and may hold the output open.
+            await _death(self._keeper.pid)
+            await asyncio.to_thread(_kill_orphans)
         await self._keeper.wait()
         _keepers.discard(self._keeper.pid)
-        if self._keeper.returncode != 0:
-            # Only the kernel or a stranger ends a keeper so; what it kept has come to us.
-            await asyncio.to_thread(_kill_orphans)
         await self._pump
 
     async def _take_output(self) -> None:
@@ -126,6 +127,22 @@ class Supervised:
             rest = rest[:LINE_MAX_BYTES]
             for line in lines:
                 self._line(line[:LINE_MAX_BYTES].decode("utf-8", "replace").rstrip("\r"))
+
+
+async def _death(pid: int) -> None:
+    """Waits until a process has died and its children have new parents."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    dead = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, dead.set)
+    try:
+        await dead.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
 
 
 def _kill_orphans() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import socket
 import struct
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from wrapper.supervisor import Supervised
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 3.0
 _COOKIE_NAME = b"MIT-MAGIC-COOKIE-1"
+_FAMILY_LOCAL = 256
 _FAMILY_WILD = 65535
 
 
@@ -50,8 +52,9 @@ async def start_display(directory: Path, width: int, height: int) -> Display:
     if program is None:
         raise DisplayStartError("Xvfb is not installed")
     authority = directory / "Xauthority"
-    authority.write_bytes(_authority(secrets.token_bytes(16)))
-    authority.chmod(0o600)
+    cookie = secrets.token_bytes(16)
+    authority.touch(mode=0o600)
+    authority.write_bytes(_authority(cookie, None))
     reader, writer = os.pipe2(os.O_CLOEXEC)
     server = Supervised(BoundedLog(directory / "display.log"))
     command = (program, "-displayfd", str(writer), "-screen", "0", f"{width}x{height}x24", "-auth", str(authority))
@@ -65,6 +68,7 @@ async def start_display(directory: Path, width: int, height: int) -> Display:
     finally:
         os.close(writer)
     number = await _number(reader, server)
+    authority.write_bytes(_authority(cookie, number))
     # Our own connections, and libav's, find the cookie here.
     os.environ["XAUTHORITY"] = str(authority)
     return Display(f":{number}", authority, server)
@@ -88,10 +92,15 @@ async def _number(descriptor: int, server: Supervised) -> int:
     return int(line)
 
 
-def _authority(cookie: bytes) -> bytes:
-    """One entry of an Xauthority file, good for any display: whose number is not known yet."""
+def _authority(cookie: bytes, number: int | None) -> bytes:
+    """An Xauthority file: an entry for any display, and one for display `number` of this host where it is known.
 
-    def field(value: bytes) -> bytes:
-        return struct.pack(">H", len(value)) + value
+    The server and libxcb take the first; python-xlib knows no wildcards.
+    """
 
-    return struct.pack(">H", _FAMILY_WILD) + field(b"") + field(b"") + field(_COOKIE_NAME) + field(cookie)
+    def entry(family: int, address: bytes, display: bytes) -> bytes:
+        fields = (address, display, _COOKIE_NAME, cookie)
+        return struct.pack(">H", family) + b"".join(struct.pack(">H", len(field)) + field for field in fields)
+
+    own = b"" if number is None else entry(_FAMILY_LOCAL, socket.gethostname().encode(), str(number).encode())
+    return own + entry(_FAMILY_WILD, b"", b"")

@@ -7,6 +7,7 @@ find their connection by the user name fragment, everything else by the remote a
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import secrets
 import struct
@@ -184,7 +185,7 @@ class MediaPort:
     ) -> MediaPort:
         """Binds `port` (0: any) on this machine's addresses, and on 127.0.0.1 with `loopback`.
 
-        Raises PortError when the port is taken or there is no address at all.
+        Raises PortError when the port is taken on any of them, or there is no address at all.
         """
         wanted = list(dict.fromkeys([*(["127.0.0.1"] if loopback else []), *addresses()]))[:_ADDRESSES_MAX]
         loop = asyncio.get_running_loop()
@@ -196,6 +197,11 @@ class MediaPort:
                     partial(_Socket, address), local_addr=(address, port)
                 )
             except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    # Half a port is no port: somebody else would get what is meant for us.
+                    for bound in sockets:
+                        bound.close()
+                    raise PortError(f"media port {port} is taken on {address}") from error
                 refusals.append(f"{address}: {error.strerror or error}")
                 continue
             _widen(transport)
