@@ -1,0 +1,51 @@
+"""A migrated store on each database, a bus of one's own, and rows to fill them with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from controlplane.adapters.bus.jetstream import JetStreamBus
+from controlplane.adapters.store import open_store, schema
+from controlplane.domain.events import EventDraft
+from controlplane.interfaces import Store
+from controlplane.processor.metrics import Metrics
+
+
+@pytest.fixture
+async def store_url(database_url: str) -> str:
+    await asyncio.to_thread(schema.migrate, database_url)
+    return database_url
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    store = open_store(store_url)
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def bus(own_nats_server) -> AsyncIterator[JetStreamBus]:
+    async with JetStreamBus([own_nats_server.url]) as bus:
+        await bus.wait_connected(20)
+        yield bus
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+def draft(number: int) -> EventDraft:
+    return EventDraft("quarterdeck.session.running", "default", f"sessions/s-{number}", number, {"number": number})
+
+
+async def commit(store: Store, first: int, last: int, *, each: int = 50) -> None:
+    """Events `first` to `last` - 1 into the outbox, in transactions of `each`."""
+    for start in range(first, last, each):
+        async with store.tx() as tx:
+            await tx.outbox.append([draft(number) for number in range(start, min(last, start + each))])
