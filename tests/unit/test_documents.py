@@ -1,0 +1,56 @@
+"""What the documents say of the code is what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def diagrams() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "scripts" / "diagrams.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_diagrams_are_drawn_from_the_tables(diagrams: ModuleType) -> None:
+    document = (ROOT / "ARCHITECTURE.md").read_text()
+    assert diagrams.drawn(document) == document, "run `python scripts/diagrams.py` and commit ARCHITECTURE.md"
+
+
+def test_a_diagram_shows_every_transition(diagrams: ModuleType) -> None:
+    for machine in diagrams.MACHINES:
+        arrows = re.findall(r"^    (\w+) --> (\w+): (.+)$", diagrams.diagram(machine), re.MULTILINE)
+        shown = {(source, trigger): target for source, target, told in arrows for trigger in told.split(" / ")}
+        assert shown == {(str(s), str(t)): str(target) for (s, t), target in machine.table.items()}
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DECISIONS.md", "NOTICE"])
+def test_the_files_that_a_document_names_exist(name: str) -> None:
+    text = (ROOT / name).read_text()
+    linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
+    quoted = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|proto|txt|js|md|sql))`", text))
+    missing = [path for path in sorted(linked | quoted) if not (ROOT / path).exists()]
+    assert missing == []
+
+
+def test_make_help_lists_every_target_that_is_for_people() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    phony = set(re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split())
+    listed = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {line.split()[1] for line in listed.splitlines()} == phony
+
+
+def test_contributing_is_four_checklists() -> None:
+    headings = re.findall(r"^## (.+)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    assert headings == ["Add an RPC", "Add a state", "Add a provider", "Add an event"]
