@@ -72,8 +72,7 @@ def after(rate: Rate, feedback: Feedback, now_s: float, limits: Limits, costly: 
 def _settle(rate: Rate, now_s: float, costly: bool) -> Rate:
     """Moves the target to the estimate when the difference is worth its price."""
     difference = rate.estimate_kbps / rate.target_kbps - 1.0
-    least = COSTLY_CHANGE if costly else CHEAP_CHANGE
-    if abs(difference) < least:
+    if abs(difference) < (COSTLY_CHANGE if costly else CHEAP_CHANGE):
         return rate
     spacing_s = DOWN_SPACING_S if difference < 0 else UP_SPACING_S if costly else DOWN_SPACING_S
     if rate.changed_s is not None and now_s - rate.changed_s < spacing_s:

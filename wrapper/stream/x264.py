@@ -18,7 +18,7 @@ class X264Encoder(LibavEncoder):
     def __init__(self, video: Video) -> None:
         # The other core of a small machine belongs to the game and the browser.
         threads = min(_THREADS_MAX, max(1, len(os.sched_getaffinity(0)) // 2))
-        # The cap is fixed when the encoder opens, while the rate moves: cap at the most it may become.
+        # x264 follows a change of bitrate only if it began with the cap at the bitrate.
         options = {
             "preset": "ultrafast",
             "tune": "zerolatency",
@@ -26,7 +26,7 @@ class X264Encoder(LibavEncoder):
             "threads": str(threads),
             "forced-idr": "1",
             "sc_threshold": "0",
-            "maxrate": f"{video.max_bitrate_kbps}k",
-            "bufsize": f"{max(1, video.max_bitrate_kbps * _BUFFER_FRAMES // video.fps)}k",
+            "maxrate": f"{video.bitrate_kbps}k",
+            "bufsize": f"{max(1, video.bitrate_kbps * _BUFFER_FRAMES // video.fps)}k",
         }
         super().__init__("libx264", video, ("yuv420p",), options)

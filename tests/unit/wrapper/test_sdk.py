@@ -1,0 +1,130 @@
+"""Both ends of the local game SDK, over the real files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wrapper import sdk
+from wrapper.stream.frames import FrameSource, PipeSink
+from wrapper.stream.inputs import Button, Key, Pad
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return sdk.prepare(str(tmp_path), 64, 32, 30)
+
+
+def draw(deck: sdk.Deck, luma: int) -> None:
+    pixels = deck.begin()
+    pixels[:] = bytes([luma]) * len(pixels)
+    deck.publish()
+
+
+def test_the_session_says_what_picture_it_wants(environment: dict[str, str]) -> None:
+    with sdk.Deck(environment) as deck:
+        assert (deck.width, deck.height, deck.fps) == (64, 32, 30)
+        assert len(deck.begin()) == 64 * 32 * 3 // 2
+
+
+def test_the_newest_frame_wins(environment: dict[str, str]) -> None:
+    source = FrameSource(environment)
+    with sdk.Deck(environment) as deck:
+        assert source.next(0.0) is None
+        for luma in (50, 100, 150, 200):
+            draw(deck, luma)
+        captured = source.next(1.0)
+        assert captured is not None
+        assert captured.frame.format.name == "yuv420p"
+        assert set(captured.frame.to_ndarray().ravel()) == {200}
+        assert source.next(0.0) is None
+        draw(deck, 60)
+        captured = source.next(1.0)
+        assert captured is not None
+        assert set(captured.frame.to_ndarray().ravel()) == {60}
+
+
+def test_bgra_frames_are_taken_too(environment: dict[str, str]) -> None:
+    source = FrameSource(environment)
+    with sdk.Deck(environment, sdk.BGRA) as deck:
+        pixels = deck.begin()
+        pixels[:] = bytes((1, 2, 3, 255)) * (64 * 32)
+        deck.publish()
+        captured = source.next(1.0)
+        assert captured is not None
+        assert captured.frame.format.name == "bgra"
+        assert captured.frame.to_ndarray()[5, 7].tolist() == [1, 2, 3, 255]
+
+
+def test_a_frame_being_drawn_over_is_not_given(environment: dict[str, str]) -> None:
+    memory = sdk.FrameMemory(environment["QUARTERDECK_FRAMES"])
+    with sdk.Deck(environment) as deck:
+        draw(deck, 90)
+        picture = memory.newest()
+        assert picture is not None
+        for _ in range(sdk.SLOTS - 1):
+            draw(deck, 91)
+        assert memory.still_valid(picture)
+        deck.begin()
+        assert not memory.still_valid(picture)
+
+
+def test_waking_ends_the_wait_without_a_picture(environment: dict[str, str]) -> None:
+    source = FrameSource(environment)
+    source.wake()
+    assert source.next(30.0) is None
+
+
+def test_a_reader_that_sleeps_never_stops_the_game(environment: dict[str, str]) -> None:
+    with sdk.Deck(environment) as deck:
+        for _ in range(70_000):
+            deck.begin()
+            deck.publish()
+        source = FrameSource(environment)
+        assert source.next(1.0) is not None
+
+
+def test_input_arrives_in_order_and_whole(environment: dict[str, str]) -> None:
+    sink = PipeSink(environment)
+    with sdk.Deck(environment) as deck:
+        assert deck.events() == []
+        assert not deck.wait(0.0)
+        sink.deliver(Key("KeyW", True))
+        sink.deliver(Pad(0, (0.5,), (1.0, 0.0)))
+        sink.deliver(Button(0, True, 0.25, 0.75))
+        assert deck.wait(1.0)
+        assert deck.events() == [
+            {"t": "key", "code": "KeyW", "down": True},
+            {"t": "pad", "index": 0, "axes": [0.5], "buttons": [1.0, 0.0]},
+            {"t": "button", "button": 0, "down": True, "x": 0.25, "y": 0.75},
+        ]
+
+
+def test_a_game_that_reads_no_input_loses_it_and_nothing_waits(environment: dict[str, str]) -> None:
+    sink = PipeSink(environment)
+    for _ in range(5000):
+        sink.deliver(Key("KeyW", True))
+    assert sink.lost > 0
+    with sdk.Deck(environment) as deck:
+        assert len(deck.events()) == 5000 - sink.lost
+
+
+def test_what_is_no_frames_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    path.write_bytes(b"x" * 8192)
+    with pytest.raises(ValueError, match="not a frames file"):
+        sdk.FrameMemory(str(path))
+
+
+def test_the_sdk_needs_no_library(environment: dict[str, str]) -> None:
+    program = (
+        "import sys; before=set(sys.modules); from wrapper import sdk; deck=sdk.connect();"
+        "deck.begin(); deck.publish();"
+        "print([m for m in ('numpy','av','google','grpc') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
