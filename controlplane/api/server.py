@@ -84,7 +84,8 @@ class Tls:
 
 @dataclass(frozen=True)
 class Options:
-    """Where to listen, and what to promise. `advertised_host` is the name that agents dial; "" is `agent_host`."""
+    """Where to listen, and what to promise. `advertised_host` is the name that agents dial, "" the `agent_host`;
+    `replica_id` names this process in the rows of the hosts it serves, "" for a new one."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -92,7 +93,7 @@ class Options:
     enrolment_port: int = 0
     link_port: int = 0
     advertised_host: str = ""
-    replica_id: str = "api"
+    replica_id: str = ""
     heartbeat_interval_s: float = 2.5
     limits: Limits = field(default_factory=Limits)
     network: Network = field(default_factory=Network)
@@ -186,7 +187,13 @@ class Server:
         terms = LinkTerms(link_target, options.heartbeat_interval_s)
         agent_pb2_grpc.add_EnrolmentServiceServicer_to_server(EnrolmentServicer(self._world, terms), enrolment)
         servicer = AgentLinkServicer(
-            self._world, self._links, self._beats, options.network, terms, self._decode_report, options.replica_id
+            self._world,
+            self._links,
+            self._beats,
+            options.network,
+            terms,
+            self._decode_report,
+            options.replica_id or self._world.ids.new("r"),
         )
         agent_pb2_grpc.add_AgentLinkServiceServicer_to_server(servicer, link)
 
