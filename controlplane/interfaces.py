@@ -14,7 +14,7 @@ from typing import Protocol
 
 from controlplane.domain.events import Event, EventDraft
 from controlplane.domain.game import Deployment, Game
-from controlplane.domain.host import Feed, Host
+from controlplane.domain.host import Feed, Host, LinkState
 from controlplane.domain.identity import Credential, CredentialKind
 from controlplane.domain.region import Region
 from controlplane.domain.session import PortLease, Session, SessionState
@@ -54,8 +54,8 @@ class VmRows(Protocol):
         """READY and IN_USE VMs with free units and their hosts, fullest first, ties by id; "" means any region."""
         ...
 
-    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]:
-        """Of these VMs, by id; those that do not exist are left out."""
+    async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
+        """Of the hosts of these VMs, by id, in one statement; VMs without a host are left out."""
         ...
 
 

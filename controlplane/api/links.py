@@ -19,8 +19,9 @@ from controlplane.api.mailbox import Mailbox
 from controlplane.api.specs import Network, plan_message
 from controlplane.domain import subjects
 from controlplane.domain.errors import Conflict, Forbidden, QuarterdeckError, Unavailable, WrongState
+from controlplane.domain.host import LinkState
 from controlplane.usecases import hosts
-from controlplane.usecases.links import LinkState, link_states
+from controlplane.usecases.links import link_states
 from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)

@@ -111,6 +111,17 @@ class Host:
 
 
 @dataclass(frozen=True)
+class LinkState:
+    """What the replica that holds a host's stream must know of it: what to tell it, or why to end it."""
+
+    epoch: int
+    report_sequence: int
+    link_token: str
+    revoked: bool
+    plan_version: int
+
+
+@dataclass(frozen=True)
 class Silence:
     """The limits on a host's silence, in seconds, and the restart grace."""
 

@@ -283,8 +283,8 @@ async def list_hosts(world: World, who: Principal, page: Page) -> Sequence[tuple
     """(host, plan_version of its VM)."""
     async with world.store.reading() as tx:
         hosts = await tx.hosts.list(who.project_id, page)
-        versions = await tx.vms.plan_versions([host.id for host in hosts])
-        return [(host, versions.get(host.id, 0)) for host in hosts]
+        links = await tx.vms.links([host.id for host in hosts])
+        return [(host, links[host.id].plan_version) for host in hosts]
 
 
 async def revoke_host(world: World, who: Principal, host_id: str, request_id: str) -> Host:

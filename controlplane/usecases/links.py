@@ -6,47 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controlplane.domain.errors import Forbidden, Unavailable, WrongState
-from controlplane.domain.host import HostState
+from controlplane.domain.host import HostState, LinkState
 from controlplane.domain.session import Session
 from controlplane.usecases.world import World
 
 
 @dataclass(frozen=True)
-class LinkState:
-    """Of one host, as the database has it: what its stream must be told, or why it must end."""
-
-    epoch: int
-    report_sequence: int
-    link_token: str
-    revoked: bool
-    plan_version: int
-
-
-@dataclass(frozen=True)
 class Holder:
-    """The replica and link that hold a host's stream at the moment."""
+    """The link that a host's stream goes through at the moment."""
 
     host_id: str
-    replica_id: str
     link_token: str
 
 
 async def link_states(world: World, host_ids: Sequence[str]) -> Mapping[str, LinkState]:
     """Of these hosts, by id; those that do not exist are left out."""
     async with world.store.reading() as tx:
-        versions = await tx.vms.plan_versions(sorted(host_ids))
-        hosts = [await tx.hosts.get(host_id) for host_id in sorted(host_ids)]
-        return {
-            host.id: LinkState(
-                host.epoch,
-                host.report_sequence,
-                host.link_token,
-                host.revoked_at is not None,
-                versions.get(host.id, 0),
-            )
-            for host in hosts
-            if host is not None
-        }
+        return await tx.vms.links(host_ids)
 
 
 async def admitted(world: World, host_id: str) -> None:
@@ -63,7 +39,7 @@ async def holder_of(world: World, session: Session) -> Holder:
         host = await tx.hosts.get(session.vm_id) if session.vm_id else None
     if host is None or host.state is not HostState.ONLINE or not host.link_token or host.revoked_at is not None:
         raise unreachable(session)
-    return Holder(host.id, host.link_replica, host.link_token)
+    return Holder(host.id, host.link_token)
 
 
 async def check_channel(world: World, session: Session, holder: Holder) -> None:

@@ -17,7 +17,7 @@ from controlplane.adapters.store.connection import (
     words,
 )
 from controlplane.adapters.store.tables import hosts, vms
-from controlplane.domain.host import Host
+from controlplane.domain.host import Host, LinkState
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 from controlplane.interfaces import Page
 
@@ -64,9 +64,21 @@ class SqlVms:
         # Not remembered for the version guard: a placement locks the VM it chooses, and so reads it again.
         return [(from_row(Vm, _part(row, "vm_")), from_row(Host, _part(row, "host_"))) for row in rows]
 
-    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]:
-        statement = sa.select(vms.c.id, vms.c.plan_version).where(self._connection.among(vms.c.id, vm_ids))
-        return {row["id"]: row["plan_version"] for row in await self._connection.rows(statement)}
+    async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
+        statement = (
+            sa.select(
+                vms.c.id,
+                hosts.c.epoch,
+                hosts.c.report_sequence,
+                hosts.c.link_token,
+                hosts.c.revoked_at.is_not(None).label("revoked"),
+                vms.c.plan_version,
+            )
+            .join_from(vms, hosts, hosts.c.id == vms.c.id)
+            .where(self._connection.among(vms.c.id, vm_ids))
+        )
+        rows = await self._connection.rows(statement)
+        return {row["id"]: from_row(LinkState, {name: row[name] for name in row if name != "id"}) for row in rows}
 
     async def _one(self, statement: sa.Select[tuple[object, ...]]) -> Vm | None:
         row = await self._connection.row(statement)

@@ -9,7 +9,7 @@ import pytest
 
 from controlplane.adapters.store import open_store
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound
-from controlplane.domain.host import HostState
+from controlplane.domain.host import HostState, LinkState
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page, Store
@@ -272,11 +272,17 @@ async def test_placeable_vms_are_fullest_first(store: Store) -> None:
         assert await tx.vms.placeable("other", "", 10) == []
 
 
-async def test_plan_versions_leave_out_what_is_not_there(store: Store) -> None:
-    await furnish(store, a_vm("vm-1", plan_version=5), a_vm("vm-2", plan_version=7))
+async def test_links_leave_out_what_is_not_there(store: Store) -> None:
+    await furnish(store, a_vm("vm-1", plan_version=5), a_vm("vm-2", plan_version=7), a_vm("vm-3"))
+    async with store.tx() as tx:
+        await tx.hosts.add(a_host("vm-1", epoch=3, report_sequence=9, link_token="l-1", revoked_at=None))
+        await tx.hosts.add(a_host("vm-2", epoch=1, report_sequence=0, link_token="", revoked_at=NOW))
     async with store.reading() as tx:
-        assert await tx.vms.plan_versions(["vm-2", "vm-1", "vm-9", "vm-1"]) == {"vm-1": 5, "vm-2": 7}
-        assert await tx.vms.plan_versions([]) == {}
+        assert await tx.vms.links(["vm-2", "vm-1", "vm-3", "vm-9", "vm-1"]) == {
+            "vm-1": LinkState(3, 9, "l-1", False, 5),
+            "vm-2": LinkState(1, 0, "", True, 7),
+        }
+        assert await tx.vms.links([]) == {}
 
 
 async def test_beats_move_forward_only_and_saves_never_move_them(store: Store) -> None:

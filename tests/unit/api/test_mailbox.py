@@ -9,7 +9,7 @@ import pytest
 from controlplane.api.links import HostLink, verdict
 from controlplane.api.mailbox import Mailbox
 from controlplane.domain.errors import Conflict, Exhausted, Forbidden, WrongState
-from controlplane.usecases.links import LinkState
+from controlplane.domain.host import LinkState
 
 
 async def test_items_come_in_order_and_then_the_end() -> None:

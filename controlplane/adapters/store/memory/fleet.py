@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from controlplane.adapters.store.memory.tables import TxTables, constrain, exists, paged
 from controlplane.domain.errors import Conflict
-from controlplane.domain.host import Host, HostState
+from controlplane.domain.host import Host, HostState, LinkState
 from controlplane.domain.session import ON_HOST, PortLease, Session, SessionState
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 from controlplane.interfaces import Page
@@ -55,9 +55,18 @@ class MemoryVms:
         fitting.sort(key=lambda vm: (vm.free_units, vm.id))
         return [(vm, hosts[vm.id]) for vm in fitting[:limit]]
 
-    async def plan_versions(self, vm_ids: Sequence[str]) -> Mapping[str, int]:
-        rows = self._tables.seen("vms")
-        return {vm_id: rows[vm_id].plan_version for vm_id in vm_ids if vm_id in rows}
+    async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
+        vms, hosts = self._tables.seen("vms"), self._tables.seen("hosts")
+        return {
+            host.id: LinkState(
+                host.epoch,
+                host.report_sequence,
+                host.link_token,
+                host.revoked_at is not None,
+                vms[host.id].plan_version,
+            )
+            for host in (hosts[vm_id] for vm_id in vm_ids if vm_id in hosts)
+        }
 
     def _check(self, vm: Vm) -> None:
         constrain(0 <= vm.used_units <= vm.capacity_units and vm.active_sessions >= 0)
