@@ -135,7 +135,8 @@ class HostAgent:
             self._wake.clear()
             plan = self._plan
             grace_s = self._settings.orphan_grace_s
-            decision = decide(plan, self.workloads.observed(), unlisted_since, loop.time(), grace_s)
+            spent = self.workloads.ledger.newest
+            decision = decide(plan, self.workloads.observed(), unlisted_since, spent, loop.time(), grace_s)
             unlisted_since = decision.unlisted_since
             await self.workloads.carry_out(decision.actions)
             if plan is not None and plan is self._plan and plan.version != self._acted_version:

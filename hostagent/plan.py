@@ -55,6 +55,8 @@ class StopCause(Enum):
     PLANNED = "planned"
     UNLISTED = "unlisted"
     SUPERSEDED = "superseded"
+    # It ended on this host before, and was forgotten.
+    SPENT = "spent"
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,14 @@ def decide(
     plan: Plan | None,
     observed: Mapping[WorkloadKey, Phase],
     unlisted_since: Mapping[WorkloadKey, float],
+    spent: Mapping[str, int],
     now: float,
     orphan_grace_s: float,
 ) -> Decision:
     """What to do about `observed`, given the plan of the present link (None: not received yet, so nothing is touched).
 
-    `now` and `unlisted_since` are monotonic seconds of this host.
+    `now` and `unlisted_since` are monotonic seconds of this host; `spent` is the newest generation of each session that
+    ended here and was forgotten.
     """
     if plan is None:
         return Decision(tuple(Keep(key) for key in sorted(observed)), {}, None)
@@ -130,7 +134,7 @@ def decide(
         else:
             unlisted[key] = unlisted_since.get(key, now)
             actions.append(_for_unlisted(key, observed[key], newest, now - unlisted[key] >= orphan_grace_s))
-    actions += _new_ones(listed, observed, newest)
+    actions += _new_ones(listed, observed, newest, spent)
     graces = (since + orphan_grace_s for since in unlisted.values())
     return Decision(tuple(actions), unlisted, min((end for end in graces if end > now), default=None))
 
@@ -164,6 +168,7 @@ def _new_ones(
     listed: Mapping[WorkloadKey, Planned],
     observed: Mapping[WorkloadKey, Phase],
     newest: Mapping[str, int],
+    spent: Mapping[str, int],
 ) -> list[Action]:
     seen = _newest_generations(observed)
     alive = {key.session_id for key, phase in observed.items() if phase is not Phase.EXITED}
@@ -174,6 +179,8 @@ def _new_ones(
             continue
         if planned.want is Want.STOP:
             actions.append(Stop(key, StopCause.PLANNED, planned.reason))
+        elif key.generation <= spent.get(key.session_id, -1):
+            actions.append(Stop(key, StopCause.SPENT))
         elif (
             key.generation == newest[key.session_id]
             and key.generation > seen.get(key.session_id, key.generation - 1)

@@ -75,7 +75,7 @@ class SessionDir:
     @classmethod
     def of(cls, root: Path, key: WorkloadKey) -> SessionDir:
         """The directory of `key` under `root`, which need not exist. Raises InvalidSessionId."""
-        if not _NAME.fullmatch(str(key)):
+        if parse_name(str(key)) is None:
             raise InvalidSessionId(f"not a session id with a generation: {str(key)[:80]!r}")
         return cls(root / str(key), key)
 
@@ -83,9 +83,9 @@ class SessionDir:
     def scan(cls, root: Path) -> Iterator[SessionDir]:
         """Every workload directory under `root`; whatever else lies there is none of the agent's business."""
         for entry in sorted(root.iterdir()) if root.is_dir() else ():
-            match = _NAME.fullmatch(entry.name)
-            if match and entry.is_dir() and not entry.is_symlink():
-                yield cls(entry, WorkloadKey(match["session"], int(match["generation"])))
+            key = parse_name(entry.name)
+            if key is not None and entry.is_dir() and not entry.is_symlink():
+                yield cls(entry, key)
 
     def create(self) -> None:
         """Makes the directory, readable by this user only. Raises FileExistsError."""
@@ -136,6 +136,12 @@ class SessionDir:
         """Removes the directory and all in it; one that is gone already is fine."""
         if self.path.exists():
             shutil.rmtree(self.path)
+
+
+def parse_name(name: str) -> WorkloadKey | None:
+    """The workload whose directory has this name; None for any other name."""
+    match = _NAME.fullmatch(name)
+    return WorkloadKey(match["session"], int(match["generation"])) if match else None
 
 
 def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:

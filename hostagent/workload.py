@@ -126,9 +126,9 @@ class Workload:
             self._preparing.cancel()
         self._around.changed(True)
 
-    def refuse(self, reason: sessions_pb2.SessionReason) -> None:
+    def refuse(self, reason: sessions_pb2.SessionReason, detail: str) -> None:
         """Ends a workload of which there is no trace here: from now on it can never be started."""
-        self.settle(statuses.exited(self.key, reason, "stopped before it was started"))
+        self.settle(statuses.exited(self.key, reason, detail))
 
     async def forget(self) -> None:
         """Removes the directory of an ended workload."""

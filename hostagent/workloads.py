@@ -10,6 +10,7 @@ from typing import cast
 import structlog
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
+from hostagent.ledger import Ledger
 from hostagent.lifecycle import Phase
 from hostagent.plan import Action, Forget, Start, Stop, StopCause, WorkloadKey
 from hostagent.sessiondir import InvalidSessionId, SessionDir
@@ -17,6 +18,9 @@ from hostagent.workload import Surroundings, Workload
 
 log = structlog.get_logger()
 _STOP_REQUESTED = sessions_pb2.SESSION_REASON_STOP_REQUESTED
+_WRAPPER_LOST = sessions_pb2.SESSION_REASON_WRAPPER_LOST
+_STOPPED_EARLY = "stopped before it was started"
+_SPENT = "this generation has already ended on this host"
 
 
 class Workloads:
@@ -25,6 +29,7 @@ class Workloads:
     def __init__(self, root: Path, around: Surroundings) -> None:
         self.root = root
         self.around = around
+        self.ledger = Ledger(root.parent / "ended")
         self._by_key: dict[WorkloadKey, Workload] = {}
         self._forgetting: set[WorkloadKey] = set()
 
@@ -93,13 +98,15 @@ class Workloads:
             log.info("workload to stop", workload=str(key), cause=cause.value)
             known.ask_stop(wanted)
         elif (workload := self._new(key, "")) is not None:
-            workload.refuse(wanted)
+            spent = cause is StopCause.SPENT
+            workload.refuse(_WRAPPER_LOST if spent else wanted, _SPENT if spent else _STOPPED_EARLY)
 
     async def _forget(self, key: WorkloadKey) -> None:
         if key in self._forgetting:
             return
         self._forgetting.add(key)
         try:
+            self.ledger.add(key)
             await self._by_key[key].forget()
         except OSError as error:
             log.error("an ended workload's directory could not be removed", workload=str(key), why=str(error))
