@@ -26,6 +26,7 @@ from hostagent.sessiondir import write_atomic
 
 _FILE = "identity.json"
 _PENDING_KEY = "enrolling.key"
+_SHORTEST_LIFE_S = 3.0
 
 
 class IdentityBroken(Exception):
@@ -56,7 +57,9 @@ class Identity:
     def renew_at_wall_s(self) -> float:
         """When two thirds of the certificate's life will be over (this host's wall clock, seconds)."""
         start, end = self.validity()
-        return self.received_wall_s + (end - start).total_seconds() * 2 / 3
+        # Certificates are dated back a little. What this host's own clock says of the end may only shorten the wait.
+        life_s = min((end - start).total_seconds(), end.timestamp() - self.received_wall_s)
+        return self.received_wall_s + max(_SHORTEST_LIFE_S, life_s) * 2 / 3
 
     def seems_over(self) -> bool:
         """True when, as far as this host's clock can tell, the certificate no longer opens the link."""

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import socket
+import subprocess
 
+import pytest
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
+from hostagent import procfs
+from hostagent.wrapperlink import WrapperLink
 from tests.component.hostagent.conftest import Agents, eventually, exit_code
 from tests.component.hostagent.fakeplane import FakePlane, run_line, stop_line
 
@@ -89,3 +95,210 @@ async def test_stop_sessions_on_exit_leaves_nothing(plane: FakePlane, agents: Ag
     assert plane.is_in("game-1", EXITED)
     assert plane.is_in("game-2", EXITED)
     await eventually(lambda: not agents.marked())
+
+
+async def test_a_wrapper_that_dies_is_told_and_its_game_is_not_left_behind(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    os.kill(plane.reported("game-1").wrapper_pid, signal.SIGKILL)
+    await plane.until(lambda: plane.is_in("game-1", EXITED))
+    status = plane.reported("game-1")
+    assert status.reason == REASON.SESSION_REASON_WRAPPER_LOST
+    assert status.reason_detail == "the wrapper died with exit code -9"
+    assert status.first_frame_after.ToMilliseconds() == 120
+    assert agents.marked() == []
+
+
+async def test_a_wrapper_that_died_while_the_agent_was_away_is_told(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agent = agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    wrapper_pid = plane.reported("game-1").wrapper_pid
+    agent.kill()
+    agent.wait()
+    os.kill(wrapper_pid, signal.SIGKILL)
+    agents.start()
+    await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", EXITED))
+    assert plane.reported("game-1").reason == REASON.SESSION_REASON_WRAPPER_LOST
+    assert agents.marked() == []
+    assert (agents.session_dir("game-1") / "starts").read_text() == f"{wrapper_pid}\n"
+
+
+async def test_an_end_while_the_agent_was_away_is_told_in_the_wrappers_own_words(
+    plane: FakePlane, agents: Agents
+) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agent = agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent.kill()
+    agent.wait()
+    link = WrapperLink(agents.session_dir("game-1"))
+    await link.stop(REASON.SESSION_REASON_IDLE)
+    await link.close()
+    await eventually(lambda: not agents.marked())
+    agents.start()
+    await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", EXITED))
+    assert plane.reported("game-1").reason == REASON.SESSION_REASON_IDLE
+    assert plane.reported("game-1").exit_code == 0
+
+
+async def test_a_session_that_the_plan_drops_is_stopped_and_forgotten(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    plane.plan()
+    await plane.until(lambda: plane.reported("game-1") is None)
+    assert agents.marked() == []
+    assert not agents.session_dir("game-1").exists()
+
+
+async def test_an_orphan_found_at_the_start_is_adopted_then_stopped_by_the_plan(
+    plane: FakePlane, agents: Agents
+) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agent = agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent.kill()
+    agent.wait()
+    plane.plan()
+    agents.start()
+    await plane.until(lambda: len(plane.streams) == 2 and plane.stream.reports)
+    await plane.until(lambda: plane.reported("game-1") is None)
+    await eventually(lambda: not agents.marked())
+
+
+async def test_strays_whose_directory_is_gone_are_killed_and_foreign_processes_are_not(
+    plane: FakePlane, agents: Agents
+) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agent = agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent.kill()
+    agent.wait()
+    shutil.rmtree(agents.session_dir("game-1"))
+    notes = agents.data_dir() / "sessions" / "notes"
+    notes.mkdir()
+    foreign_mark = {**os.environ, procfs.MARK: str(agents.root / "elsewhere" / "sessions" / "game-1.1")}
+    foreign = [
+        subprocess.Popen(["sleep", "60"], cwd=notes, start_new_session=True),
+        subprocess.Popen(["sleep", "60"], env=foreign_mark, start_new_session=True),
+    ]
+    try:
+        plane.plan()
+        agents.start()
+        await plane.until(lambda: len(plane.streams) == 2 and plane.stream.reports)
+        assert [row.mark for row in agents.marked()] == [foreign_mark[procfs.MARK]]
+        assert [process.poll() for process in foreign] == [None, None]
+        assert notes.is_dir()
+    finally:
+        for process in foreign:
+            process.kill()
+            process.wait()
+
+
+async def test_agents_of_one_machine_do_not_see_each_others_sessions(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    first = agents.start(name="first")
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    wrapper_pid = plane.reported("game-1").wrapper_pid
+    plane.plan()
+    first.send_signal(signal.SIGSTOP)
+    agents.start(name="second", token="token-2")
+    await plane.until(lambda: len(plane.streams) == 2 and plane.stream.reports)
+    assert list(plane.stream.hello.workloads) == []
+    os.kill(wrapper_pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "detail"),
+    [
+        ("deaf", REASON.SESSION_REASON_STOP_REQUESTED, "the wrapper ended with exit code -9 while stopping"),
+        ("vanish", REASON.SESSION_REASON_STOP_REQUESTED, "the wrapper ended with exit code 0 while stopping"),
+    ],
+)
+async def test_a_stop_succeeds_whatever_the_wrapper_does(
+    plane: FakePlane, agents: Agents, behaviour: str, reason: int, detail: str
+) -> None:
+    digest = plane.add_spec("game-1", behaviour=behaviour)
+    plane.plan(run_line("game-1", digest))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    plane.plan(stop_line("game-1", digest))
+    await plane.until(lambda: plane.is_in("game-1", EXITED), timeout_s=40)
+    assert (plane.reported("game-1").reason, plane.reported("game-1").reason_detail) == (reason, detail)
+    assert agents.marked() == []
+
+
+async def test_a_wrapper_that_crashes_at_once_is_a_failed_start_with_its_last_words(
+    plane: FakePlane, agents: Agents
+) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1", behaviour="crash")))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", EXITED))
+    status = plane.reported("game-1")
+    assert status.reason == REASON.SESSION_REASON_START_FAILED
+    assert status.reason_detail.endswith("exit code 3 before it said anything: the stand-in crashes as told")
+    assert agents.marked() == []
+
+
+async def test_a_taken_port_fails_the_start_and_names_port_and_holder(plane: FakePlane, agents: Agents) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("0.0.0.0", 0))
+        number = taken.getsockname()[1]
+        lease = sessions_pb2.PortLease(
+            port_name="media", protocol=sessions_pb2.PortLease.PROTOCOL_UDP, host_port=number
+        )
+        plane.plan(run_line("game-1", plane.add_spec("game-1", ports=[lease])))
+        agents.start()
+        await plane.until(lambda: plane.is_in("game-1", EXITED))
+    status = plane.reported("game-1")
+    assert status.reason == REASON.SESSION_REASON_START_FAILED
+    assert status.reason_detail.startswith(f"udp port {number} (media) is taken by ")
+    assert f"(pid {os.getpid()})" in status.reason_detail
+    assert not (agents.session_dir("game-1") / "starts").exists()
+
+
+@pytest.mark.parametrize("session_id", ["../escape", "UPPER", ""])
+async def test_a_session_named_badly_starts_nothing_and_disturbs_nobody(
+    plane: FakePlane, agents: Agents, session_id: str
+) -> None:
+    plane.plan(run_line(session_id, "0" * 64), run_line("game-1", plane.add_spec("game-1")))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    assert os.listdir(agents.data_dir() / "sessions") == ["game-1.1"]
+    assert "names a session badly" in agents.log()
+
+
+async def test_a_spec_of_another_session_is_refused(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-2")))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", EXITED))
+    assert plane.reported("game-1").reason == REASON.SESSION_REASON_START_FAILED
+    assert plane.reported("game-1").reason_detail == "the spec does not match the plan"
+
+
+async def test_a_newer_generation_replaces_the_older_and_both_are_told(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    plane.plan(run_line("game-1", plane.add_spec("game-1", generation=2), generation=2))
+    await plane.until(lambda: plane.is_in("game-1", RUNNING, generation=2))
+    assert plane.reported("game-1", generation=1) is None
+    assert os.listdir(agents.data_dir() / "sessions") == ["game-1.2"]
+
+
+async def test_a_plan_out_of_an_old_backup_does_not_start_an_ended_game_again(plane: FakePlane, agents: Agents) -> None:
+    digest = plane.add_spec("game-1")
+    plane.plan(run_line("game-1", digest))
+    agent = agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    plane.plan()
+    await plane.until(lambda: plane.reported("game-1") is None)
+    agent.kill()
+    agent.wait()
+    plane.plan(run_line("game-1", digest))
+    agents.start()
+    await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", EXITED))
+    assert plane.reported("game-1").reason_detail == "this generation has already ended on this host"
+    assert not (agents.session_dir("game-1") / "starts").exists()

@@ -71,7 +71,15 @@ def test_renewal_is_due_two_thirds_of_a_life_after_it_came_whatever_the_issuers_
     identity = replace(identity_for(new_key()), received_wall_s=1000.0)
     assert identity.renew_at_wall_s() == pytest.approx(1000 + LIFE.total_seconds() * 2 / 3)
     assert not identity.seems_over()
-    assert identity.validity()[1].timestamp() > time.time()
+
+
+def test_renewal_comes_sooner_when_this_hosts_clock_sees_the_end_sooner() -> None:
+    now = time.time()
+    identity = replace(identity_for(new_key()), received_wall_s=now)
+    left_s = identity.validity()[1].timestamp() - now
+    assert identity.renew_at_wall_s() == pytest.approx(now + left_s * 2 / 3)
+    ahead = replace(identity, received_wall_s=now + 10 * LIFE.total_seconds())
+    assert ahead.renew_at_wall_s() == pytest.approx(ahead.received_wall_s + 2)
 
 
 @pytest.mark.parametrize(
