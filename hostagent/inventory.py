@@ -66,7 +66,9 @@ async def probe_encoders(command: Sequence[str]) -> list[hosts_pb2.Encoder]:
             child.kill()
             await child.wait()
     try:
-        return parse_encoders(output)
+        encoders = parse_encoders(output)
+        log.info("encoders probed", answer=output.decode().strip()[:1000])
+        return encoders
     except ValueError as error:
         tail = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
         log.warning("encoder probe failed", exit_code=child.returncode, why=str(error), said=tail[:300])

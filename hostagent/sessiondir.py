@@ -24,7 +24,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SPEC = "spec.binpb"
 STATUS = "status.binpb"
 SOCKET = "wrapper.sock"
-LOG = "wrapper.log"
+# What the wrapper says before it has a log of its own, and the last words of its interpreter.
+OUTPUT = "wrapper.output"
 _LAUNCH = "launch.json"
 _WRAPPER_PID = "wrapper.pid"
 _MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -127,9 +128,9 @@ class SessionDir:
         numbers = re.findall(rb"\d+", self.read(_WRAPPER_PID) or b"")
         return ProcessId(int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else None
 
-    def log_tail(self, max_bytes: int = 400) -> str:
-        """The end of the wrapper's own output, for people."""
-        content = self.read(LOG) or b""
+    def output_tail(self, max_bytes: int = 400) -> str:
+        """The end of the wrapper's output, for people."""
+        content = self.read(OUTPUT) or b""
         return content[-max_bytes:].decode("utf-8", "replace").strip()
 
     def remove(self) -> None:

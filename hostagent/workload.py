@@ -295,7 +295,7 @@ class Workload:
         if self._stop_reason is not None:
             return statuses.exited(self.key, self._stop_reason, f"the wrapper ended{how} while stopping", self._last)
         if not self._heard and self._last is None and durable is None:
-            tail = self.directory.log_tail().rpartition("\n")[2]
+            tail = self.directory.output_tail().rpartition("\n")[2]
             detail = f"the wrapper ended{how} before it said anything" + (f": {tail}" if tail else "")
             return statuses.exited(self.key, Reason.SESSION_REASON_START_FAILED, detail)
         detail = f"the wrapper died{how}"

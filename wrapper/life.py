@@ -232,6 +232,8 @@ class Life:
             "HOME": home,
             "LANG": "C.UTF-8",
             **self.spec.environment,
+            # The mark by which the host agent knows whose process this is, should its wrapper be gone.
+            "QUARTERDECK_SESSION_DIR": str(self._directory.path),
             "QUARTERDECK_SESSION_ID": self.spec.session_id,
             "QUARTERDECK_GENERATION": str(self.spec.generation),
             "QUARTERDECK_WIDTH": str(self.spec.video.width),

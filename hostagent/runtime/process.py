@@ -18,6 +18,7 @@ from pathlib import Path
 from hostagent import procfs
 from hostagent.procfs import MARK, ProcessId
 from hostagent.runtime import Instance, Order, StartFailed, launch
+from hostagent.sessiondir import OUTPUT
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 _KILL_ROUND_S = 0.02
@@ -58,15 +59,15 @@ class ProcessRuntime:
         return await asyncio.to_thread(self._spawn, order.session_dir)
 
     def _spawn(self, session_dir: Path) -> Instance:
-        log = os.open(session_dir / "wrapper.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        output = os.open(session_dir / OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         limits = (str(self.limits.open_files), str(self.limits.nice))
         launcher = (sys.executable, "-I", "-S", launch.__file__, *limits)
         try:
             child = subprocess.Popen(  # noqa: S603 - an argument list of our own, no shell
                 [*launcher, *self.command, "--session-dir", str(session_dir)],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 cwd=session_dir,
                 env=self._environment(session_dir),
                 start_new_session=True,
@@ -75,7 +76,7 @@ class ProcessRuntime:
         except OSError as error:
             raise StartFailed(f"cannot start the wrapper: {error.strerror or error}") from error
         finally:
-            os.close(log)
+            os.close(output)
         process = procfs.identify(child.pid)
         if process is None:
             child.wait()

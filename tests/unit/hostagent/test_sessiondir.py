@@ -59,10 +59,10 @@ def test_a_scan_sees_session_directories_and_nothing_else(tmp_path: Path, direct
 def test_links_pipes_and_directories_are_not_read_as_files(directory: SessionDir) -> None:
     (directory.path / "status.binpb").symlink_to("/etc/hostname")
     os.mkfifo(directory.path / "spec.binpb")
-    (directory.path / "wrapper.log").mkdir()
+    (directory.path / "wrapper.output").mkdir()
     assert directory.read("status.binpb") is None
     assert directory.read("spec.binpb") is None
-    assert directory.read("wrapper.log") is None
+    assert directory.read("wrapper.output") is None
 
 
 def test_a_launch_survives_in_its_record_and_its_age_counts_from_boot(directory: SessionDir) -> None:

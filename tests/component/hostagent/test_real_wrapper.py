@@ -1,0 +1,88 @@
+"""The agent with the wrapper that ships: one real game without a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import sys
+
+import pytest
+from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
+
+from hostagent import procfs
+from tests.component.hostagent.conftest import Agents, eventually
+from tests.component.hostagent.fakeplane import FakePlane, run_line, stop_line
+
+RUNNING, EXITED = wrapper_pb2.WORKLOAD_STATE_RUNNING, wrapper_pb2.WORKLOAD_STATE_EXITED
+WRAPPER = ("--wrapper-command", f"{sys.executable} -P -m wrapper")
+GAME = "import signal, time; print('ready', flush=True); time.sleep(600)"
+
+
+def add_game(plane: FakePlane, program: str = GAME) -> str:
+    spec = wrapper_pb2.SessionSpec(session_id="game-1", generation=1, project="p")
+    spec.deployment.name = "games/sleeper/deployments/1"
+    spec.deployment.command.extend([sys.executable, "-c", program])
+    spec.deployment.picture = games_pb2.PICTURE_NONE
+    spec.deployment.readiness.log_pattern = "ready"
+    content = spec.SerializeToString(deterministic=True)
+    digest = hashlib.sha256(content).hexdigest()
+    plane.specs[digest] = content
+    return digest
+
+
+async def test_a_real_session_starts_is_adopted_after_kill_9_and_stops(plane: FakePlane, agents: Agents) -> None:
+    digest = add_game(plane)
+    plane.plan(run_line("game-1", digest))
+    agent = agents.start(*WRAPPER)
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    before = plane.reported("game-1")
+    game = procfs.identify(before.game_pid)
+    assert game is not None
+    agent.kill()
+    agent.wait()
+
+    agents.start(*WRAPPER)
+    await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", RUNNING))
+    after = plane.reported("game-1")
+    assert (after.wrapper_pid, after.game_pid) == (before.wrapper_pid, before.game_pid)
+    assert procfs.is_alive(game)
+
+    plane.plan(stop_line("game-1", digest))
+    await plane.until(lambda: plane.is_in("game-1", EXITED))
+    assert plane.reported("game-1").reason == sessions_pb2.SESSION_REASON_STOP_REQUESTED
+    assert not procfs.is_alive(game)
+    assert agents.marked() == []
+
+
+async def test_a_game_that_ends_by_itself_is_told_with_its_exit_code(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", add_game(plane, "print('ready', flush=True); raise SystemExit(3)")))
+    agents.start(*WRAPPER)
+    await plane.until(lambda: plane.is_in("game-1", EXITED))
+    assert plane.reported("game-1").exit_code == 3
+    assert plane.reported("game-1").reason == sessions_pb2.SESSION_REASON_GAME_CRASHED
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["agent there", "agent away"])
+async def test_a_real_wrapper_that_is_killed_leaves_no_game(plane: FakePlane, agents: Agents, away: bool) -> None:
+    plane.plan(run_line("game-1", add_game(plane)))
+    agent = agents.start(*WRAPPER)
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    status = plane.reported("game-1")
+    if away:
+        agent.kill()
+        agent.wait()
+    os.kill(status.wrapper_pid, signal.SIGKILL)
+    if away:
+        agents.start(*WRAPPER)
+    await plane.until(lambda: len(plane.streams) == 1 + away and plane.is_in("game-1", EXITED))
+    assert plane.reported("game-1").reason == sessions_pb2.SESSION_REASON_WRAPPER_LOST
+    await eventually(lambda: procfs.identify(status.game_pid) is None)
+    assert agents.marked() == []
+
+
+async def test_the_inventory_names_the_encoder_that_worked(plane: FakePlane, agents: Agents) -> None:
+    plane.plan()
+    agents.start()
+    await plane.until(lambda: plane.streams)
+    assert "libx264" in [encoder.encoder_name for encoder in plane.stream.hello.inventory.encoders]
