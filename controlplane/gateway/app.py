@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
 
 from google.rpc import code_pb2
 from starlette.applications import Starlette
@@ -95,7 +96,10 @@ async def _alive(_: Request) -> Response:
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, code_pb2.UNKNOWN)
-    return StatusError(code, error.detail, http_status=error.status_code, headers=error.headers).response()
+    reason = HTTPStatus(error.status_code).name
+    return StatusError(
+        code, error.detail, reason=reason, http_status=error.status_code, headers=error.headers
+    ).response()
 
 
 async def _status_error(_: Request, error: Exception) -> Response:
@@ -109,4 +113,4 @@ async def _client_left(_: Request, __: Exception) -> Response:
 
 async def _unexpected(_: Request, error: Exception) -> Response:
     # Starlette logs the traceback through the server; the caller learns nothing of the inside.
-    return StatusError(code_pb2.INTERNAL, "internal error of the gateway").response()
+    return StatusError(code_pb2.INTERNAL, "internal error of the gateway", reason="INTERNAL").response()

@@ -25,7 +25,7 @@ from starlette.types import Receive, Scope, Send
 
 from controlplane.gateway import transcode
 from controlplane.gateway.bindings import Binding
-from controlplane.gateway.decode import pool_of
+from controlplane.gateway.decode import invalid, pool_of
 from controlplane.gateway.errors import StatusError
 from controlplane.gateway.http_rule import Found, NotAllowed
 from controlplane.gateway.metrics import ROUTE_KEY
@@ -49,7 +49,7 @@ class Limits:
 
     body_bytes: int = 4 * 1024 * 1024
     unary_timeout_s: float = 60.0
-    head_start_s: float = 1.0
+    head_start_s: float = 0.3
     keepalive_s: float = 15.0
 
 
@@ -69,7 +69,7 @@ def metadata_of(headers: Headers, request_id: str) -> tuple[tuple[str, str], ...
     authorization = headers.get("authorization")
     if authorization is not None:
         if not (authorization.isascii() and authorization.isprintable()):
-            raise StatusError(code_pb2.INVALID_ARGUMENT, "the Authorization header is not printable ASCII")
+            raise StatusError.of_field("Authorization", "not printable ASCII")
         metadata.append(("authorization", authorization))
     return tuple(metadata)
 
@@ -107,7 +107,10 @@ async def read_body(headers: Headers, receive: Receive, limit_bytes: int) -> byt
 
 def _too_large(limit_bytes: int) -> StatusError:
     return StatusError(
-        code_pb2.RESOURCE_EXHAUSTED, f"the body is larger than the limit of {limit_bytes} bytes", http_status=413
+        code_pb2.RESOURCE_EXHAUSTED,
+        f"the body is larger than the limit of {limit_bytes} bytes",
+        reason="BODY_TOO_LARGE",
+        http_status=413,
     )
 
 
@@ -154,7 +157,7 @@ class Transcoder:
         try:
             await self._answer(scope, headers, request_id, receive, sending)
         except ClientGone:
-            _log.info("gateway.client_left", route=scope.get(ROUTE_KEY, ""), request_id=request_id)
+            _log.debug("gateway.client_left", route=scope.get(ROUTE_KEY, ""), request_id=request_id)
         except StatusError as error:
             pool = self.target.routes.catalogue.pool if self.target.routes else None
             await error.response(pool)(scope, receive, sending)
@@ -190,14 +193,15 @@ class Transcoder:
                 if isinstance(as_get, Found) and not as_get.target.rpc.streams:  # a stream has no head to tell of
                     return as_get
         except UnicodeDecodeError:
-            raise StatusError(code_pb2.INVALID_ARGUMENT, "the path is not percent-encoded UTF-8") from None
+            raise invalid("the path is not percent-encoded UTF-8", "INVALID_PATH") from None
         if found is None:
-            raise StatusError(code_pb2.NOT_FOUND, "no method is bound to this path")
+            raise StatusError(code_pb2.NOT_FOUND, "no method is bound to this path", reason="NOT_FOUND")
         if isinstance(found, NotAllowed):
             allow = ", ".join(found.methods)
             raise StatusError(
                 code_pb2.UNIMPLEMENTED,
                 f"{method if method.isalpha() else 'this method'} is not allowed here; allowed: {allow}",
+                reason="METHOD_NOT_ALLOWED",
                 http_status=405,
                 headers={"allow": allow},
             )
@@ -275,7 +279,7 @@ class _Stream:
             if reading.done():
                 return reading.result()
             if closed.done():
-                raise StatusError(code_pb2.UNAVAILABLE, "the gateway is shutting down")
+                raise StatusError(code_pb2.UNAVAILABLE, "the gateway is shutting down", reason="SHUTTING_DOWN")
             if self.events:
                 await self._send(b":\n\n")
             elif not self.started:

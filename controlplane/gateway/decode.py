@@ -61,8 +61,8 @@ def load_json(body: bytes) -> Any:
         raise invalid(f"the body is not valid JSON: {error}") from None
 
 
-def invalid(message: str) -> StatusError:
-    return StatusError(code_pb2.INVALID_ARGUMENT, message)
+def invalid(message: str, reason: str = "INVALID_JSON") -> StatusError:
+    return StatusError(code_pb2.INVALID_ARGUMENT, message, reason=reason)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from starlette.responses import Response
 
+DOMAIN = "quarterdeck"
 DETAILS_KEY = "grpc-status-details-bin"
 
 HTTP_STATUS: Mapping[int, int] = {
@@ -41,19 +42,25 @@ HTTP_STATUS: Mapping[int, int] = {
 
 
 class StatusError(Exception):
-    """An answer that is no success: a google.rpc.Status, its HTTP status and headers."""
+    """An answer that is no success: a google.rpc.Status, its HTTP status and headers.
+
+    reason is a stable word for programs, as google.rpc.ErrorInfo; the gateway's own refusals all have one.
+    """
 
     def __init__(
         self,
         code: int,
         message: str,
         *,
+        reason: str = "",
         details: Sequence[Message] = (),
         http_status: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status_pb2.Status(code=code, message=message)
+        if reason:
+            self.status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
         for detail in details:
             self.status.details.add().Pack(detail)
         self.http_status = http_status or HTTP_STATUS.get(code, 500)
@@ -79,9 +86,8 @@ class StatusError(Exception):
         """INVALID_ARGUMENT that names the field, in the message and as google.rpc.BadRequest."""
         violation = error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
         message = f"{field}: {description}" if field else description
-        return cls(
-            code_pb2.INVALID_ARGUMENT, message, details=[error_details_pb2.BadRequest(field_violations=[violation])]
-        )
+        details = [error_details_pb2.BadRequest(field_violations=[violation])]
+        return cls(code_pb2.INVALID_ARGUMENT, message, reason="INVALID_FIELDS", details=details)
 
     def body(self, pool: DescriptorPool | None = None) -> dict[str, Any]:
         """{code, message, details}; a detail whose type nobody knows stays base64 in `value`."""

@@ -84,7 +84,9 @@ class OriginMiddleware:
         if origin is not None and self.policy.admits(origin, http_scheme(scope), headers.get("host", "")):
             return
         raise StatusError(
-            code_pb2.PERMISSION_DENIED, "a page of another origin may not do this: the Origin is not an allowed one"
+            code_pb2.PERMISSION_DENIED,
+            "a page of another origin may not do this: the Origin is not an allowed one",
+            reason="FOREIGN_ORIGIN",
         )
 
 

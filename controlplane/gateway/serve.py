@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import structlog
 import uvicorn
 from starlette.applications import Starlette
-
-from controlplane.gateway.app import create_app
-from controlplane.gateway.call import Limits
-from controlplane.gateway.origins import OriginPolicy
-from controlplane.gateway.target import Target, open_channel
 
 _log = structlog.get_logger()
 
@@ -85,33 +79,3 @@ async def listening(app: Starlette, host: str, http_port: int) -> AsyncIterator[
         server.should_exit = True
         await asyncio.gather(running, return_exceptions=True)
         listener.close()
-
-
-async def serve(
-    target: str,
-    host: str,
-    http_port: int,
-    *,
-    limits: Limits | None = None,
-    origins: OriginPolicy | None = None,
-    on_ready: Callable[[int], None] | None = None,
-) -> None:
-    """Serves the gRPC server at target (HOST:PORT, plaintext) until SIGTERM or SIGINT. on_ready gets the port.
-
-    The target needs reflection and nothing else; it may come later, go and come back. It decides who may call what.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    try:
-        async with open_channel(target) as channel:
-            app = create_app(Target(channel), limits=limits, origins=origins, title=f"Gateway of {target}")
-            async with listening(app, host, http_port) as port:
-                _log.info("gateway.listening", host=host, port=port, target=target)
-                if on_ready is not None:
-                    on_ready(port)
-                await stop.wait()
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)

@@ -69,7 +69,9 @@ class _Signalling:
         origin = websocket.headers.get("origin")  # a browser always sends it; other clients carry no cookie to abuse
         host = websocket.headers.get("host", "")
         if origin is not None and not self.origins.admits(origin, http_scheme(websocket.scope), host):
-            refusal = StatusError(code_pb2.PERMISSION_DENIED, "a page of this origin may not signal")
+            refusal = StatusError(
+                code_pb2.PERMISSION_DENIED, "a page of this origin may not signal", reason="FOREIGN_ORIGIN"
+            )
             await websocket.send_denial_response(refusal.response())
             return
         request_id = request_id_of(websocket.headers)

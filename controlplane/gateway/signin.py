@@ -59,6 +59,7 @@ class CookieMiddleware:
                 refusal = StatusError(
                     code_pb2.PERMISSION_DENIED,
                     "a request that rests on the cookie needs an Origin, or Sec-Fetch-Site: same-origin",
+                    reason="FOREIGN_ORIGIN",
                 )
                 await refusal.response()(scope, receive, send)
                 return

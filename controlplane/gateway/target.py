@@ -49,6 +49,7 @@ class Target:
             raise StatusError(
                 code_pb2.UNAVAILABLE,
                 f"the services behind this gateway are not known yet: {self.problem}",
+                reason="TARGET_UNKNOWN",
                 headers={"retry-after": "1"},
             )
         return self.routes
@@ -94,7 +95,8 @@ class Target:
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:  # it answered, which is all that it can say
                 return
-            raise StatusError(code_pb2.UNAVAILABLE, f"the target does not answer: {error.details()}") from None
+            words = f"the target does not answer: {error.details()}"
+            raise StatusError(code_pb2.UNAVAILABLE, words, reason="TARGET_SILENT") from None
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             name = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-            raise StatusError(code_pb2.UNAVAILABLE, f"the target says that it is {name}")
+            raise StatusError(code_pb2.UNAVAILABLE, f"the target says that it is {name}", reason="TARGET_NOT_SERVING")

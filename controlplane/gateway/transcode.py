@@ -53,7 +53,7 @@ def _body(binding: Binding, message: Message, body: bytes, content_type: str) ->
     elif not body.strip():
         return
     elif binding.body is None:
-        raise invalid("this method takes no body")
+        raise invalid("this method takes no body", "UNEXPECTED_BODY")
     elif isinstance(binding.body, FieldDescriptor):
         set_field(message, binding.body, load_json(body), binding.body.json_name)
     else:
@@ -68,9 +68,9 @@ def _query(binding: Binding, message: Message, query: bytes) -> None:
             query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS
         )
     except UnicodeDecodeError:
-        raise invalid("the query is not percent-encoded UTF-8") from None
+        raise invalid("the query is not percent-encoded UTF-8", "INVALID_QUERY") from None
     except ValueError:
-        raise invalid(f"the query has more than {MAX_QUERY_FIELDS} fields") from None
+        raise invalid(f"the query has more than {MAX_QUERY_FIELDS} fields", "INVALID_QUERY") from None
     seen: set[str] = set()
     for name, text in pairs:
         fields = _query_fields(binding, name)
@@ -147,7 +147,8 @@ def _shown(binding: Binding, message: Message) -> Any:
             message, always_print_fields_with_no_presence=True, descriptor_pool=pool_of(message)
         )
     except (TypeError, ValueError, json_format.Error) as error:
-        raise StatusError(code_pb2.INTERNAL, f"the answer has no form as JSON: {error}") from None
+        words = f"the answer has no form as JSON: {error}"
+        raise StatusError(code_pb2.INTERNAL, words, reason="UNPRINTABLE_ANSWER") from None
     if binding.response_body is None:
         return shown
     return shown.get(binding.response_body.json_name)

@@ -26,10 +26,25 @@ class Gateway:
     port: int
 
 
+async def free_port() -> int:
+    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    return port
+
+
 async def until_ready(client: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(15):
-        while (await client.get("/readyz")).status_code != 200:
+    async with asyncio.timeout(30):
+        while not await _ready(client):
             await asyncio.sleep(0.02)
+
+
+async def _ready(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/readyz")).status_code == 200
+    except httpx.ConnectError:  # a program that still starts
+        return False
 
 
 @contextlib.asynccontextmanager

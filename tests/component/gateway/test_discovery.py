@@ -11,17 +11,9 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from controlplane.gateway.reflection import VERSIONS, discover
 from controlplane.gateway.target import open_channel
-from tests.component.gateway.conftest import gateway_of, until_ready
+from tests.component.gateway.conftest import free_port, gateway_of, until_ready
 from tests.component.gateway.library import Library, handlers, running
 from tests.protos.compiled import LIBRARY, pool
-
-
-async def free_port() -> int:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
 
 
 async def test_a_target_may_come_later_go_and_come_back():

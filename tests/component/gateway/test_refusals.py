@@ -54,7 +54,8 @@ async def test_a_bad_body_is_refused_by_the_name_of_its_field(gateway, body, fie
     assert answer.status_code == 400
     assert shown["code"] == 3
     assert shown["message"].startswith(f"{field}: ")
-    [detail] = shown["details"]
+    info, detail = shown["details"]
+    assert (info["reason"], info["domain"]) == ("INVALID_FIELDS", "quarterdeck")
     assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
     assert detail["fieldViolations"][0]["field"] == field
     assert gateway.library.requests == []
@@ -104,7 +105,7 @@ async def test_bad_json_names_the_problem(gateway, body, words):
 async def test_a_bad_query_is_refused_by_the_name_of_its_field(gateway, query, field):
     answer = await gateway.client.get(f"/v1/everything?{query}")
     assert answer.status_code == 400
-    assert answer.json()["details"][0]["fieldViolations"][0]["field"] == field
+    assert answer.json()["details"][1]["fieldViolations"][0]["field"] == field
 
 
 async def test_what_path_or_body_give_cannot_come_from_the_query(gateway):
@@ -165,7 +166,7 @@ async def test_a_deadline_of_the_client_is_kept_and_a_bad_one_refused(gateway):
     late = await gateway.client.get("/v1/hang", headers={"grpc-timeout": "50m"})
     assert (late.status_code, late.json()["code"]) == (504, 4)
     bad = await gateway.client.get("/v1/hang", headers={"grpc-timeout": "soon"})
-    assert (bad.status_code, bad.json()["details"][0]["fieldViolations"][0]["field"]) == (400, "Grpc-Timeout")
+    assert (bad.status_code, bad.json()["details"][1]["fieldViolations"][0]["field"]) == (400, "Grpc-Timeout")
 
 
 async def test_eight_mebibytes_are_refused_unread_while_one_passes(gateway):

@@ -1,4 +1,4 @@
-"""The entry that `quarterdeck gateway` calls, as a process of its own."""
+"""`quarterdeck gateway --target`, as a process of its own."""
 
 import asyncio
 import signal
@@ -8,14 +8,8 @@ import sys
 import httpx
 
 from controlplane.gateway.serve import listen
-from tests.component.gateway.conftest import until_ready
+from tests.component.gateway.conftest import free_port, until_ready
 from tests.component.gateway.library import Library, running
-
-PROGRAM = """
-import asyncio, sys
-from controlplane.gateway.serve import serve
-asyncio.run(serve(sys.argv[1], "127.0.0.1", 0, on_ready=lambda port: print(port, flush=True)))
-"""
 
 
 def test_the_listener_lets_asyncio_switch_nagle_off():
@@ -23,16 +17,15 @@ def test_the_listener_lets_asyncio_switch_nagle_off():
         assert listener.proto == socket.IPPROTO_TCP
 
 
-async def test_it_serves_until_sigterm_and_ends_open_streams_in_words():
-    library = Library()
+async def test_the_command_serves_until_sigterm_and_ends_open_streams_in_words(tmp_path):
+    library, http_port = Library(), await free_port()
     async with running(library) as grpc_port:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", PROGRAM, f"127.0.0.1:{grpc_port}", stdout=asyncio.subprocess.PIPE
-        )
+            sys.executable, "-m", "controlplane", "gateway", "--target", f"127.0.0.1:{grpc_port}",
+            "--http-port", str(http_port), "--data-dir", tmp_path,
+        )  # fmt: skip
         try:
-            while not (line := (await process.stdout.readline()).strip()).isdigit():
-                assert line, "the program ended early"
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{int(line)}") as client:
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{http_port}") as client:
                 await until_ready(client)
                 async with client.stream("GET", "/v1/ticks/1?hold=true") as answer:
                     lines = answer.aiter_lines()
