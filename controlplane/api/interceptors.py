@@ -36,7 +36,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one process. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream."""
+    """Of one listener. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream."""
 
     unary_in_flight: int = 512
     open_streams: int = 4096

@@ -23,8 +23,6 @@ from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
 
-MAX_ADDRESSES = 32
-
 
 @dataclass(frozen=True)
 class LinkTerms:
@@ -83,7 +81,7 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
             host_id,
             hello.start_id,
             inventory_of(hello.inventory),
-            hello.addresses[:MAX_ADDRESSES],
+            hello.addresses,
             self._replica_id,
             token,
         )

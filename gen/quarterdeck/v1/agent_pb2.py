@@ -31,7 +31,7 @@ from quarterdeck.v1 import streaming_pb2 as quarterdeck_dot_v1_dot_streaming__pb
 from quarterdeck.v1 import wrapper_pb2 as quarterdeck_dot_v1_dot_wrapper__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/agent.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aquarterdeck/v1/hosts.proto\x1a\x1dquarterdeck/v1/sessions.proto\x1a\x1equarterdeck/v1/streaming.proto\x1a\x1cquarterdeck/v1/wrapper.proto\"W\n\x0c\x45nrolRequest\x12\x1e\n\njoin_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\'\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"_\n\rEnrolResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x03 \x01(\t\x12\x13\n\x0blink_target\x18\x04 \x01(\t\"B\n\x17RenewCertificateRequest\x12\'\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"G\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\t\"\xfc\x01\n\x0c\x41gentMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.quarterdeck.v1.HelloH\x00\x12.\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.quarterdeck.v1.HeartbeatH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.quarterdeck.v1.ReportH\x00\x12/\n\x06signal\x18\x04 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x12*\n\x07goodbye\x18\x05 \x01(\x0b\x32\x17.quarterdeck.v1.GoodbyeH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\x81\x02\n\x0e\x43ontrolMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.quarterdeck.v1.WelcomeH\x00\x12$\n\x04plan\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.PlanH\x00\x12/\n\nreport_ack\x18\x03 \x01(\x0b\x32\x19.quarterdeck.v1.ReportAckH\x00\x12\x33\n\x0c\x63hannel_open\x18\x04 \x01(\x0b\x32\x1b.quarterdeck.v1.ChannelOpenH\x00\x12/\n\x06signal\x18\x05 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x42\x06\n\x04kind\"\x98\x01\n\x05Hello\x12,\n\tinventory\x18\x01 \x01(\x0b\x32\x19.quarterdeck.v1.Inventory\x12\x1b\n\x08start_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x08\x18@\x12\x11\n\taddresses\x18\x03 \x03(\t\x12\x31\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatus\"O\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0b\n\tHeartbeat\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\"{\n\x06Report\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x1d\n\x15observed_plan_version\x18\x03 \x01(\x03\x12\x31\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatus\",\n\tReportAck\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"I\n\x04Plan\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x30\n\x08sessions\x18\x02 \x03(\x0b\x32\x1e.quarterdeck.v1.PlannedSession\"\xea\x01\n\x0ePlannedSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\x13\n\x0bspec_digest\x18\x03 \x01(\t\x12\x31\n\x04want\x18\x04 \x01(\x0e\x32#.quarterdeck.v1.PlannedSession.Want\x12-\n\x06reason\x18\x05 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\"9\n\x04Want\x12\x14\n\x10WANT_UNSPECIFIED\x10\x00\x12\x0c\n\x08WANT_RUN\x10\x01\x12\r\n\tWANT_STOP\x10\x02\"C\n\x11\x46\x65tchSpecsRequest\x12.\n\x07\x64igests\x18\x01 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\xf4\x03\"\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\x80\x01\n\x12\x46\x65tchSpecsResponse\x12<\n\x05specs\x18\x01 \x03(\x0b\x32-.quarterdeck.v1.FetchSpecsResponse.SpecsEntry\x1a,\n\nSpecsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xa4\x01\n\x0b\x43hannelOpen\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12(\n\x04role\x18\x04 \x01(\x0e\x32\x1a.quarterdeck.v1.StreamRole\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"K\n\rChannelSignal\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12&\n\x06signal\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.Signal2X\n\x10\x45nrolmentService\x12\x44\n\x05\x45nrol\x12\x1c.quarterdeck.v1.EnrolRequest\x1a\x1d.quarterdeck.v1.EnrolResponse2\x98\x02\n\x10\x41gentLinkService\x12H\n\x04Link\x12\x1c.quarterdeck.v1.AgentMessage\x1a\x1e.quarterdeck.v1.ControlMessage(\x01\x30\x01\x12S\n\nFetchSpecs\x12!.quarterdeck.v1.FetchSpecsRequest\x1a\".quarterdeck.v1.FetchSpecsResponse\x12\x65\n\x10RenewCertificate\x12\'.quarterdeck.v1.RenewCertificateRequest\x1a(.quarterdeck.v1.RenewCertificateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/agent.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aquarterdeck/v1/hosts.proto\x1a\x1dquarterdeck/v1/sessions.proto\x1a\x1equarterdeck/v1/streaming.proto\x1a\x1cquarterdeck/v1/wrapper.proto\"W\n\x0c\x45nrolRequest\x12\x1e\n\njoin_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\'\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"_\n\rEnrolResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x03 \x01(\t\x12\x13\n\x0blink_target\x18\x04 \x01(\t\"B\n\x17RenewCertificateRequest\x12\'\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"G\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\t\"\xfc\x01\n\x0c\x41gentMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.quarterdeck.v1.HelloH\x00\x12.\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.quarterdeck.v1.HeartbeatH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.quarterdeck.v1.ReportH\x00\x12/\n\x06signal\x18\x04 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x12*\n\x07goodbye\x18\x05 \x01(\x0b\x32\x17.quarterdeck.v1.GoodbyeH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\x81\x02\n\x0e\x43ontrolMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.quarterdeck.v1.WelcomeH\x00\x12$\n\x04plan\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.PlanH\x00\x12/\n\nreport_ack\x18\x03 \x01(\x0b\x32\x19.quarterdeck.v1.ReportAckH\x00\x12\x33\n\x0c\x63hannel_open\x18\x04 \x01(\x0b\x32\x1b.quarterdeck.v1.ChannelOpenH\x00\x12/\n\x06signal\x18\x05 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x42\x06\n\x04kind\"\xb4\x01\n\x05Hello\x12,\n\tinventory\x18\x01 \x01(\x0b\x32\x19.quarterdeck.v1.Inventory\x12\x1b\n\x08start_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x08\x18@\x12\"\n\taddresses\x18\x03 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10 \"\x05r\x03\x18\xfd\x01\x12<\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatusB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\"O\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0b\n\tHeartbeat\"#\n\x07Goodbye\x12\x18\n\x06reason\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x86\x01\n\x06Report\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x1d\n\x15observed_plan_version\x18\x03 \x01(\x03\x12<\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatusB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\",\n\tReportAck\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"I\n\x04Plan\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x30\n\x08sessions\x18\x02 \x03(\x0b\x32\x1e.quarterdeck.v1.PlannedSession\"\xea\x01\n\x0ePlannedSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\x13\n\x0bspec_digest\x18\x03 \x01(\t\x12\x31\n\x04want\x18\x04 \x01(\x0e\x32#.quarterdeck.v1.PlannedSession.Want\x12-\n\x06reason\x18\x05 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\"9\n\x04Want\x12\x14\n\x10WANT_UNSPECIFIED\x10\x00\x12\x0c\n\x08WANT_RUN\x10\x01\x12\r\n\tWANT_STOP\x10\x02\"C\n\x11\x46\x65tchSpecsRequest\x12.\n\x07\x64igests\x18\x01 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\xf4\x03\"\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\x80\x01\n\x12\x46\x65tchSpecsResponse\x12<\n\x05specs\x18\x01 \x03(\x0b\x32-.quarterdeck.v1.FetchSpecsResponse.SpecsEntry\x1a,\n\nSpecsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xa4\x01\n\x0b\x43hannelOpen\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12(\n\x04role\x18\x04 \x01(\x0e\x32\x1a.quarterdeck.v1.StreamRole\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\rChannelSignal\x12\x1c\n\nchannel_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12&\n\x06signal\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.Signal2X\n\x10\x45nrolmentService\x12\x44\n\x05\x45nrol\x12\x1c.quarterdeck.v1.EnrolRequest\x1a\x1d.quarterdeck.v1.EnrolResponse2\x98\x02\n\x10\x41gentLinkService\x12H\n\x04Link\x12\x1c.quarterdeck.v1.AgentMessage\x1a\x1e.quarterdeck.v1.ControlMessage(\x01\x30\x01\x12S\n\nFetchSpecs\x12!.quarterdeck.v1.FetchSpecsRequest\x1a\".quarterdeck.v1.FetchSpecsResponse\x12\x65\n\x10RenewCertificate\x12\'.quarterdeck.v1.RenewCertificateRequest\x1a(.quarterdeck.v1.RenewCertificateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +48,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTMESSAGE'].oneofs_by_name['kind']._serialized_options = b'\272H\002\010\001'
   _globals['_HELLO'].fields_by_name['start_id']._loaded_options = None
   _globals['_HELLO'].fields_by_name['start_id']._serialized_options = b'\272H\006r\004\020\010\030@'
+  _globals['_HELLO'].fields_by_name['addresses']._loaded_options = None
+  _globals['_HELLO'].fields_by_name['addresses']._serialized_options = b'\272H\014\222\001\t\020 \"\005r\003\030\375\001'
+  _globals['_HELLO'].fields_by_name['workloads']._loaded_options = None
+  _globals['_HELLO'].fields_by_name['workloads']._serialized_options = b'\272H\006\222\001\003\020\364\003'
+  _globals['_GOODBYE'].fields_by_name['reason']._loaded_options = None
+  _globals['_GOODBYE'].fields_by_name['reason']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_REPORT'].fields_by_name['workloads']._loaded_options = None
+  _globals['_REPORT'].fields_by_name['workloads']._serialized_options = b'\272H\006\222\001\003\020\364\003'
   _globals['_FETCHSPECSREQUEST'].fields_by_name['digests']._loaded_options = None
   _globals['_FETCHSPECSREQUEST'].fields_by_name['digests']._serialized_options = b'\272H\032\222\001\027\020\364\003\"\022r\0202\016^[0-9a-f]{64}$'
   _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._loaded_options = None
   _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_options = b'8\001'
+  _globals['_CHANNELSIGNAL'].fields_by_name['channel_id']._loaded_options = None
+  _globals['_CHANNELSIGNAL'].fields_by_name['channel_id']._serialized_options = b'\272H\005r\003\030\200\001'
   _globals['_ENROLREQUEST']._serialized_start=261
   _globals['_ENROLREQUEST']._serialized_end=348
   _globals['_ENROLRESPONSE']._serialized_start=350
@@ -65,35 +75,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONTROLMESSAGE']._serialized_start=844
   _globals['_CONTROLMESSAGE']._serialized_end=1101
   _globals['_HELLO']._serialized_start=1104
-  _globals['_HELLO']._serialized_end=1256
-  _globals['_WELCOME']._serialized_start=1258
-  _globals['_WELCOME']._serialized_end=1337
-  _globals['_HEARTBEAT']._serialized_start=1339
-  _globals['_HEARTBEAT']._serialized_end=1350
-  _globals['_GOODBYE']._serialized_start=1352
-  _globals['_GOODBYE']._serialized_end=1377
-  _globals['_REPORT']._serialized_start=1379
-  _globals['_REPORT']._serialized_end=1502
-  _globals['_REPORTACK']._serialized_start=1504
-  _globals['_REPORTACK']._serialized_end=1548
-  _globals['_PLAN']._serialized_start=1550
-  _globals['_PLAN']._serialized_end=1623
-  _globals['_PLANNEDSESSION']._serialized_start=1626
-  _globals['_PLANNEDSESSION']._serialized_end=1860
-  _globals['_PLANNEDSESSION_WANT']._serialized_start=1803
-  _globals['_PLANNEDSESSION_WANT']._serialized_end=1860
-  _globals['_FETCHSPECSREQUEST']._serialized_start=1862
-  _globals['_FETCHSPECSREQUEST']._serialized_end=1929
-  _globals['_FETCHSPECSRESPONSE']._serialized_start=1932
-  _globals['_FETCHSPECSRESPONSE']._serialized_end=2060
-  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_start=2016
-  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_end=2060
-  _globals['_CHANNELOPEN']._serialized_start=2063
-  _globals['_CHANNELOPEN']._serialized_end=2227
-  _globals['_CHANNELSIGNAL']._serialized_start=2229
-  _globals['_CHANNELSIGNAL']._serialized_end=2304
-  _globals['_ENROLMENTSERVICE']._serialized_start=2306
-  _globals['_ENROLMENTSERVICE']._serialized_end=2394
-  _globals['_AGENTLINKSERVICE']._serialized_start=2397
-  _globals['_AGENTLINKSERVICE']._serialized_end=2677
+  _globals['_HELLO']._serialized_end=1284
+  _globals['_WELCOME']._serialized_start=1286
+  _globals['_WELCOME']._serialized_end=1365
+  _globals['_HEARTBEAT']._serialized_start=1367
+  _globals['_HEARTBEAT']._serialized_end=1378
+  _globals['_GOODBYE']._serialized_start=1380
+  _globals['_GOODBYE']._serialized_end=1415
+  _globals['_REPORT']._serialized_start=1418
+  _globals['_REPORT']._serialized_end=1552
+  _globals['_REPORTACK']._serialized_start=1554
+  _globals['_REPORTACK']._serialized_end=1598
+  _globals['_PLAN']._serialized_start=1600
+  _globals['_PLAN']._serialized_end=1673
+  _globals['_PLANNEDSESSION']._serialized_start=1676
+  _globals['_PLANNEDSESSION']._serialized_end=1910
+  _globals['_PLANNEDSESSION_WANT']._serialized_start=1853
+  _globals['_PLANNEDSESSION_WANT']._serialized_end=1910
+  _globals['_FETCHSPECSREQUEST']._serialized_start=1912
+  _globals['_FETCHSPECSREQUEST']._serialized_end=1979
+  _globals['_FETCHSPECSRESPONSE']._serialized_start=1982
+  _globals['_FETCHSPECSRESPONSE']._serialized_end=2110
+  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_start=2066
+  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_end=2110
+  _globals['_CHANNELOPEN']._serialized_start=2113
+  _globals['_CHANNELOPEN']._serialized_end=2277
+  _globals['_CHANNELSIGNAL']._serialized_start=2279
+  _globals['_CHANNELSIGNAL']._serialized_end=2364
+  _globals['_ENROLMENTSERVICE']._serialized_start=2366
+  _globals['_ENROLMENTSERVICE']._serialized_end=2454
+  _globals['_AGENTLINKSERVICE']._serialized_start=2457
+  _globals['_AGENTLINKSERVICE']._serialized_end=2737
 # @@protoc_insertion_point(module_scope)

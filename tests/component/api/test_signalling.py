@@ -282,11 +282,11 @@ async def two_replicas(store: Store, buses: tuple[Bus, Bus], directory: Path) ->
         yield one, two
 
 
-@pytest.fixture(params=["memory", "nats"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 async def replicas(
     request: pytest.FixtureRequest, tmp_path: Path, broker: MemoryBroker
 ) -> AsyncIterator[tuple[Plane, Plane]]:
-    """Two API replicas on one database: in memory, and on SQLite with a real NATS."""
+    """Two API replicas on one database: in memory, and on SQLite and PostgreSQL with a real NATS."""
     if request.param == "memory":
         async with (
             MemoryBus(broker) as first,
@@ -296,7 +296,7 @@ async def replicas(
             yield both
         return
     nats: NatsServer = request.getfixturevalue("own_nats_server")
-    url = f"sqlite:///{tmp_path / 'quarterdeck.db'}"
+    url: str = request.getfixturevalue(f"{request.param}_url")
     await asyncio.to_thread(migrate, url)
     store = open_store(url)
     try:
