@@ -7,7 +7,9 @@ import asyncio
 import os
 import signal
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -66,9 +68,13 @@ def _log_to(log: BoundedLog, spec: Spec) -> None:
 
         debug = info = warning = error = critical = exception = msg
 
+    def with_session(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event.update(session=spec.session_id, generation=spec.generation)
+        return event
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            with_session,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -77,7 +83,6 @@ def _log_to(log: BoundedLog, spec: Spec) -> None:
         logger_factory=lambda *_: Lines(),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(session=spec.session_id, generation=spec.generation)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,8 @@ class Life:
         if self._display is not None:
             await self._display.close()
         self._become(self.session.ended(self.age_s, exit_code, failure))
-        self._log.info("over", reason=self.session.reason, exit_code=exit_code, detail=self.session.detail)
+        reason = self.session.reason.value if self.session.reason is not None else ""
+        self._log.info("over", reason=reason, exit_code=exit_code, detail=self.session.detail)
         self._game_log.close()
 
     def stop(self, reason: Reason, grace_s: float | None = None, detail: str = "") -> None:
@@ -188,10 +189,9 @@ class Life:
         self._activity = replace(self._activity, last_activity_at_s=boot_time_s())
 
     def _peers_changed(self) -> None:
-        """A player who comes or goes is activity too; a session with viewers only is deserted."""
+        """Who comes or goes is activity too."""
         self._active()
-        players = self.hub.players if self.hub is not None else 0
-        if players:
+        if self.hub is not None and self.hub.connected:
             self._activity = replace(self._activity, deserted_since_s=None)
         elif self._activity.deserted_since_s is None:
             self._activity = replace(self._activity, deserted_since_s=boot_time_s())

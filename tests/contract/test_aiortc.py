@@ -32,6 +32,12 @@ async def test_the_names_inside_the_sender() -> None:
     await connection.close()
 
 
+def test_silence_is_noticed_by_what_is_overridden() -> None:
+    source = inspect.getsource(Connection.query_consent)
+    assert "CONSENT_INTERVAL" in source
+    assert "CONSENT_FAILURES" in source
+
+
 def test_the_sender_uses_what_is_overridden() -> None:
     source = inspect.getsource(RTCRtpSender)
     assert "self._send_keyframe()" in source

@@ -123,7 +123,11 @@ class Hub:
         on = PeerEvents(self._connected, ended, self._input, self._pipeline.request_keyframe, self._feedback)
         peer = Peer(player, self._port, ice_servers(self._spec.ice_servers), hello, on)
         self._peers.add(peer)
-        return peer, await peer.offer()
+        try:
+            return peer, await peer.offer()
+        except BaseException:
+            self._peers.discard(peer)
+            raise
 
     @property
     def players(self) -> int:

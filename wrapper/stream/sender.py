@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from fractions import Fraction
 from typing import Any
 
+import aioice.ice
 import aiortc.codecs
 import aiortc.rtcrtpsender
 import av
@@ -37,14 +38,18 @@ PLAYOUT_DELAY_ID = 5
 _NO_DELAY = b"\x00\x00\x00"
 _TIME_BASE = Fraction(1, CLOCK_RATE)
 _QUEUE_FRAMES = 2
+CONSENT_INTERVAL_S, CONSENT_FAILURES = 2, 6
+"""A browser that fell silent is given up after some 15 s, well within the 30 s that RFC 7675 allows."""
 HISTORY_PACKETS = 4096
 """Packets kept for retransmission: two seconds at 25 Mbit/s, where aiortc keeps 128, less than one keyframe."""
 
 
 def prepare_aiortc() -> None:
     """Once per process, before the first connection."""
-    module: Any = aiortc.rtcrtpsender
-    module.RTP_HISTORY_SIZE = HISTORY_PACKETS
+    sender: Any = aiortc.rtcrtpsender
+    sender.RTP_HISTORY_SIZE = HISTORY_PACKETS
+    ice: Any = aioice.ice
+    ice.CONSENT_INTERVAL, ice.CONSENT_FAILURES = CONSENT_INTERVAL_S, CONSENT_FAILURES
     extensions = aiortc.codecs.HEADER_EXTENSIONS["video"]
     if all(extension.uri != PLAYOUT_DELAY_URI for extension in extensions):
         extensions.append(RTCRtpHeaderExtensionParameters(id=PLAYOUT_DELAY_ID, uri=PLAYOUT_DELAY_URI))
