@@ -15,6 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescri
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from controlplane.gateway.encode import Encoder, message_encoder
 from controlplane.gateway.http_rule import RouteTable, Template, TemplateError, parse_template
 from controlplane.gateway.reflection import Catalogue
 
@@ -33,6 +34,7 @@ class Rpc:
     streams: bool
     serialize: Callable[[Message], bytes]
     parse: Callable[[bytes], Message]
+    encode: Encoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +86,14 @@ def build_routes(catalogue: Catalogue) -> Routes:
     bindings: list[Binding] = []
     problems: list[str] = []
     table: RouteTable[Binding] = RouteTable()
+    encoders: dict[str, Encoder] = {}
     for service, method, options in _methods(catalogue):
         if not options.Extensions[annotations_pb2.http].WhichOneof("pattern"):
             continue
         if method.client_streaming:
             problems.append(f"{method.full_name}: a stream from the client has no form in REST")
             continue
-        rpc = _rpc(service, method)
+        rpc = _rpc(service, method, encoders)
         for ordinal, rule in enumerate(_rules(options.Extensions[annotations_pb2.http])):
             try:
                 binding = _binding(rpc, method, rule, ordinal)
@@ -115,7 +118,7 @@ def _methods(
                 yield descriptor, descriptor.methods_by_name[method.name], method.options
 
 
-def _rpc(service: ServiceDescriptor, method: MethodDescriptor) -> Rpc:
+def _rpc(service: ServiceDescriptor, method: MethodDescriptor, encoders: dict[str, Encoder]) -> Rpc:
     input_, output = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
     return Rpc(
         path=f"/{service.full_name}/{method.name}",
@@ -126,6 +129,7 @@ def _rpc(service: ServiceDescriptor, method: MethodDescriptor) -> Rpc:
         streams=method.server_streaming,
         serialize=input_.SerializeToString,
         parse=output.FromString,
+        encode=message_encoder(method.output_type, encoders),
     )
 
 

@@ -11,6 +11,7 @@ import binascii
 import json
 import math
 import re
+import struct
 from decimal import Decimal
 from typing import Any, NoReturn, cast
 
@@ -26,7 +27,6 @@ MAX_DEPTH = 64
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}", re.ASCII)
-_MAX_FLOAT32 = 3.4028234663852886e38
 
 _F = FieldDescriptor
 _RANGES = {
@@ -35,15 +35,15 @@ _RANGES = {
     _F.CPPTYPE_UINT32: (0, 2**32 - 1),
     _F.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
-_WRAPPERS = {
+WRAPPERS = {
     f"google.protobuf.{kind}Value"
     for kind in ("Double", "Float", "Int64", "UInt64", "Int32", "UInt32", "Bool", "String", "Bytes")
 }
-_JSON_TYPES = {f"google.protobuf.{kind}" for kind in ("Struct", "Value", "ListValue")}
-_TEXT_TYPES = {f"google.protobuf.{kind}" for kind in ("Timestamp", "Duration", "FieldMask")}
-_WELL_KNOWN = _JSON_TYPES | _TEXT_TYPES | {"google.protobuf.Any"}
+JSON_TYPES = {f"google.protobuf.{kind}" for kind in ("Struct", "Value", "ListValue")}
+TEXT_TYPES = {f"google.protobuf.{kind}" for kind in ("Timestamp", "Duration", "FieldMask")}
+_WELL_KNOWN = JSON_TYPES | TEXT_TYPES | {"google.protobuf.Any"}
 _VALUE = "google.protobuf.Value"
-_NULL = "google.protobuf.NullValue"
+NULL = "google.protobuf.NullValue"
 
 
 def load_json(body: bytes) -> Any:
@@ -101,7 +101,7 @@ def decode(message: Message, value: Any, path: str = "", depth: int = 0) -> None
     descriptor = cast(Descriptor, message.DESCRIPTOR)
     if depth > MAX_DEPTH:
         raise StatusError.of_field(path, f"nested deeper than {MAX_DEPTH} messages")
-    if descriptor.full_name in _WRAPPERS:
+    if descriptor.full_name in WRAPPERS:
         message.value = scalar(descriptor.fields_by_name["value"], value, path)  # type: ignore[attr-defined]
         return
     if descriptor.full_name in _WELL_KNOWN:
@@ -155,7 +155,7 @@ def is_map(field: FieldDescriptor) -> bool:
 def _takes_null(field: FieldDescriptor) -> bool:
     if field.message_type is not None:
         return bool(field.message_type.full_name == _VALUE)
-    return bool(field.enum_type is not None and field.enum_type.full_name == _NULL)
+    return bool(field.enum_type is not None and field.enum_type.full_name == NULL)
 
 
 def _set_list(message: Message, field: FieldDescriptor, value: Any, path: str, depth: int) -> None:
@@ -191,7 +191,7 @@ def _set_map(message: Message, field: FieldDescriptor, value: Any, path: str, de
 
 def _well_known(message: Message, value: Any, path: str) -> None:
     name = message.DESCRIPTOR.full_name
-    if name in _TEXT_TYPES and not isinstance(value, str):
+    if name in TEXT_TYPES and not isinstance(value, str):
         raise StatusError.of_field(path, f"expected a {name.rpartition('.')[2]} as a string, got {kind_of(value)}")
     try:
         json_format.ParseDict(value, message, descriptor_pool=pool_of(message))
@@ -222,11 +222,11 @@ def set_text(message: Message, field: FieldDescriptor, text: str, path: str) -> 
     target = getattr(message, field.name)
     child = target.add() if field.is_repeated else target
     child.SetInParent()
-    if kind.full_name in _WRAPPERS:
+    if kind.full_name in WRAPPERS:
         child.value = from_text(kind.fields_by_name["value"], text, path)
-    elif kind.full_name in _TEXT_TYPES:
+    elif kind.full_name in TEXT_TYPES:
         _well_known(child, text, path)
-    elif kind.full_name in _JSON_TYPES:
+    elif kind.full_name in JSON_TYPES:
         try:
             parsed = load_json(text.encode("utf-8", "surrogatepass"))
         except StatusError as refusal:
@@ -284,16 +284,18 @@ def _float(value: Any, single: bool, path: str) -> float:
         raise StatusError.of_field(path, f"expected a number, got {kind_of(value)}")
     try:
         number = float(value)
+        if single:
+            struct.pack("<f", number)  # raises where rounding to 32 bits overflows
     except OverflowError:
         number = math.inf
-    if math.isinf(number) or (single and abs(number) > _MAX_FLOAT32):
+    if math.isinf(number):
         raise StatusError.of_field(path, "out of range")
     return number
 
 
 def _enum(field: FieldDescriptor, value: Any, path: str) -> int:
     assert field.enum_type is not None
-    if value is None and field.enum_type.full_name == _NULL:
+    if value is None and field.enum_type.full_name == NULL:
         return 0
     if isinstance(value, str):
         named = field.enum_type.values_by_name.get(value)

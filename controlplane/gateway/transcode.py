@@ -24,7 +24,6 @@ from controlplane.gateway.decode import (
     is_map,
     join,
     load_json,
-    pool_of,
     set_field,
     set_text,
     unknown,
@@ -143,9 +142,7 @@ def to_json(binding: Binding, message: Message) -> bytes:
 
 def _shown(binding: Binding, message: Message) -> Any:
     try:
-        shown = json_format.MessageToDict(
-            message, always_print_fields_with_no_presence=True, descriptor_pool=pool_of(message)
-        )
+        shown = binding.rpc.encode(message)
     except (TypeError, ValueError, json_format.Error) as error:
         words = f"the answer has no form as JSON: {error}"
         raise StatusError(code_pb2.INTERNAL, words, reason="UNPRINTABLE_ANSWER") from None
