@@ -2,6 +2,13 @@
 import { html, useEffect, useRef } from "./dom.js";
 import { milliseconds, tone, word } from "./format.js";
 
+/** Names the tab. */
+export function useTitle(title) {
+  useEffect(() => {
+    document.title = title ? `${title} · Quarterdeck` : "Quarterdeck";
+  }, [title]);
+}
+
 /** A state as colour and word, so that neither stands alone. */
 export const Chip = ({ state, label = word(state), as = tone(state), title }) =>
   html`<span class="chip ${as}" title=${title}><i aria-hidden="true"></i>${label}</span>`;

@@ -16,6 +16,7 @@ export function Curtain({ session, view, refusal, onAgain }) {
   if (view.state === "reconnecting") {
     return html`<div class="curtain thin" role="status"><p><b>Reconnecting …</b> ${view.why}</p></div>`;
   }
+  if (session?.state === "SESSION_STATE_STOPPING") return html`<${Card} title="Stopping …"><p class="muted">The game is putting its things away.</p><//>`;
   if (session?.streamed === false) return html`<${Dedicated} session=${session} />`;
   return html`<${Waiting} session=${session} view=${view} />`;
 }
@@ -24,7 +25,7 @@ const Card = ({ title, children }) => html`<div class="curtain"><div class="card
 
 function Waiting({ session, view }) {
   const title = { SESSION_STATE_PENDING: "Waiting for a slot", SESSION_STATE_STARTING: "Getting under way",
-    SESSION_STATE_RUNNING: "Bringing the picture", SESSION_STATE_STOPPING: "Stopping" }[session?.state];
+    SESSION_STATE_RUNNING: "Bringing the picture" }[session?.state];
   return html`<${Card} title=${title ?? "Looking for the session"}>
     ${session?.queuePosition > 0 && html`<p>Number <b class="figure">${session.queuePosition}</b> in the queue${session.queueDeadline ? ` until ${new Date(session.queueDeadline).toLocaleTimeString()}` : ""}.</p>`}
     <${Stages} steps=${stagesOf(session, view.pictureMs)} />

@@ -1,7 +1,7 @@
 // The fleet: what runs where, live, and the way to a new session.
 import { html, useEffect, useRef, useState } from "../dom.js";
 import { watchFleet } from "../fleet.js";
-import { Masthead, Meter, Problem } from "../ui.js";
+import { Masthead, Meter, Problem, useTitle } from "../ui.js";
 import { Launch } from "./launch.js";
 import { Sessions } from "./sessions.js";
 import { Vms } from "./vms.js";
@@ -10,6 +10,7 @@ export function FleetPage({ account, onSignOut }) {
   const operator = account.role === "ROLE_OPERATOR";
   const [fleet, setFleet] = useState({ sessions: null, finished: [], vms: [], hosts: [], link: "polling", error: null });
   const [problem, setProblem] = useState(null);
+  useTitle("Fleet");
   const watch = useRef(null);
   useEffect(() => {
     watch.current = watchFleet(operator, setFleet);

@@ -8,14 +8,15 @@ const PAGE_KEYS = [
   ["Fullscreen", "hides everything else; hold Esc to leave"],
 ];
 
-export function Keys({ game, onClose }) {
+export function Keys({ game, gamepad, onClose }) {
   const dialog = useRef(null);
   useEffect(() => dialog.current.showModal(), []);
   return html`<dialog ref=${dialog} class="keys" onClose=${onClose} aria-labelledby="keys-title">
     <h2 id="keys-title">${game?.displayName ?? "Keys"}</h2>
     ${game?.summary && html`<p class="prose">${game.summary}</p>`}
     <dl>${PAGE_KEYS.map(([keys, effect]) => html`<div><dt><kbd>${keys}</kbd></dt><dd>${effect}</dd></div>`)}</dl>
-    <p class="muted">Gamepads work as soon as one of their buttons is pressed.</p>
+    ${gamepad !== undefined &&
+    html`<p class="muted">${gamepad ? "Gamepads work as soon as one of their buttons is pressed." : "This session takes no gamepad."}</p>`}
     <div class="actions"><button class="primary" onClick=${() => dialog.current.close()}>Close</button></div>
   </dialog>`;
 }

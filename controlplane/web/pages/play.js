@@ -4,7 +4,7 @@ import { html, useCallback, useEffect, useRef, useState } from "../dom.js";
 import { watchSession } from "../fleet.js";
 import { finished, idOf } from "../format.js";
 import { Player } from "../player/player.js";
-import { Chip, Confirm, LinkState, Masthead, Problem } from "../ui.js";
+import { Chip, Confirm, LinkState, Masthead, Problem, useTitle } from "../ui.js";
 import { Curtain } from "./curtain.js";
 import { Figures, glance } from "./overlay.js";
 import { Keys } from "./keys.js";
@@ -18,6 +18,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
   const running = session?.state === "SESSION_STATE_RUNNING" && session.streamed !== false;
   const { player, view, again } = usePlayer(session, running, stage, video);
   const game = useGame(session?.game);
+  useTitle(game?.displayName || idOf(session?.game));
   const [open, setOpen] = useState("");
   const [problem, setProblem] = useState(null);
   const toggle = (name) => () => setOpen(open === name ? "" : name);
@@ -48,7 +49,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
           onClick=${toggle("stop")}>Stop</button>
       </div>
     </main>
-    ${open === "keys" && html`<${Keys} game=${game} onClose=${toggle("keys")} />`}
+    ${open === "keys" && html`<${Keys} game=${game} gamepad=${view.wrapper.gamepad} onClose=${toggle("keys")} />`}
     ${open === "stop" && html`<${Confirm} title="Stop playing?" verb="Stop the session" onAnswer=${stop}>
       <p>The game is asked to end politely. Every browser connected to this session is disconnected.</p>
     <//>`}`;

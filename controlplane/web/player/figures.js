@@ -7,6 +7,7 @@
  *   framesPresented  frames that reached the screen so far, by requestVideoFrameCallback
  *   lastFrameTime    performance.now() of the newest presented frame, ms
  *   longestGapMs     longest time between two presented frames while the page was visible; set it to 0 to start anew
+ *   decoded()        promise of framesDecoded as of this moment, asked of the browser
  *   peers            peer connections made so far
  *   stages           { tokenMs, offerMs, connectedMs, pictureMs }: performance.now() since the stream was asked for
  *   figures          what the overlay shows (see figuresFrom)
@@ -18,6 +19,7 @@ export const quarterdeckPlayer = {
   lastFrameTime: 0,
   longestGapMs: 0,
   peers: 0,
+  decoded: async () => 0,
   stages: {},
   figures: {},
 };

@@ -79,6 +79,7 @@ export class Player {
 
   async #sample(peer, signal) {
     let before = null;
+    quarterdeckPlayer.decoded = async () => this.decodedBefore + counters(await peer.getStats()).decoded;
     while (!signal.aborted) {
       const now = counters(await peer.getStats());
       quarterdeckPlayer.framesDecoded = this.decodedBefore + now.decoded;
@@ -93,6 +94,7 @@ export class Player {
       await pause(FIGURES_MS, signal);
     }
     this.decodedBefore += before?.decoded ?? 0;
+    quarterdeckPlayer.decoded = async () => this.decodedBefore;
   }
 
   #show(change) {
