@@ -251,6 +251,35 @@ class OutboxRows(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Backlog:
+    """Events that are committed and not published yet."""
+
+    events: int = 0
+    oldest_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class VmFigure:
+    """The VMs of one region in one state, over all projects."""
+
+    region_id: str
+    state: VmState
+    vms: int
+    capacity_units: int
+    used_units: int
+
+
+class FigureRows(Protocol):
+    """Counts over all projects, for metrics and the log."""
+
+    async def backlog(self) -> Backlog: ...
+
+    async def fleet(self) -> Sequence[VmFigure]:
+        """By region and state; TERMINATED VMs are left out."""
+        ...
+
+
 class Tx(Protocol):
     """One transaction."""
 
@@ -272,6 +301,8 @@ class Tx(Protocol):
     def feed(self) -> FeedRows: ...
     @property
     def outbox(self) -> OutboxRows: ...
+    @property
+    def figures(self) -> FigureRows: ...
 
     async def now(self) -> datetime:
         """The database's clock, UTC; one moment for the whole transaction."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from controlplane.interfaces import VmFigure
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -47,3 +51,16 @@ class Metrics:
             ("part",),
             registry=registry,
         )
+        labels = ("region", "state")
+        self.vms = Gauge("quarterdeck_fleet_vms", "VMs that are not terminated.", labels, registry=registry)
+        self.capacity = Gauge("quarterdeck_fleet_capacity_units", "Twelfths of a seat.", labels, registry=registry)
+        self.used = Gauge("quarterdeck_fleet_used_units", "Twelfths of a seat.", labels, registry=registry)
+
+    def set_fleet(self, fleet: Iterable[VmFigure]) -> None:
+        for gauge in (self.vms, self.capacity, self.used):
+            gauge.clear()
+        for figure in fleet:
+            labels = (figure.region_id, str(figure.state))
+            self.vms.labels(*labels).set(figure.vms)
+            self.capacity.labels(*labels).set(figure.capacity_units)
+            self.used.labels(*labels).set(figure.used_units)

@@ -19,6 +19,7 @@ from controlplane.adapters.store.catalogue import SqlCatalogue
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.credentials import SqlCredentials
 from controlplane.adapters.store.feed import SqlFeed
+from controlplane.adapters.store.figures import SqlFigures
 from controlplane.adapters.store.hosts import SqlHosts
 from controlplane.adapters.store.outbox import SqlOutbox
 from controlplane.adapters.store.ports import SqlPorts
@@ -60,6 +61,7 @@ class SqlTx:
         self.credentials = SqlCredentials(connection)
         self.feed = SqlFeed(connection)
         self.outbox = SqlOutbox(connection)
+        self.figures = SqlFigures(connection)
 
 
 class SqlStore:

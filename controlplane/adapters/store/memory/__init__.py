@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
+from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.news import MemoryOutbox
 from controlplane.adapters.store.memory.scope import MemoryCatalogue, MemoryCredentials, MemoryFeed, MemoryShapes
@@ -29,6 +30,7 @@ class MemoryTx:
         self.credentials = MemoryCredentials(tables)
         self.feed = MemoryFeed(tables)
         self.outbox = MemoryOutbox(tables)
+        self.figures = MemoryFigures(tables)
 
 
 class MemoryStore:

@@ -1,0 +1,46 @@
+"""The list of periodic jobs: what, how often, woken by what."""
+
+from __future__ import annotations
+
+import structlog
+
+from controlplane.domain import subjects
+from controlplane.processor.metrics import Metrics
+from controlplane.processor.ticker import Job
+from controlplane.usecases import queue, upkeep, watch
+from controlplane.usecases.world import World
+
+log = structlog.get_logger(__name__)
+
+
+def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
+    """Periods of seed 001 (a summary every 30 s) and of the architecture (silence and queue every second)."""
+
+    async def figures() -> None:
+        now = await upkeep.standing(world)
+        metrics.backlog.set(now.backlog.events)
+        metrics.lag_s.set(now.lag_s)
+        metrics.set_fleet(now.fleet)
+
+    async def summary() -> None:
+        now = await upkeep.standing(world)
+        log.info(
+            "fleet.summary",
+            vms=sum(now.by_state().values()),
+            by_state=now.by_state(),
+            by_region=now.by_region(),
+            capacity_units=now.capacity_units,
+            used_units=now.used_units,
+            available_units=now.capacity_units - now.used_units,
+            outbox_backlog=now.backlog.events,
+        )
+
+    return (
+        Job("judge_hosts", 1.0, lambda: watch.judge_hosts(world)),
+        Job("place_queue", 1.0, lambda: queue.place_queue(world), wakes_on=subjects.SLOTS),
+        Job("expire_queue", 1.0, lambda: queue.expire_queue(world)),
+        Job("expire_unreachable", 1.0, lambda: watch.expire_unreachable(world)),
+        Job("figures", 5.0, figures),
+        Job("summary", 30.0, summary),
+        Job("prune", 3600.0, lambda: upkeep.prune(world)),
+    )
