@@ -60,6 +60,8 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
                 said |= await _api(stack, settings, world)
                 if welcome:
                     said |= await _welcome(settings, world)
+            if role in ("all", "processor"):
+                said |= await _processor(stack, settings, world, alone=role == "processor")
         if role in ("all", "gateway"):
             target = settings.own_target if role == "all" else settings.resolved_target
             await _gateway(stack, settings, target, plain)
@@ -201,6 +203,18 @@ async def _demo_game(world: World, operator: Principal) -> None:
         created_at=datetime.now(UTC),
     )
     await games.create_deployment(world, operator, deployment, request_id="welcome")
+
+
+async def _processor(stack: AsyncExitStack, settings: Settings, world: World, *, alone: bool) -> dict[str, Any]:
+    """Starts relay, consumers and jobs; `alone` in its process, it has a listener for health and metrics."""
+    from controlplane.adapters.bus.codec import decode_report
+    from controlplane.processor import monitoring, service
+
+    processor = await stack.enter_async_context(service.running(world, decode_report))
+    if not alone:
+        return {}
+    listener = monitoring.listening(processor, settings.http_host, settings.processor_http_port)
+    return {"processor_http_port": await stack.enter_async_context(listener)}
 
 
 async def _gateway(stack: AsyncExitStack, settings: Settings, target: str, plain: str) -> None:

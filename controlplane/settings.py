@@ -44,6 +44,9 @@ class Settings(BaseSettings):
     # Who listens where.
     http_host: str = "127.0.0.1"
     http_port: Port = 8080
+    processor_http_port: int = Field(
+        0, ge=0, le=65535, description="health and metrics of a processor in a process of its own; 0: any free port"
+    )
     grpc_host: str = "127.0.0.1"
     grpc_port: Port = 50051
     link_host: str = "127.0.0.1"
