@@ -46,7 +46,7 @@ class Beats:
                 if not await self._world.bus.hint(subjects.BEATS, "\n".join(batch).encode()):
                     await hosts.beat(self._world, batch)
             except QuarterdeckError as error:
-                self._heard.update(batch)
+                # Not kept: a late write would make a silent host look alive, and the next beat is near.
                 log.warning("beats.not_written", reason=error.reason, hosts=len(batch))
 
 
