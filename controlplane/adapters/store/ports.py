@@ -36,7 +36,7 @@ class SqlPorts:
             raise Conflict("PORT_TAKEN", f"{lease.protocol} port {lease.host_port} of vms/{lease.vm_id} is leased")
 
     async def of_session(self, session_id: str) -> Sequence[PortLease]:
-        return (await self.of_sessions([session_id])).get(session_id, ())
+        return (await self.of_sessions([session_id])).get(session_id, [])
 
     async def of_sessions(self, session_ids: Sequence[str]) -> Mapping[str, Sequence[PortLease]]:
         statement = (

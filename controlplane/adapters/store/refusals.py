@@ -35,6 +35,8 @@ def refusal(error: sa.exc.SQLAlchemyError) -> QuarterdeckError | None:
     """The refusal that a database error stands for; None when it is a fault of ours."""
     if isinstance(error, sa.exc.TimeoutError):
         return Unavailable("DATABASE_BUSY", "every database connection is in use: retry shortly")
+    if isinstance(error, sa.exc.PendingRollbackError):
+        return away()
     if not isinstance(error, sa.exc.DBAPIError):
         return None
     state = getattr(error.orig, "sqlstate", None) or ""
@@ -42,14 +44,18 @@ def refusal(error: sa.exc.SQLAlchemyError) -> QuarterdeckError | None:
     if state in POSTGRES_CONFLICT or code in SQLITE_CONFLICT:
         return Conflict("TRANSACTION_CONFLICT", f"{FASTER}: read again and retry")
     if error.connection_invalidated or state.startswith("08") or state in POSTGRES_AWAY or code in SQLITE_AWAY:
-        return Unavailable("DATABASE_UNAVAILABLE", "the database is away: retry with backoff")
+        return away()
     if isinstance(error, sa.exc.IntegrityError):
         return _integrity(error, state)
     if isinstance(error, sa.exc.OperationalError) and not state and not code:
-        return Unavailable("DATABASE_UNAVAILABLE", "the database is away: retry with backoff")
+        return away()
     if isinstance(error, sa.exc.DataError):
         return InvalidRequest("VALUE_REFUSED", "a value cannot be stored: it is out of range or holds a NUL character")
     return None
+
+
+def away() -> Unavailable:
+    return Unavailable("DATABASE_UNAVAILABLE", "the database is away: retry with backoff")
 
 
 def _integrity(error: sa.exc.IntegrityError, state: str) -> QuarterdeckError:

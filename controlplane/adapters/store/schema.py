@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.address import SQLITE, address
 from controlplane.adapters.store.refusals import refusing
-from controlplane.domain.errors import InvalidRequest
+from controlplane.domain.errors import InvalidRequest, Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -109,7 +109,12 @@ def _leave_transactions_to_us(connection: Any, _record: Any) -> None:
 
 def _create_privately(path: str) -> None:
     """An SQLite file holds hashes of secrets: it is made readable to its owner alone."""
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise Unavailable(
+            "DATABASE_UNAVAILABLE", f"the database file {path} cannot be opened: {error.strerror}"
+        ) from error
 
 
 def _current(connection: sa.Connection) -> str:

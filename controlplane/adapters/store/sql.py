@@ -97,8 +97,13 @@ class SqlStore:
                 yield tx
                 if writable:
                     await tx.outbox.seal()
-                with refusing():
-                    await connection.commit()
+                try:
+                    with refusing():
+                        await connection.commit()
+                except BaseException:
+                    # A commit that failed may have left its transaction open: that connection is never used again.
+                    await asyncio.shield(connection.invalidate())
+                    raise
             finally:
                 # Rolls back what is not committed; goes on if the task is cancelled, so that no connection leaks.
                 await asyncio.shield(connection.close())

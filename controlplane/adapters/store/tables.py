@@ -235,7 +235,13 @@ port_leases = sa.Table(
     reference("vm_id", "vms.id"),
     text("protocol"),
     integer("host_port"),
-    reference("session_id", "sessions.id"),
+    # Looked at when the transaction commits: a new session's ports are leased before it is added.
+    sa.Column(
+        "session_id",
+        sa.Text(),
+        sa.ForeignKey("sessions.id", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
     text("port_name"),
     integer("game_port"),
     moment("free_at", optional=True),

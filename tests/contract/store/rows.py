@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import sqlalchemy as sa
+
 from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness
 from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
@@ -190,6 +192,11 @@ def a_draft(number: int = 1, **fields: Any) -> EventDraft:
         "data": {"state": "RUNNING", "generation": 1, "share": 0.5, "late": True, "vm": None},
     }
     return EventDraft(**{**values, **fields})
+
+
+def synchronous(url: str) -> sa.Engine:
+    """A way past the store, to look at the database itself."""
+    return sa.create_engine(url.replace("sqlite+aiosqlite:", "sqlite:"), poolclass=sa.NullPool)
 
 
 async def furnish(store: Store, *vms: Vm) -> None:

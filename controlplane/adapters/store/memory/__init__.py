@@ -53,7 +53,7 @@ class MemoryStore:
         async with self._writing:
             tables = TxTables(self._committed, self._clock, writable=True)
             yield MemoryTx(tables)
-            self._committed = {**self._committed, **tables.changed}
+            self._committed = {**self._committed, **tables.ready_to_commit()}
 
     @asynccontextmanager
     async def _read(self) -> AsyncIterator[Tx]:

@@ -194,7 +194,7 @@ class MemoryPorts:
 
     async def lease(self, lease: PortLease, now: datetime) -> None:
         self._tables.refer("vms", lease.vm_id)
-        self._tables.refer("sessions", lease.session_id)
+        self._tables.refer_at_commit("sessions", lease.session_id)
         key = (lease.vm_id, lease.protocol, lease.host_port)
         held: PortLease | None = self._tables.seen("port_leases").get(key)
         if held is not None:

@@ -71,7 +71,7 @@ class MemoryOutbox:
 
     async def trail(self, project_id: str, after_sequence: int, limit: int) -> Sequence[AuditRecord]:
         records: Sequence[AuditRecord] = self._tables.seen("projects").get(project_id, ())
-        return records[after_sequence : after_sequence + limit]
+        return list(records[after_sequence : after_sequence + limit])
 
     async def prune(self, published_before: datetime) -> int:
         outbox, inbox, spent = (self._tables.own(table) for table in ("outbox", "inbox", "spent_tokens"))

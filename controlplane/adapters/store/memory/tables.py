@@ -54,6 +54,7 @@ class TxTables:
         self._clock = clock
         self._writable = writable
         self._now: datetime | None = None
+        self._referred: list[tuple[str, Any]] = []
         self.changed: dict[str, dict[Any, Any]] = {}
         self.versions: dict[tuple[str, str], int] = {}
 
@@ -82,6 +83,15 @@ class TxTables:
         """A foreign key. Raises NotFound."""
         if key not in self.seen(table):
             raise NotFound("REFERENCE_MISSING", "the row refers to something that does not exist")
+
+    def refer_at_commit(self, table: str, key: Any) -> None:
+        self._referred.append((table, key))
+
+    def ready_to_commit(self) -> dict[str, dict[Any, Any]]:
+        """The tables changed. Raises NotFound."""
+        for table, key in self._referred:
+            self.refer(table, key)
+        return self.changed
 
     def read(self, table: str, rows: Iterable[V]) -> list[V]:
         """The same rows, remembered for the version guard."""

@@ -56,8 +56,8 @@ def json(name: str, *, optional: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.JSON().with_variant(JSONB(), "postgresql"), nullable=optional)
 
 
-def foreign_key(column: str, target: str, name: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint([column], [target], name=op.f(name))
+def foreign_key(column: str, target: str, name: str, **options: Any) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint([column], [target], name=op.f(name), **options)
 
 
 def check(condition: str, name: str) -> sa.CheckConstraint:
@@ -376,7 +376,7 @@ def _port_leases() -> None:
         integer("game_port"),
         moment("free_at", optional=True),
         check("host_port BETWEEN 1 AND 65535", "ck_port_leases_host_port"),
-        foreign_key("session_id", "sessions.id", "fk_port_leases_session_id"),
+        foreign_key("session_id", "sessions.id", "fk_port_leases_session_id", deferrable=True, initially="DEFERRED"),
         foreign_key("vm_id", "vms.id", "fk_port_leases_vm_id"),
         sa.PrimaryKeyConstraint("vm_id", "protocol", "host_port"),
     )

@@ -1,0 +1,189 @@
+"""Outbox, inbox, dead letters and the audit trail."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from controlplane.adapters.store import open_store
+from controlplane.adapters.store.trail import first_break
+from controlplane.domain.errors import NotFound
+from controlplane.interfaces import AuditEntry, Store
+from tests.contract.store.rows import NOW, a_draft, at
+
+
+class Hands:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+
+async def test_events_come_out_as_they_went_in_oldest_first(store: Store) -> None:
+    for numbers in ((1, 2), (3,)):
+        async with store.tx() as tx:
+            await tx.outbox.append([a_draft(number) for number in numbers])
+            await tx.outbox.append([a_draft(10 + number) for number in numbers])
+            await tx.outbox.append([])
+    async with store.tx() as tx:
+        events = await tx.outbox.claim(10, 30)
+    assert [event.draft for event in events] == [a_draft(number) for number in (1, 2, 11, 12, 3, 13)]
+    assert len({event.id for event in events}) == 6
+    assert [event.id for event in events] == sorted(event.id for event in events)
+    assert all(event.at.utcoffset() == timedelta(0) for event in events)
+
+
+async def test_a_claim_is_a_lease_and_publishing_ends_it(store_url: str) -> None:
+    clock = Hands()
+    store = open_store(store_url, clock=clock)
+    async with store.tx() as tx:
+        await tx.outbox.append([a_draft(number) for number in range(4)])
+    async with store.tx() as tx:
+        first = await tx.outbox.claim(3, 30)
+        assert [event.draft.subject_version for event in first] == [0, 1, 2]
+        assert all(event.at == NOW for event in first)
+    async with store.tx() as tx:
+        assert [event.draft.subject_version for event in await tx.outbox.claim(3, 30)] == [3]
+        await tx.outbox.published([first[1].id, first[1].id, "unknown"])
+        await tx.outbox.published([])
+    clock.moment = at(29.9)
+    async with store.tx() as tx:
+        assert await tx.outbox.claim(3, 30) == []
+    clock.moment = at(30)
+    async with store.tx() as tx:
+        assert [event.draft.subject_version for event in await tx.outbox.claim(9, 30)] == [0, 2, 3]
+    await store.close()
+
+
+async def test_what_rolls_back_tells_nothing(store: Store) -> None:
+    async def fail() -> None:
+        async with store.tx() as tx:
+            await tx.outbox.append([a_draft()])
+            await tx.outbox.audit(entry(1))
+            await tx.outbox.first_time("billing", "e-1")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    async with store.tx() as tx:
+        assert await tx.outbox.claim(10, 30) == []
+        assert await tx.outbox.trail("default", 0, 10) == []
+        assert await tx.outbox.first_time("billing", "e-1")
+
+
+async def test_relays_at_once_share_the_work_without_doubling_it(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.outbox.append([a_draft(number) for number in range(60)])
+
+    async def relay() -> list[int]:
+        mine: list[int] = []
+        while True:
+            async with store.tx() as tx:
+                events = await tx.outbox.claim(4, 300)
+            if not events:
+                return mine
+            async with store.tx() as tx:
+                await tx.outbox.published([event.id for event in events])
+            mine += [event.draft.subject_version for event in events]
+
+    claimed = [number for mine in await asyncio.gather(*(relay() for _ in range(6))) for number in mine]
+    assert sorted(claimed) == list(range(60))
+
+
+async def test_an_event_is_handled_once_by_each_consumer(store: Store) -> None:
+    async with store.tx() as tx:
+        assert await tx.outbox.first_time("billing", "e-1")
+        assert not await tx.outbox.first_time("billing", "e-1")
+    async with store.tx() as tx:
+        assert not await tx.outbox.first_time("billing", "e-1")
+        assert await tx.outbox.first_time("alerts", "e-1")
+        assert await tx.outbox.first_time("billing", "e-2")
+
+
+async def test_of_two_deliveries_at_once_one_is_the_first(store: Store) -> None:
+    async def handle() -> bool:
+        async with store.tx() as tx:
+            return await tx.outbox.first_time("billing", "e-1")
+
+    assert sum(await asyncio.gather(*(handle() for _ in range(10)))) == 1
+
+
+async def test_prune_takes_only_what_is_over_and_old(store_url: str) -> None:
+    clock = Hands()
+    store = open_store(store_url, clock=clock)
+    async with store.tx() as tx:
+        await tx.outbox.append([a_draft(1), a_draft(2)])
+        published, _waiting = await tx.outbox.claim(2, 30)
+        await tx.outbox.published([published.id])
+        await tx.outbox.first_time("billing", "e-1")
+        await tx.credentials.spend("jti-1", at(60), NOW)
+    clock.moment = at(100)
+    async with store.tx() as tx:
+        assert await tx.outbox.prune(NOW) == 0
+        await tx.outbox.first_time("billing", "e-2")
+        assert await tx.outbox.prune(at(100)) == 3
+    async with store.tx() as tx:
+        assert [event.draft.subject_version for event in await tx.outbox.claim(9, 30)] == [2]
+        assert await tx.outbox.first_time("billing", "e-1")
+        assert not await tx.outbox.first_time("billing", "e-2")
+    await store.close()
+
+
+def entry(number: int, project_id: str = "default") -> AuditEntry:
+    return AuditEntry(project_id, "alice", "sessions.create", f"sessions/s-{number}", f"r-{number}")
+
+
+async def test_audit_records_are_chained_by_project(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.credentials.put_project("other")
+        await tx.outbox.audit(entry(1))
+        await tx.outbox.audit(entry(1, "other"))
+        await tx.outbox.audit(entry(2))
+    async with store.tx() as tx:
+        await tx.outbox.audit(entry(3))
+    async with store.reading() as tx:
+        trail = await tx.outbox.trail("default", 0, 10)
+        assert await tx.outbox.trail("default", 1, 1) == trail[1:2]
+        other = await tx.outbox.trail("other", 0, 10)
+    assert [record.entry for record in trail] == [entry(1), entry(2), entry(3)]
+    assert [record.sequence for record in trail] == [1, 2, 3]
+    assert [record.previous_sha256 for record in trail[1:]] == [record.sha256 for record in trail[:-1]]
+    assert first_break(trail) is None
+    assert first_break(other) is None
+    assert [record.entry for record in other] == [entry(1, "other")]
+
+
+async def test_a_trail_tampered_with_shows_where(store: Store) -> None:
+    async with store.tx() as tx:
+        for number in range(1, 5):
+            await tx.outbox.audit(entry(number))
+    async with store.reading() as tx:
+        one, two, three, four = await tx.outbox.trail("default", 0, 10)
+    assert first_break([one, replace(two, entry=entry(9)), three, four]) == 2
+    assert first_break([one, three, four]) == 2
+    assert first_break([one, two, replace(three, at=at(1)), four]) == 3
+    assert first_break([two, three, four]) == 1
+
+
+async def test_audit_records_made_at_once_are_one_chain(store: Store) -> None:
+    async def act(number: int) -> None:
+        async with store.tx() as tx:
+            await tx.outbox.audit(entry(number))
+
+    await asyncio.gather(*(act(number) for number in range(20)))
+    async with store.reading() as tx:
+        trail = await tx.outbox.trail("default", 0, 100)
+    assert first_break(trail) is None
+    assert {record.entry for record in trail} == {entry(number) for number in range(20)}
+
+
+async def test_audit_of_an_unknown_project_is_refused(store: Store) -> None:
+    with pytest.raises(NotFound):
+        async with store.tx() as tx:
+            await tx.outbox.audit(entry(1, "nobody"))
