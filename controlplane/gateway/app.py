@@ -44,15 +44,6 @@ def create_app(
     transcoder = Transcoder(target, limits or Limits())
     metrics = Metrics()
 
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        following = asyncio.create_task(target.follow(), name="gateway-follow-target")
-        try:
-            yield
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
-
     async def ready(_: Request) -> Response:
         await target.check()
         return JSONResponse({"status": "ready"})
@@ -77,7 +68,7 @@ def create_app(
             ClientGone: _client_left,
             Exception: _unexpected,
         },
-        lifespan=lifespan,
+        lifespan=lambda _: _following(target),
     )
 
     async def everything_else(scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,6 +78,16 @@ def create_app(
     app.router.redirect_slashes = False
     app.state.transcoder = transcoder
     return app
+
+
+@contextlib.asynccontextmanager
+async def _following(target: Target) -> AsyncIterator[None]:
+    following = asyncio.create_task(target.follow(), name="gateway-follow-target")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 async def _alive(_: Request) -> Response:

@@ -60,6 +60,7 @@ async def listening(app: Starlette, host: str, http_port: int) -> AsyncIterator[
         lifespan="on",
         ws="websockets-sansio",
         ws_max_size=MAX_WEBSOCKET_BYTES,
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=STOP_GRACE_S,
         log_config=None,
         access_log=False,
