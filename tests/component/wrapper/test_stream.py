@@ -132,6 +132,39 @@ async def test_a_player_comes_back_while_the_old_connection_is_dying(tmp_path: P
         await lost.close()
 
 
+async def test_lost_packets_are_sent_again(tmp_path: Path) -> None:
+    async with wrapper(tmp_path, spec(**CLOCK)) as process:
+        await process.until_running()
+        async with process.browser() as browser:
+            await browser.frame()
+            dropped = _lose_every(browser, 15)
+            early, _ = marks(await browser.frame())
+            # Three seconds of pictures, of which hardly one in two would be whole without repair.
+            async with asyncio.timeout(30):
+                while marks(await browser.frame())[0] - early < 3000:
+                    pass
+            assert dropped[0] > 0
+            browser.press("Space")
+            await browser.frame(lambda frame: marks(frame)[1] == 1)
+
+
+def _lose_every(browser: Browser, nth: int) -> list[int]:
+    """From now on every nth media packet is lost on its way in; the count is in the list."""
+    seen, dropped = [0], [0]
+    transport = browser.connection.getReceivers()[0].transport
+    take = transport._handle_rtp_data
+
+    async def lossy(data: bytes, arrival_time_ms: int) -> None:
+        seen[0] += 1
+        if seen[0] % nth == 0:
+            dropped[0] += 1
+            return
+        await take(data, arrival_time_ms=arrival_time_ms)
+
+    transport._handle_rtp_data = lossy
+    return dropped
+
+
 def _sockets(browser: Browser) -> list[asyncio.DatagramTransport]:
     connection = browser.connection.getReceivers()[0].transport.transport._connection
     return [protocol.transport for protocol in connection._protocols]

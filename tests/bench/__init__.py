@@ -1,0 +1,1 @@
+"""Figures beside their ceilings, measured in one run."""
