@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +38,7 @@ def run(role: Role, settings: Settings, *, status_fd: int | None = None, welcome
     replica_id = settings.replica_id or f"{role}-{secrets.token_hex(4)}"
     logs.configure(settings.log_format, settings.log_level, role=role, replica=replica_id)
     try:
-        asyncio.run(_live(role, settings.model_copy(update={"replica_id": replica_id}), status_fd, welcome, plain))
+        asyncio.run(_live(role, replace(settings, replica_id=replica_id), status_fd, welcome, plain))
     except (QuarterdeckError, OSError) as error:
         sys.stderr.write(f"Error: {error}\n")
         return 1
@@ -63,7 +64,7 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
             if role in ("all", "processor"):
                 said |= await _processor(stack, settings, world, alone=role == "processor")
         if role in ("all", "gateway"):
-            target = settings.own_target if role == "all" else settings.resolved_target
+            target = settings.own_target if role == "all" else settings.target
             await _gateway(stack, settings, target, plain)
         _say_ready(status_fd, role=role, **said)
         log.info("role.ready", **said)
@@ -121,7 +122,7 @@ def _policy(settings: Settings) -> Policy:
         stream_token_ttl_s=settings.stream_token_ttl_s,
         sign_in_ttl_s=settings.sign_in_code_ttl_s,
         join_token_ttl_s=settings.join_token_ttl_s,
-        media_ports=settings.media_port_range,
+        media_ports=settings.media_ports,
     )
 
 
@@ -138,8 +139,8 @@ async def _api(stack: AsyncExitStack, settings: Settings, world: World) -> dict[
         host=settings.grpc_host,
         port=settings.grpc_port,
         agent_host=settings.link_host,
-        enrolment_port=settings.resolved_enrolment_port,
-        link_port=settings.resolved_link_port,
+        enrolment_port=settings.enrolment_port,
+        link_port=settings.link_port,
         advertised_host=settings.advertised_host,
         replica_id=settings.replica_id,
         heartbeat_interval_s=settings.heartbeat_interval_s,
@@ -150,7 +151,7 @@ async def _api(stack: AsyncExitStack, settings: Settings, world: World) -> dict[
     stack.push_async_callback(server.stop)
     ports = await server.start()
     return {
-        "enrolment_target": f"{settings.advertised_host or settings.link_host}:{ports.enrolment}",
+        "enrolment_target": f"{settings.advertised_host}:{ports.enrolment}",
         "ca_sha256": world.authority.ca_sha256,
     }
 

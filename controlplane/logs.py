@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 
@@ -39,8 +39,9 @@ def _clean(key: str, value: object, depth: int) -> object:
     return value
 
 
-def configure(log_format: Literal["console", "json"], level: str, **bound: str) -> None:
-    """Configures structlog and the standard library's loggers alike; `bound` (role, replica) goes with every line."""
+def configure(log_format: str, level: str, **bound: str) -> None:
+    """Configures structlog and the standard library's loggers alike, as "json" or for a "console"; `bound` (role,
+    replica) goes with every line."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

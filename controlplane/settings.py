@@ -1,172 +1,170 @@
-"""Environment and file become one frozen settings object.
+"""Environment, file and options become one frozen settings object: the only reader of os.environ.
 
-The only reader of os.environ in the control plane. Every field is `QUARTERDECK_<FIELD>` in the environment, or a key of
-the TOML file that `QUARTERDECK_CONFIG` names; the environment wins, and options of the command line win over both.
+Every field is `QUARTERDECK_<FIELD>` in the environment, or a key of the TOML file that `QUARTERDECK_CONFIG` names.
+Options of the command line win over the environment, and that over the file.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from typing import Any
 
 ENV_PREFIX = "QUARTERDECK_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-PositiveSeconds = Annotated[float, Field(gt=0)]
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to dial where one listens on everything
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+DATABASES = {"sqlite:///": "sqlite+aiosqlite:///", "postgresql://": "postgresql+psycopg://"}
 
 
 class SettingsError(Exception):
     """Settings that cannot be used; the message names each variable, what is wrong and the remedy, one line each."""
 
 
-class Settings(BaseSettings):
-    """Everything the control plane is told from outside. Durations are in seconds."""
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True
-    )
+
+def _path(value: Any) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _seconds(at_least: float, above: bool = False) -> Callable[[Any], float]:
+    def parse(value: Any) -> float:
+        try:
+            seconds = float(value)
+        except (TypeError, ValueError):
+            raise ValueError("must be a number of seconds") from None
+        if not at_least <= seconds < float("inf") or (above and seconds == at_least):
+            raise ValueError(f"must be {'more than' if above else 'at least'} {at_least:g} seconds")
+        return seconds
+
+    return parse
+
+
+def _port(value: Any) -> int:
+    if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= 65535:
+        raise ValueError("must be a port from 1 to 65535")
+    return int(value)
+
+
+def _port_range(value: Any) -> tuple[int, int]:
+    first, dash, last = str(value).partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535):
+        raise ValueError("must be FIRST-LAST within 1024-65535")
+    return int(first), int(last)
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
+        raise ValueError("must be a list of texts, in the environment with commas between them")
+    return tuple(word.strip() for word in words if word.strip())
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def parse(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}")
+        return str(value)
+
+    return parse
+
+
+def _database(value: Any) -> str:
+    """The short forms are good too; the rest of the house sees the driver named."""
+    for short, full in DATABASES.items():
+        if _text(value).startswith((short, full)):
+            return full + str(value).removeprefix(short).removeprefix(full)
+    raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
+
+
+def _replica(value: Any) -> str:
+    if len(_text(value)) > 40 or not value.replace("-", "").isalnum() or not value.isascii() or value != value.lower():
+        raise ValueError("must be up to 40 lower-case letters, digits and dashes")
+    return str(value)
+
+
+POSITIVE, NOT_NEGATIVE = _seconds(0, above=True), _seconds(0)
+
+
+def _of(parse: Callable[[Any], Any], default: Any, about: str = "", *, secret: bool = False) -> Any:
+    """A setting: how its value is read, its default, and what to know of it."""
+    return dataclasses.field(default=default, repr=not secret, metadata={"parse": parse, "about": about})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything the control plane is told from outside. Durations are in seconds. Made by `load`."""
 
     # Where things are.
-    data_dir: Path = Field(Path(".quarterdeck"), description="the house's files: database, bus, CA, logs")
-    database_url: str = Field("", description="empty: SQLite in the data directory; or postgresql+psycopg://…")
-    nats_url: str = Field(
-        "", description="empty: `quarterdeck up` brings its own, other roles use nats://127.0.0.1:4222"
-    )
-    nats_token_file: Path | None = Field(None, description="file with the token of that nats-server")
-    ca_dir: Path = Field(Path(), description="empty: ca in the data directory")
+    data_dir: Path = _of(_path, Path(".quarterdeck"), "the house's files: database, bus, CA, logs")
+    database_url: str = _of(_database, "", "default: SQLite in data_dir")
+    nats_url: str = _of(_text, "", "default: `up` brings its own, other roles use nats://127.0.0.1:4222")
+    nats_token_file: Path | None = _of(_path, None, "file with the token of that server")
+    ca_dir: Path = _of(_path, Path(), "default: ca in data_dir")
 
     # Who listens where.
-    http_host: str = "127.0.0.1"
-    http_port: Port = 8080
-    processor_http_port: int = Field(
-        0, ge=0, le=65535, description="health and metrics of a processor in a process of its own; 0: any free port"
-    )
-    grpc_host: str = "127.0.0.1"
-    grpc_port: Port = 50051
-    link_host: str = "127.0.0.1"
-    link_port: int = Field(0, ge=0, le=65535, description="0: the gRPC port + 1")
-    enrolment_port: int = Field(0, ge=0, le=65535, description="0: the gRPC port + 2")
-    advertised_host: str = Field("", description="the name agents dial; empty: link_host")
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), description="browser origins beside the gateway's own, comma separated"
-    )
-    media_ports: str = Field("28000-28999", description="UDP and TCP ports that sessions may lease on a host")
+    http_host: str = _of(_text, "127.0.0.1")
+    http_port: int = _of(_port, 8080)
+    processor_http_port: int = _of(_port, 0, "health and metrics of a processor on its own; default: any free port")
+    grpc_host: str = _of(_text, "127.0.0.1")
+    grpc_port: int = _of(_port, 50051)
+    link_host: str = _of(_text, "127.0.0.1", "where agents are listened to")
+    link_port: int = _of(_port, 0, "default: grpc_port + 1")
+    enrolment_port: int = _of(_port, 0, "default: grpc_port + 2")
+    advertised_host: str = _of(_text, "", "the name that agents dial; default: link_host")
+    allowed_origins: tuple[str, ...] = _of(_words, (), "browser origins beside the gateway's own")
+    media_ports: tuple[int, int] = _of(_port_range, (28000, 28999), "ports that sessions may lease on a host")
 
-    # When a host counts as gone (seed 004; beats of 2.5 s tolerate three missed ones).
-    heartbeat_interval_s: PositiveSeconds = 2.5
-    stale_after_s: PositiveSeconds = 10
-    lost_after_s: PositiveSeconds = 60
-    restart_grace_s: Annotated[float, Field(ge=0)] = 120
+    # When a host counts as gone (seed 004; a beat of 2.5 s lets three go missing).
+    heartbeat_interval_s: float = _of(POSITIVE, 2.5)
+    stale_after_s: float = _of(POSITIVE, 10.0)
+    lost_after_s: float = _of(POSITIVE, 60.0)
+    restart_grace_s: float = _of(NOT_NEGATIVE, 120.0)
 
-    # When a session ends by itself, and how long it may wait.
-    session_lost_after_s: PositiveSeconds = 900
-    idle_timeout_s: Annotated[float, Field(ge=0)] = 900
-    disconnect_timeout_s: Annotated[float, Field(ge=0)] = 120
-    max_duration_s: Annotated[float, Field(ge=0)] = 14400
-    queue_timeout_s: Annotated[float, Field(ge=0)] = 30
+    # When a session ends by itself (0: never), and how long it may wait.
+    session_lost_after_s: float = _of(POSITIVE, 900.0)
+    idle_timeout_s: float = _of(NOT_NEGATIVE, 900.0)
+    disconnect_timeout_s: float = _of(NOT_NEGATIVE, 120.0)
+    max_duration_s: float = _of(NOT_NEGATIVE, 14400.0)
+    queue_timeout_s: float = _of(NOT_NEGATIVE, 30.0)
 
     # How long credentials live.
-    stream_token_ttl_s: PositiveSeconds = 60
-    sign_in_code_ttl_s: PositiveSeconds = 600
-    cert_ttl_s: PositiveSeconds = 86400
-    join_token_ttl_s: PositiveSeconds = 2700
+    stream_token_ttl_s: float = _of(POSITIVE, 60.0)
+    sign_in_code_ttl_s: float = _of(POSITIVE, 600.0)
+    cert_ttl_s: float = _of(POSITIVE, 86400.0)
+    join_token_ttl_s: float = _of(POSITIVE, 2700.0)
 
     # What the operator's verbs speak to.
-    target: str = Field("", description="HOST:PORT of the API; empty: 127.0.0.1 and the gRPC port")
-    token: str = Field("", description="an operator's or player's token; empty: read from token_file", repr=False)
-    token_file: Path = Field(Path(), description="empty: operator.token in the data directory")
+    target: str = _of(_text, "", "HOST:PORT of the API; default: 127.0.0.1 and grpc_port")
+    token: str = _of(_text, "", "the caller's token; default: read from token_file", secret=True)
+    token_file: Path = _of(_path, Path(), "default: operator.token in data_dir")
 
-    log_format: Literal["console", "json"] = "console"
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    replica_id: str = Field("", pattern=r"^[a-z0-9-]{0,40}$", description="empty: made anew at each start")
-
-    @field_validator("allowed_origins", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-    @field_validator("media_ports")
-    @classmethod
-    def _port_range(cls, value: str) -> str:
-        first, dash, last = value.partition("-")
-        if not (dash and first.isdigit() and last.isdigit() and 1024 <= int(first) <= int(last) <= 65535):
-            raise ValueError("must be FIRST-LAST within 1024-65535")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _known_database(cls, value: str) -> str:
-        """The short forms are good too; the rest of the house sees the driver named."""
-        for short, full in (("sqlite:///", "sqlite+aiosqlite:///"), ("postgresql://", "postgresql+psycopg://")):
-            if value.startswith((short, full)):
-                return full + value.removeprefix(short).removeprefix(full)
-        raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _derive(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fills what follows from other settings, so that readers never derive it twice."""
-        values = {name: value for name, value in values.items() if value is not None}
-        data_dir = Path(values.get("data_dir") or ".quarterdeck").expanduser().absolute()
-        values["data_dir"] = data_dir
-        values.setdefault("database_url", "")
-        if not values["database_url"]:
-            values["database_url"] = f"sqlite+aiosqlite:///{data_dir / 'quarterdeck.db'}"
-        for name, default in (("ca_dir", "ca"), ("token_file", "operator.token")):
-            values[name] = Path(values[name]).expanduser().absolute() if values.get(name) else data_dir / default
-        return values
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Settings:
-        if self.stale_after_s <= self.heartbeat_interval_s:
-            raise ValueError("stale_after_s must be longer than heartbeat_interval_s")
-        if self.lost_after_s <= self.stale_after_s:
-            raise ValueError("lost_after_s must be longer than stale_after_s")
-        ports = self.listeners()
-        if len(set(ports.values())) < len(ports):
-            raise ValueError(f"http_port, grpc_port, link_port and enrolment_port must differ, got {ports}")
-        if max(ports.values()) > 65535:
-            raise ValueError("grpc_port must leave room for link_port and enrolment_port below 65536")
-        return self
+    log_format: str = _of(_one_of("console", "json"), "console")
+    log_level: str = _of(_one_of("debug", "info", "warning", "error"), "info")
+    replica_id: str = _of(_replica, "", "default: made anew at each start")
 
     def listeners(self) -> dict[str, int]:
-        """Port by the name of its setting, with the derived ones resolved."""
-        return {
-            "http_port": self.http_port,
-            "grpc_port": self.grpc_port,
-            "link_port": self.resolved_link_port,
-            "enrolment_port": self.resolved_enrolment_port,
-        }
-
-    @property
-    def resolved_link_port(self) -> int:
-        return self.link_port or self.grpc_port + 1
-
-    @property
-    def resolved_enrolment_port(self) -> int:
-        return self.enrolment_port or self.grpc_port + 2
-
-    @property
-    def resolved_target(self) -> str:
-        return self.target or f"127.0.0.1:{self.grpc_port}"
+        """Port by the name of its setting."""
+        return {name: getattr(self, name) for name in ("http_port", "grpc_port", "link_port", "enrolment_port")}
 
     @property
     def own_target(self) -> str:
         """HOST:PORT at which this machine's programs reach the API that listens on grpc_host."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.grpc_host, self.grpc_host)  # noqa: S104
-        return f"{f'[{host}]' if host.count(':') > 1 and not host.startswith('[') else host}:{self.grpc_port}"
+        return f"{_bracketed(WILDCARDS.get(self.grpc_host, self.grpc_host))}:{self.grpc_port}"
 
     @property
-    def media_port_range(self) -> tuple[int, int]:
-        """First and last port, both inclusive."""
-        first, _, last = self.media_ports.partition("-")
-        return int(first), int(last)
+    def gateway_url(self) -> str:
+        """Where a browser on this machine finds the gateway."""
+        local = self.http_host in LOOPBACK or self.http_host in WILDCARDS
+        return f"http://{'localhost' if local else _bracketed(self.http_host)}:{self.http_port}"
 
     @property
     def uses_sqlite(self) -> bool:
@@ -175,49 +173,28 @@ class Settings(BaseSettings):
     @property
     def loopback_only(self) -> bool:
         """The gateway is reachable from this machine alone, so media need a loopback candidate."""
-        return self.http_host in {"127.0.0.1", "::1", "localhost"}
-
-    @property
-    def gateway_url(self) -> str:
-        """Where a browser on this machine finds the gateway."""
-        host = "localhost" if self.loopback_only or self.http_host in {"0.0.0.0", "::"} else self.http_host  # noqa: S104
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.http_port}"
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _FileSource(settings_cls)
+        return self.http_host in LOOPBACK
 
 
-class _FileSource(PydanticBaseSettingsSource):
-    """The TOML file, if one is named; unlike the library's own source it refuses a file that is not there."""
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        raise NotImplementedError
 
-    def __call__(self) -> dict[str, Any]:
-        name = os.environ.get(CONFIG_VARIABLE, "")
-        if not name:
-            return {}
+def load(**options: object) -> Settings:
+    """Reads file, environment and options (None means: not given). Raises SettingsError."""
+    given, sources = _gather(options)
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, value in given.items():
         try:
-            return tomllib.loads(Path(name).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise SettingsError(f"{CONFIG_VARIABLE}: {name} cannot be read as TOML: {error}") from error
-
-
-def load(**overrides: object) -> Settings:
-    """Reads file, environment and overrides (None means: not given). Raises SettingsError."""
-    given = {name: value for name, value in overrides.items() if value is not None}
-    try:
-        return Settings(**given)  # type: ignore[arg-type]
-    except ValidationError as error:
-        raise SettingsError("\n".join(_explain(problem) for problem in error.errors())) from error
+            values[name] = FIELDS[name].metadata["parse"](value)
+        except (ValueError, TypeError) as error:
+            about = FIELDS[name].metadata["about"]
+            problems.append(f"{sources[name]}: {error}{f' ({about})' if about else ''}; change it")
+    if problems:
+        raise SettingsError("\n".join(problems))
+    settings = _derived(Settings(**values))
+    _check(settings)
+    return settings
 
 
 def sign_in_link(gateway_url: str, code: str, session_id: str = "") -> str:
@@ -231,13 +208,63 @@ def child_environment(**changes: str) -> dict[str, str]:
     return os.environ | {f"{ENV_PREFIX}{name.upper()}": value for name, value in changes.items()}
 
 
-def _explain(problem: Any) -> str:
-    name = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        return f"{name}: no such setting; remove it from the file that {CONFIG_VARIABLE} names"
-    if not name:
-        return f"settings: {message}; change {ENV_PREFIX}<NAME> of one of them"
-    described = Settings.model_fields[name].description
-    hint = f" ({described})" if described else ""
-    return f"{ENV_PREFIX}{name.upper()}: {message}{hint}; change it in the environment or in {CONFIG_VARIABLE}'s file"
+def _gather(options: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
+    """The value that wins for each field that has one, and what to call its source."""
+    file = os.environ.get(CONFIG_VARIABLE, "")
+    values = dict(_read_file(file)) if file else {}
+    sources = {name: f"{name} in {file}" for name in values}
+    for name in FIELDS:
+        variable = f"{ENV_PREFIX}{name.upper()}"
+        if os.environ.get(variable):
+            values[name], sources[name] = os.environ[variable], variable
+        if options.get(name) is not None:
+            values[name], sources[name] = options[name], f"--{name.replace('_', '-')} or {variable}"
+    unknown = sorted(name for name in values if name not in FIELDS)
+    if unknown:
+        raise SettingsError("\n".join(f"{name} in {file}: there is no such setting; remove it" for name in unknown))
+    return values, sources
+
+
+def _read_file(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}: {file} cannot be read as TOML: {error}") from error
+
+
+def _derived(settings: Settings) -> Settings:
+    """Fills what follows from other settings, so that nobody derives it twice."""
+    data_dir = _path(settings.data_dir)
+    empty = Path()
+    return dataclasses.replace(
+        settings,
+        data_dir=data_dir,
+        database_url=settings.database_url or f"sqlite+aiosqlite:///{data_dir / 'quarterdeck.db'}",
+        ca_dir=data_dir / "ca" if settings.ca_dir == empty else settings.ca_dir,
+        token_file=data_dir / "operator.token" if settings.token_file == empty else settings.token_file,
+        link_port=settings.link_port or settings.grpc_port + 1,
+        enrolment_port=settings.enrolment_port or settings.grpc_port + 2,
+        advertised_host=settings.advertised_host or settings.link_host,
+        target=settings.target or f"127.0.0.1:{settings.grpc_port}",
+    )
+
+
+def _check(settings: Settings) -> None:
+    ports = settings.listeners()
+    problems = []
+    if settings.stale_after_s <= settings.heartbeat_interval_s:
+        problems.append("STALE_AFTER_S: must be longer than heartbeat_interval_s; change either")
+    if settings.lost_after_s <= settings.stale_after_s:
+        problems.append("LOST_AFTER_S: must be longer than stale_after_s; change either")
+    if len(set(ports.values())) < len(ports):
+        problems.append(f"HTTP_PORT, GRPC_PORT, LINK_PORT, ENROLMENT_PORT: must differ, got {ports}; change one")
+    if max(ports.values()) > 65535:
+        problems.append("GRPC_PORT: must leave room for link_port and enrolment_port below 65536; choose a lower one")
+    if settings.advertised_host in WILDCARDS:
+        problems.append("ADVERTISED_HOST: is needed where link_host listens on everything; name what agents dial")
+    if problems:
+        raise SettingsError("\n".join(f"{ENV_PREFIX}{problem}" for problem in problems))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -40,11 +40,11 @@ def calling(target: str | None, token_file: Path | None, data_dir: Path | None =
     settings = settings_from(target=target, token_file=token_file, data_dir=data_dir)
     token = settings.token or _read_token(settings.token_file)
     limit = [("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)]
-    with grpc.insecure_channel(settings.resolved_target, options=limit) as channel:
+    with grpc.insecure_channel(settings.target, options=limit) as channel:
         try:
             yield Caller(channel, token)
         except grpc.RpcError as error:
-            fail(explain(error, settings.resolved_target))
+            fail(explain(error, settings.target))
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
 

@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
     app.command("all")(all_roles)
     app.command("api")(api)
     app.command("gateway")(gateway)
+    app.command("processor")(processor)
     app.command("migrate")(migrate)
 
 
@@ -92,6 +93,11 @@ def gateway(
     if target and api:
         raise typer.BadParameter("give either --target or --api", param_hint="--target")
     _run("gateway", status_fd, plain=target or "", target=api, data_dir=data_dir, http_port=http_port)
+
+
+def processor(data_dir: DataDir = None, status_fd: StatusFd = None) -> None:
+    """Run consumers, the outbox relay and the ticker."""
+    _run("processor", status_fd, data_dir=data_dir)
 
 
 def migrate(data_dir: DataDir = None) -> None:

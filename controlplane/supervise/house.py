@@ -140,7 +140,7 @@ class House:
             *("--enrolment-target", welcome["enrolment_target"]),
             *("--ca-sha256", welcome["ca_sha256"]),
             *("--join-token-file", welcome["join_token_file"]),
-            *("--media-ports", settings.media_ports),
+            *("--media-ports", "-".join(map(str, settings.media_ports))),
             "--stop-sessions-on-exit",
         )
         # Killed with the parent, not asked to stop: sessions play on, and the next `up` takes them over.

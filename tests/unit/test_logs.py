@@ -25,7 +25,7 @@ def restored_logging() -> Iterator[None]:
 
 @pytest.mark.parametrize("style", ["json", "console"])
 def test_secrets_are_struck_out_at_any_depth_and_in_urls(capsys: pytest.CaptureFixture[str], style: str) -> None:
-    logs.configure(style, "info", role="api")  # type: ignore[arg-type]
+    logs.configure(style, "info", role="api")
     structlog.get_logger("test").info(
         "hello",
         token="S3CRET",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for field in [*settings.Settings.model_fields, "config"]:
+    for field in [*settings.FIELDS, "config"]:
         monkeypatch.delenv(f"QUARTERDECK_{field.upper()}", raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -51,6 +51,8 @@ def test_options_win_over_environment_over_file(tmp_path: Path, monkeypatch: pyt
         ("DATABASE_URL", "mysql://localhost/x"),
         ("LOG_FORMAT", "xml"),
         ("LOST_AFTER_S", "0"),
+        ("QUEUE_TIMEOUT_S", "nan"),
+        ("REPLICA_ID", "Api 1"),
         ("CONFIG", "/nowhere.toml"),
     ],
 )
@@ -65,10 +67,11 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"stale_after_s": 2}, "stale_after_s must be longer than heartbeat_interval_s"),
-        ({"lost_after_s": 10}, "lost_after_s must be longer than stale_after_s"),
+        ({"stale_after_s": 2}, "QUARTERDECK_STALE_AFTER_S: must be longer than heartbeat_interval_s"),
+        ({"lost_after_s": 10}, "QUARTERDECK_LOST_AFTER_S: must be longer than stale_after_s"),
         ({"http_port": 50052}, "must differ"),
         ({"grpc_port": 65535}, "must leave room"),
+        ({"link_host": "0.0.0.0"}, "QUARTERDECK_ADVERTISED_HOST: is needed"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], complaint: str) -> None:
@@ -79,7 +82,7 @@ def test_settings_that_contradict_each_other_are_refused(changes: dict[str, obje
 def test_a_key_that_no_setting_has_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "house.toml").write_text("htp_port = 1\n")
     monkeypatch.setenv("QUARTERDECK_CONFIG", str(tmp_path / "house.toml"))
-    with pytest.raises(settings.SettingsError, match=r"^htp_port: no such setting"):
+    with pytest.raises(settings.SettingsError, match=r"^htp_port in .*house.toml: there is no such setting"):
         settings.load()
 
 
