@@ -44,7 +44,7 @@ def ports(listeners: dict[str, tuple[str, int]]) -> None:
         except OSError as error:
             option = {"http_port": "--http-port or ", "grpc_port": "--grpc-port or "}.get(setting, "")
             raise Taken(
-                f"cannot listen on {host}:{port}: {error.strerror}; "
+                f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}; "
                 f"choose another with {option}QUARTERDECK_{setting.upper()}"
             ) from error
 
