@@ -12,9 +12,9 @@ import structlog
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent import statuses
-from hostagent.procfs import ProcessId
+from hostagent.procfs import is_alive
 from hostagent.runtime import Instance
-from hostagent.sessiondir import STATUS, SessionDir
+from hostagent.sessiondir import STATUS, Launch, SessionDir
 from hostagent.workload import Workload
 from hostagent.workloads import Workloads
 
@@ -38,7 +38,7 @@ async def _take_over(workloads: Workloads, directory: SessionDir, found: Instanc
     launch = directory.launch()
     status = statuses.parse(directory.read(STATUS), directory.key)
     workload = Workload(directory, "", workloads.around)
-    wrapper = found if found is not None and _is_wrapper(directory, found.process) else None
+    wrapper = _wrapper(directory, launch, found)
     if wrapper is not None and launch is not None:
         workload.adopt(wrapper, launch, status)
         workloads.add(workload)
@@ -59,9 +59,14 @@ async def _take_over(workloads: Workloads, directory: SessionDir, found: Instanc
     workloads.add(workload)
 
 
-def _is_wrapper(directory: SessionDir, process: ProcessId) -> bool:
-    """True when a found process is the one on record: the agent's record, or else the wrapper's own."""
-    launch = directory.launch()
+def _wrapper(directory: SessionDir, launch: Launch | None, found: Instance | None) -> Instance | None:
+    """The running wrapper of a directory: the process on record, the agent's own or else the wrapper's."""
     recorded = (launch.process if launch else None) or directory.wrapper_process()
-    # No record at all: the agent died in the moment between the start and its note of it.
-    return recorded is None or recorded == process
+    if recorded is None:
+        # The agent died in the moment between the start and its note of it: the mark alone tells.
+        return found
+    if found is not None and found.process == recorded:
+        return found
+    # On record and alive, though the mark is not to be seen: the data directory goes by another path now.
+    known = launch is not None and launch.this_boot and is_alive(recorded)
+    return Instance(directory.path, recorded) if known else None

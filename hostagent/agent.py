@@ -25,6 +25,7 @@ from hostagent.identity import Identity, IdentityStore
 from hostagent.inventory import local_addresses, take_inventory
 from hostagent.link import Link
 from hostagent.plan import Plan, Want, WorkloadKey, accept, decide
+from hostagent.runtime import Runtime
 from hostagent.runtime.process import ProcessRuntime
 from hostagent.settings import Settings
 from hostagent.workload import Surroundings
@@ -41,7 +42,7 @@ class DataDirectoryBusy(Exception):
 class HostAgent:
     """The running agent: what the link tells it becomes the next reconciliation."""
 
-    def __init__(self, settings: Settings, runtime: ProcessRuntime) -> None:
+    def __init__(self, settings: Settings, runtime: Runtime) -> None:
         self._settings = settings
         self._start_id = secrets.token_hex(16)
         self._inventory = hosts_pb2.Inventory()
@@ -50,41 +51,62 @@ class HostAgent:
         self._wake = asyncio.Event()
         self._leases: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
+        self._reconciling: asyncio.Task[None] | None = None
         around = Surroundings(runtime=runtime, specs=self._fetch_spec, changed=self._changed)
         self.workloads = Workloads(settings.sessions_dir, around)
 
-    async def run(self, store: IdentityStore, identity: Identity, inventory: hosts_pb2.Inventory) -> None:
-        """Works until SIGTERM or SIGINT."""
-        self._inventory = inventory
-        leave = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, leave.set)
-        link = Link(store, identity, self, self.workloads, self._link_lost, self._settings.link_target)
-        self._link = link
-        linking = asyncio.create_task(link.run(), name="link")
-        reconciling = asyncio.create_task(self._reconcile_for_ever(), name="reconcile")
+    async def run(self, leave: asyncio.Event) -> None:
+        """Adopts what runs, then works until `leave` is set. Raises EnrolmentRefused, IdentityBroken."""
+        await adopt(self.workloads)
+        working = asyncio.create_task(self._work(), name="work")
         leaving: asyncio.Task[bool] = asyncio.create_task(leave.wait(), name="leave")
         try:
-            await asyncio.wait({linking, reconciling, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (linking, reconciling):
-                if task.done():
-                    task.result()  # neither ends by itself: this raises what ended it
-            await self._leave(link, linking, reconciling)
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()  # it does not end by itself: this raises what ended it
+            await self._leave(working)
         finally:
-            for each in (linking, reconciling, leaving):
-                each.cancel()
-            await asyncio.wait({linking, reconciling, leaving})
+            for task in (working, leaving):
+                task.cancel()
+            await asyncio.wait({working, leaving})
             await self.workloads.close()
             await self.workloads.around.runtime.close()
 
-    async def _leave(self, link: Link, linking: asyncio.Task[None], reconciling: asyncio.Task[None]) -> None:
-        reconciling.cancel()
+    async def _work(self) -> None:
+        """Enrols if need be, then keeps the link and the plan."""
+        settings = self._settings
+        runtimes = [self.workloads.around.runtime.name]
+        probing = asyncio.create_task(take_inventory(settings.data_dir, runtimes, settings.probe_command))
+        try:
+            store = IdentityStore(settings.data_dir)
+            identity = await _enrolled(store, settings)
+            self._inventory = await probing
+        finally:
+            probing.cancel()
+        encoders = [encoder.encoder_name for encoder in self._inventory.encoders]
+        log.info("agent ready", host=identity.host, encoders=encoders)
+        self._link = Link(store, identity, self, self.workloads, self._link_lost, settings.link_target)
+        linking = asyncio.create_task(self._link.run(), name="link")
+        self._reconciling = reconciling = asyncio.create_task(self._reconcile_for_ever(), name="reconcile")
+        try:
+            await asyncio.wait({linking, reconciling}, return_when=asyncio.FIRST_EXCEPTION)
+            for task in (linking, reconciling):
+                if task.done() and not task.cancelled():
+                    task.result()
+        finally:
+            linking.cancel()
+            reconciling.cancel()
+            await asyncio.wait({linking, reconciling})
+
+    async def _leave(self, working: asyncio.Task[None]) -> None:
+        if self._reconciling is not None:
+            self._reconciling.cancel()
         if self._settings.stop_sessions_on_exit:
             log.info("stopping all sessions")
             await self.workloads.stop_all()
-        link.leave("the agent stops")
-        await asyncio.wait({linking}, timeout=_LEAVE_S)
+        if self._link is not None:
+            self._link.leave("the agent stops")
+            await asyncio.wait({working}, timeout=_LEAVE_S)
         log.info("agent stopped", sessions_left_running=not self._settings.stop_sessions_on_exit)
 
     def hello(self) -> agent_pb2.Hello:
@@ -157,18 +179,11 @@ async def run_agent(settings: Settings) -> None:
         overlap = netports.ephemeral_overlap(*settings.media_ports)
         if overlap is not None:
             log.warning("media ports overlap the kernel's own range for outgoing connections", ports=overlap)
+        leave = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, leave.set)
         runtime = ProcessRuntime(settings.sessions_dir, settings.wrapper_command, settings.limits)
-        agent = HostAgent(settings, runtime)
-        probing = asyncio.create_task(take_inventory(settings.data_dir, [runtime.name], settings.probe_command))
-        try:
-            await adopt(agent.workloads)
-            store = IdentityStore(settings.data_dir)
-            identity = await _enrolled(store, settings)
-            inventory = await probing
-        finally:
-            probing.cancel()
-        log.info("agent ready", host=identity.host, encoders=[e.encoder_name for e in inventory.encoders])
-        await agent.run(store, identity, inventory)
+        await HostAgent(settings, runtime).run(leave)
 
 
 async def _enrolled(store: IdentityStore, settings: Settings) -> Identity:
@@ -177,6 +192,8 @@ async def _enrolled(store: IdentityStore, settings: Settings) -> Identity:
     token = _token(settings)
     known = stored is not None and pin in (None, stored.ca_sha256())
     if stored is not None and known and not (stored.seems_over() and token):
+        if settings.join_token_file is not None:
+            settings.join_token_file.unlink(missing_ok=True)  # not needed any more, and a secret
         return stored
     if settings.enrolment_target is None or pin is None or token is None:
         raise EnrolmentRefused(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pynvml
 import structlog
 
 log = structlog.get_logger()
@@ -22,6 +21,8 @@ class Gpu:
 
 def list_gpus() -> list[Gpu]:
     """All GPUs that NVML shows, by index."""
+    import pynvml
+
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -29,18 +30,21 @@ def list_gpus() -> list[Gpu]:
         return []
     try:
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
-        return [_describe(index, driver) for index in range(pynvml.nvmlDeviceGetCount())]
+        handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
+        return [
+            Gpu(
+                index,
+                _text(pynvml.nvmlDeviceGetName(handle)),
+                int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
+                driver,
+            )
+            for index, handle in enumerate(handles)
+        ]
     except pynvml.NVMLError as error:
         log.warning("GPUs not listed", why=str(error))
         return []
     finally:
         pynvml.nvmlShutdown()
-
-
-def _describe(index: int, driver_version: str) -> Gpu:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return Gpu(index, _text(pynvml.nvmlDeviceGetName(handle)), int(memory.total), driver_version)
 
 
 def _text(value: str | bytes) -> str:

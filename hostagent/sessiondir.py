@@ -54,9 +54,14 @@ class Launch:
         """The same launch, with the process it made."""
         return replace(self, pid=process.pid, start_ticks=process.start_ticks)
 
+    @property
+    def this_boot(self) -> bool:
+        """True when the machine has not been started anew since."""
+        return self.boot_id == _boot_id()
+
     def age_s(self) -> float:
         """Seconds since the start, never negative; by the wall clock only across a reboot."""
-        if self.boot_id == _boot_id():
+        if self.this_boot:
             return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - self.boot_s)
         return max(0.0, time.time() - self.wall_s)
 

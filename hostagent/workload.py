@@ -92,6 +92,7 @@ class Workload:
     def begin(self) -> None:
         """Starts the workload; call once, and only where no trace of it is on this host."""
         self._task = asyncio.create_task(self._live(), name=f"workload {self.key}")
+        self._task.add_done_callback(self._log_failure)
 
     def adopt(self, instance: Instance, launch: Launch, last: wrapper_pb2.WorkloadStatus | None) -> None:
         """Takes over a running wrapper that an earlier agent started."""
@@ -101,6 +102,7 @@ class Workload:
         if last is not None:
             self._take(last)
         self._task = asyncio.create_task(self._oversee(instance, adopted=True), name=f"workload {self.key}")
+        self._task.add_done_callback(self._log_failure)
 
     def settle(self, status: wrapper_pb2.WorkloadStatus, launch: Launch | None = None) -> None:
         """Makes `status` the workload's end, durably."""
@@ -172,10 +174,12 @@ class Workload:
                 self.settle(statuses.exited(self.key, self._stop_reason, "stopped before it was started"))
                 return
             preparing.result()
-            await self._oversee(await self._start(), adopted=False)
+            instance = await self._start()
         except (StartFailed, OSError) as error:
             log.warning("workload not started", workload=str(self.key), why=str(error))
             self.settle(statuses.exited(self.key, Reason.SESSION_REASON_START_FAILED, str(error)))
+            return
+        await self._oversee(instance, adopted=False)
 
     async def _prepare(self) -> None:
         while True:
@@ -219,7 +223,7 @@ class Workload:
                 helper.cancel()
             await asyncio.wait(helpers)
             await link.close()
-        left = await self._around.runtime.kill(self.directory.path, None)
+        left = await self._kill(None)
         if left:
             log.warning("processes left behind by a wrapper were killed", workload=str(self.key), processes=left)
         self.settle(self._end(exit_code))
@@ -232,7 +236,7 @@ class Workload:
             except WrapperUnreachable as error:
                 log.warning("wrapper unreachable", workload=str(self.key), why=str(error))
                 if not adopted and not self._heard:
-                    await self._around.runtime.kill(self.directory.path, process)
+                    await self._kill(process)
                     return
             async for status in link.watch():
                 self._hear(status)
@@ -272,8 +276,16 @@ class Workload:
                 await self._ask_politely(link)
                 await asyncio.Event().wait()  # the end of the wrapper cancels this
         except TimeoutError:
-            killed = await self._around.runtime.kill(self.directory.path, process)
+            killed = await self._kill(process)
             log.warning("workload killed: it did not stop in time", workload=str(self.key), processes=killed)
+
+    async def _kill(self, leader: ProcessId | None) -> int:
+        """Returns how many processes were killed, once none is left: until then the workload has not ended."""
+        while True:
+            try:
+                return await self._around.runtime.kill(self.directory.path, leader)
+            except TimeoutError as error:
+                log.error("a workload cannot be killed", workload=str(self.key), why=str(error))
 
     def _log_failure(self, helper: asyncio.Task[None]) -> None:
         if not helper.cancelled() and (error := helper.exception()):

@@ -302,3 +302,35 @@ async def test_a_plan_out_of_an_old_backup_does_not_start_an_ended_game_again(pl
     await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", EXITED))
     assert plane.reported("game-1").reason_detail == "this generation has already ended on this host"
     assert not (agents.session_dir("game-1") / "starts").exists()
+
+
+async def test_stop_sessions_on_exit_holds_for_an_agent_that_is_only_just_back(
+    plane: FakePlane, agents: Agents
+) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agent = agents.start("--stop-sessions-on-exit")
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent.kill()
+    agent.wait()
+    await plane.stop()
+    agent = agents.start("--stop-sessions-on-exit")
+    await eventually(lambda: "workload adopted" in agents.log())
+    agent.send_signal(signal.SIGTERM)
+    assert await exit_code(agent) == 0
+    assert agents.marked() == []
+
+
+async def test_a_data_directory_that_was_moved_keeps_its_sessions(plane: FakePlane, agents: Agents) -> None:
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agent = agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    wrapper_pid = plane.reported("game-1").wrapper_pid
+    agent.kill()
+    agent.wait()
+    agents.data_dir().rename(agents.data_dir("moved"))
+    agents.start(name="moved")
+    await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", RUNNING))
+    assert plane.reported("game-1").wrapper_pid == wrapper_pid
+    plane.plan()
+    await plane.until(lambda: plane.reported("game-1") is None)
+    assert agents.marked() == []
