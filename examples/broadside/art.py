@@ -99,6 +99,7 @@ class Wave:
 
 def paint(width: int, height: int) -> Art:
     unit = width / 1000.0
+    backdrop = _backdrop(width, height)
     ship = draw(_ship(_SAIL, _SHADE, _HULL, (196, 40, 44)), 160, 140, unit)
     raiders = []
     for scale in (0.36, 0.46, 0.58):
@@ -127,8 +128,8 @@ def paint(width: int, height: int) -> Art:
         cloud=draw(_cloud(), 120, 52, unit * 1.4).faded(0.7),
         ball=draw([(_round(6, 6, 5, 5), (24, 24, 28)), (_round(4.5, 4.5, 1.5, 1.5), (120, 120, 130))], 12, 12, unit),
         effects={kind: [sprite.faded(1.0 - step / 6) for step in range(6)] for kind, sprite in effects.items()},
-        backdrop=_backdrop(width, height),
-        waves=_waves(width, height),
+        backdrop=backdrop,
+        waves=_waves(backdrop),
     )
 
 
@@ -176,10 +177,10 @@ def _backdrop(width: int, height: int) -> Canvas:
     return canvas
 
 
-def _waves(width: int, height: int) -> list[Wave]:
+def _waves(backdrop: Canvas) -> list[Wave]:
     """Crests, smaller and slower toward the horizon; they change luma only."""
     dice = np.random.default_rng(7)
-    sea = _backdrop(width, height).y
+    sea, width, height = backdrop.y, backdrop.width, backdrop.height
     waves: list[Wave] = []
     top = int(height * (HORIZON + 0.03)) // 2 * 2
     depth = 0

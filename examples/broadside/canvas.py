@@ -60,14 +60,17 @@ class Sprite:
 
 def inside(points: Sequence[tuple[float, float]], width: int, height: int) -> NDArray[np.bool_]:
     """Which pixel centres of a width by height grid lie in the polygon (even-odd rule)."""
-    rows = np.arange(height)[:, None] + 0.5
-    columns = np.arange(width)[None, :] + 0.5
     mask = np.zeros((height, width), np.bool_)
-    for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True):
-        if y0 == y1:
-            continue
-        crosses = (y0 <= rows) != (y1 <= rows)
-        mask ^= crosses & (columns < x0 + (rows - y0) * (x1 - x0) / (y1 - y0))
+    (left, top), (right, bottom) = np.min(points, axis=0), np.max(points, axis=0)
+    x0, x1 = max(0, int(left)), min(width, int(right) + 2)
+    y0, y1 = max(0, int(top)), min(height, int(bottom) + 2)
+    box = mask[y0:y1, x0:x1]
+    rows = np.arange(y0, y1)[:, None] + 0.5
+    columns = np.arange(x0, x1)[None, :] + 0.5
+    for (ax, ay), (bx, by) in zip(points, [*points[1:], points[0]], strict=True):
+        if ay != by:
+            crosses = (ay <= rows) != (by <= rows)
+            box ^= crosses & (columns < ax + (rows - ay) * (bx - ax) / (by - ay))
     return mask
 
 
