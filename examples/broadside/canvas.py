@@ -20,11 +20,10 @@ _OVERSAMPLE = 3
 def to_yuv(colour: Colour) -> tuple[int, int, int]:
     """RGB 0..255 to limited-range BT.601, which is what browsers assume of small video."""
     red, green, blue = colour
-    luma = 16 + (66 * red + 129 * green + 25 * blue + 128) / 256
     return (
-        round(luma),
-        round(128 + (-38 * red - 74 * green + 112 * blue) / 256),
-        round(128 + (112 * red - 94 * green - 18 * blue) / 256),
+        16 + (66 * red + 129 * green + 25 * blue + 128 >> 8),
+        128 + (-38 * red - 74 * green + 112 * blue + 128 >> 8),
+        128 + (112 * red - 94 * green - 18 * blue + 128 >> 8),
     )
 
 
