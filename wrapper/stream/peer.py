@@ -20,7 +20,6 @@ from aiortc import (
     RTCRtpSender,
     RTCSessionDescription,
 )
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import candidate_from_sdp
 
 from wrapper.stream.inputs import Event, InputGate, Ping
@@ -32,6 +31,7 @@ from wrapper.stream.sender import EncodedTrack, fit_for_games, round_trip_ms
 CONNECT_TIMEOUT_S = 20.0
 """From the offer to a connection; after it the browser must ask for a new offer."""
 _CANDIDATES_MAX = 64
+_UNREAD_MAX_BYTES = 64 * 1024
 _CANDIDATE_LINE = re.compile(r"^a=(?:candidate:(?P<candidate>.*)|end-of-candidates)\r?\n", re.MULTILINE)
 
 
@@ -107,7 +107,7 @@ class Peer:
         """
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(without_names(sdp), "answer"))
-        except (ValueError, KeyError, IndexError, InvalidStateError, InvalidAccessError, OperationError) as error:
+        except Exception as error:
             raise AnswerError(f"the answer cannot be used: {error}") from error
 
     async def candidate(self, line: str, mid: str) -> None:
@@ -125,7 +125,7 @@ class Peer:
             candidate = candidate_from_sdp(body)
             candidate.sdpMid = mid or "0"
             await self._connection.addIceCandidate(candidate)
-        except (ValueError, KeyError, IndexError, AssertionError, InvalidStateError) as error:
+        except Exception as error:
             raise AnswerError(f"the candidate cannot be used: {error}") from error
 
     def send(self, frame: Frame) -> None:
@@ -133,9 +133,10 @@ class Peer:
             self._track.put(frame)
 
     def tell(self, message: Mapping[str, Any]) -> None:
-        """Sends one JSON object to the page, if its channel is open."""
-        if self._keys is not None and self._keys.readyState == "open":
-            self._keys.send(json.dumps(message, separators=(",", ":")))
+        """Sends one JSON object to the page, if its channel is open and the page takes what it is told."""
+        keys = self._keys
+        if keys is not None and keys.readyState == "open" and keys.bufferedAmount < _UNREAD_MAX_BYTES:
+            keys.send(json.dumps(message, separators=(",", ":")))
 
     def round_trip_ms(self) -> float | None:
         return None if self._sender is None else round_trip_ms(self._sender)

@@ -1,0 +1,86 @@
+"""What a browser may answer: anything. What comes of it: a connection, or an AnswerError."""
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+
+from wrapper.stream.mediaport import MediaPort
+from wrapper.stream.peer import AnswerError, Peer, PeerEvents
+
+NOTHING = PeerEvents(lambda _: None, lambda *_: None, lambda _: None, lambda: None, lambda *_: None)
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[MediaPort]:
+    port = await MediaPort.open(0, 0, (), loopback=True, addresses=list)
+    yield port
+    port.close()
+
+
+async def answer_to(offer: str) -> str:
+    browser = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    await browser.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+    await browser.setLocalDescription(await browser.createAnswer())
+    sdp = browser.localDescription.sdp
+    await browser.close()
+    return sdp
+
+
+def damaged(sdp: str, dice: random.Random) -> str:
+    lines = sdp.split("\r\n")
+    for _ in range(dice.randint(1, 3)):
+        at = dice.randrange(len(lines))
+        match dice.randrange(4):
+            case 0 if len(lines) > 1:
+                del lines[at]
+            case 1:
+                lines[at] = lines[at][: dice.randrange(len(lines[at]) + 1)]
+            case 2:
+                words = lines[at].split(" ")
+                words[dice.randrange(len(words))] = dice.choice(["-1", "999999999", "x", ""])
+                lines[at] = " ".join(words)
+            case _:
+                lines.insert(at, dice.choice(lines))
+    return "\r\n".join(lines)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_no_answer_does_harm(port: MediaPort, seed: int) -> None:
+    dice = random.Random(seed)
+    outcomes = []
+    for _ in range(4):
+        peer = Peer(True, port, [], {}, NOTHING)
+        answer = damaged(await answer_to(await peer.offer()), dice)
+        try:
+            await peer.answer(answer)
+            outcomes.append("taken")
+        except AnswerError:
+            outcomes.append("refused")
+        await peer.close("done")
+    assert len(outcomes) == 4
+
+
+@pytest.mark.parametrize(
+    "line", ["candidate:x", "candidate:1 1 udp a 10.0.0.1 9 typ host", "candidate:1 1 udp 1 nowhere 9"]
+)
+async def test_a_malformed_candidate_is_refused(port: MediaPort, line: str) -> None:
+    peer = Peer(True, port, [], {}, NOTHING)
+    offer = await peer.offer()
+    await peer.answer(await answer_to(offer))
+    with pytest.raises(AnswerError):
+        await peer.candidate(line, "0")
+    await peer.close("done")
+
+
+async def test_names_and_ends_of_candidates_are_ignored_and_floods_refused(port: MediaPort) -> None:
+    peer = Peer(True, port, [], {}, NOTHING)
+    await peer.answer(await answer_to(await peer.offer()))
+    await peer.candidate("", "0")
+    await peer.candidate("candidate:1 1 udp 2113937151 3f0c.local 51000 typ host", "0")
+    for number in range(64):
+        await peer.candidate(f"candidate:{number} 1 udp 2113937151 10.0.0.1 {5000 + number} typ host", "0")
+    with pytest.raises(AnswerError, match="too many"):
+        await peer.candidate("candidate:64 1 udp 2113937151 10.0.0.1 6000 typ host", "0")
+    await peer.close("done")
