@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 
 from google.rpc import code_pb2
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -34,6 +35,7 @@ def create_app(
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
     title: str = "gRPC gateway",
+    registry: CollectorRegistry | None = None,
 ) -> Starlette:
     """Serves target over REST. routes go before the gateway's own paths, middleware runs inside of the metrics.
 
@@ -42,7 +44,7 @@ def create_app(
     """
     policy = origins or OriginPolicy()
     transcoder = Transcoder(target, limits or Limits())
-    metrics = Metrics()
+    metrics = Metrics(registry)
 
     async def ready(_: Request) -> Response:
         await target.check()

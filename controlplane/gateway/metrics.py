@@ -15,10 +15,10 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """One registry per application, so that several can live in one process."""
+    """One registry per application, so that several can live in one process; it may hold others' figures too."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
         labels = ("route", "method", "status")
         self.requests = Counter("quarterdeck_gateway_requests", "Requests answered.", labels, registry=self.registry)
         self.duration = Histogram(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -45,8 +46,11 @@ def create_site(
     origins: OriginPolicy | None = None,
     limits: Limits | None = None,
     routes: Sequence[BaseRoute] = (),
+    registry: CollectorRegistry | None = None,
 ) -> Starlette:
-    """The application that `quarterdeck up` serves. channel leads to the control plane's API and stays the caller's."""
+    """The application that `quarterdeck up` serves. channel leads to the control plane's API and stays the caller's.
+
+    registry: figures of other parts of the process, served on /metrics beside the gateway's own."""
     policy = origins or OriginPolicy()
     return create_app(
         Target(channel),
@@ -55,6 +59,7 @@ def create_site(
         routes=[signalling_route(channel, policy), *signin_routes(channel), *routes, WebFiles(web)],
         middleware=[Middleware(SecurityHeaders), Middleware(CookieMiddleware, origins=policy)],
         title="Quarterdeck",
+        registry=registry,
     )
 
 

@@ -27,8 +27,8 @@ class Bounds:
     refused, and the agents keep what they have to say."""
 
     events_age_s: float = 7 * 86400.0
-    events_bytes: int = 1 << 30
-    work_bytes: int = 256 << 20
+    events_bytes: int = 512 << 20
+    work_bytes: int = 128 << 20
     duplicate_window_s: float = 300.0
     replicas: int = 1
 
