@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ from controlplane.interfaces import Page
 
 Insert = postgresql.Insert | sqlite.Insert
 Row = Mapping[str, Any]
+Values = dict[str, Any] | Sequence[dict[str, Any]] | None
 
 
 class Versioned(Protocol):
@@ -63,11 +65,11 @@ class TxConnection:
     async def row(self, statement: sa.Select[Any]) -> Row | None:
         return cast(Row | None, (await self._execute(statement)).mappings().one_or_none())
 
-    async def write(self, statement: sa.Executable, rows: Sequence[dict[str, Any]] | None = None) -> int:
-        """Runs a changing statement (once for each of `rows`, if given) and returns how many rows it changed."""
+    async def write(self, statement: sa.Executable, values: Values = None) -> int:
+        """Runs a changing statement, with these values or once for each set of them, and returns how many rows it
+        changed."""
         self._refuse_when_reading()
-        counted = statement.execution_options(preserve_rowcount=True)
-        return (await self._execute(counted, rows)).rowcount  # type: ignore[attr-defined, no-any-return]
+        return (await self._execute(statement, values)).rowcount  # type: ignore[attr-defined, no-any-return]
 
     async def returning(self, statement: sa.Executable) -> Sequence[Row]:
         """Runs a changing statement and returns the rows it names."""
@@ -75,8 +77,7 @@ class TxConnection:
         return cast(Sequence[Row], (await self._execute(statement)).mappings().all())
 
     def insert(self, table: sa.Table) -> Insert:
-        """An INSERT that knows ON CONFLICT."""
-        return postgresql.insert(table) if self.on_postgres else sqlite.insert(table)
+        return insert_into(table, self.on_postgres)
 
     def among(self, column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
         """`column` is one of `values`, as one parameter whatever their number."""
@@ -86,18 +87,34 @@ class TxConnection:
         listed = sa.func.json_each(json.dumps(sorted(set(values)))).table_valued("value")
         return column.in_(sa.select(listed.c.value))
 
-    async def _execute(self, statement: sa.Executable, rows: Sequence[dict[str, Any]] | None = None) -> sa.Result[Any]:
+    async def _execute(self, statement: sa.Executable, values: Values = None) -> sa.Result[Any]:
         with refusing():
-            return await self._connection.execute(statement, rows)
+            return await self._connection.execute(statement, values)
 
     def _refuse_when_reading(self) -> None:
         if not self._writable:
             raise RuntimeError("a reading transaction was asked to write: open it with tx()")
 
 
+def insert_into(table: sa.Table, on_postgres: bool) -> Insert:
+    """An INSERT that knows ON CONFLICT."""
+    return postgresql.insert(table) if on_postgres else sqlite.insert(table)
+
+
+# The statements of every insert and save are built once: the values travel as parameters.
+@cache
+def _insert_new(table: sa.Table, on_postgres: bool) -> sa.Executable:
+    return insert_into(table, on_postgres).on_conflict_do_nothing()
+
+
+@cache
+def _save(table: sa.Table) -> sa.Update:
+    return table.update().where(table.c.id == sa.bindparam("this_id"), table.c.version == sa.bindparam("read_version"))
+
+
 async def insert_new(connection: TxConnection, table: sa.Table, entity: Any, what: str) -> None:
     """Adds a row. Raises AlreadyExists when a unique key of it is taken, and leaves the transaction usable."""
-    if not await connection.write(connection.insert(table).values(to_row(entity)).on_conflict_do_nothing()):
+    if not await connection.write(_insert_new(table, connection.on_postgres), to_row(entity)):
         raise AlreadyExists(f"{what.upper()}_EXISTS", f"this {what} exists already")
 
 
@@ -120,8 +137,8 @@ async def save_versioned(
     key = (table.name, entity.id)
     before = version_read(connection.versions, key)
     values = {name: value for name, value in to_row(entity).items() if name not in without and name != "id"}
-    statement = table.update().where(table.c.id == entity.id, table.c.version == before).values(values)
-    if before >= entity.version or not await connection.write(statement):
+    values |= {"this_id": entity.id, "read_version": before}
+    if before >= entity.version or not await connection.write(_save(table), values):
         raise version_conflict(entity.name)
     connection.versions[key] = entity.version
 

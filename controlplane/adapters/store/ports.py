@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
-from controlplane.adapters.store.connection import TxConnection
+from controlplane.adapters.store.connection import TxConnection, insert_into
 from controlplane.adapters.store.tables import port_leases as leases
 from controlplane.domain.errors import Conflict
 from controlplane.domain.session import PortLease
@@ -24,15 +25,8 @@ class SqlPorts:
         return frozenset(row["host_port"] for row in await self._connection.rows(statement))
 
     async def lease(self, lease: PortLease, now: datetime) -> None:
-        insert = self._connection.insert(leases).values(to_row(lease))
-        fresh = insert.excluded
-        own = leases.c.free_at.is_(None) & (leases.c.session_id == fresh.session_id)
-        statement = insert.on_conflict_do_update(
-            index_elements=["vm_id", "protocol", "host_port"],
-            set_={name: fresh[name] for name in ("session_id", "port_name", "game_port", "free_at")},
-            where=(leases.c.free_at <= now) | (own & (leases.c.port_name == fresh.port_name)),
-        )
-        if not await self._connection.write(statement):
+        statement = _take(self._connection.on_postgres)
+        if not await self._connection.write(statement, {**to_row(lease), "this_moment": now}):
             raise Conflict("PORT_TAKEN", f"{lease.protocol} port {lease.host_port} of vms/{lease.vm_id} is leased")
 
     async def of_session(self, session_id: str) -> Sequence[PortLease]:
@@ -52,3 +46,19 @@ class SqlPorts:
     async def release(self, session_id: str, free_at: datetime) -> None:
         statement = leases.update().where(leases.c.session_id == session_id, leases.c.free_at.is_(None))
         await self._connection.write(statement.values(free_at=free_at))
+
+
+@cache
+def _take(on_postgres: bool) -> sa.Executable:
+    """INSERT, or take over a lease whose quarantine is over, or keep one's own."""
+    insert = insert_into(leases, on_postgres).values(
+        {column.name: sa.bindparam(column.name) for column in leases.columns}
+    )
+    fresh = insert.excluded
+    own = leases.c.free_at.is_(None) & (leases.c.session_id == fresh.session_id)
+    return insert.on_conflict_do_update(
+        index_elements=["vm_id", "protocol", "host_port"],
+        set_={name: fresh[name] for name in ("session_id", "port_name", "game_port", "free_at")},
+        where=(leases.c.free_at <= sa.bindparam("this_moment", type_=leases.c.free_at.type))
+        | (own & (leases.c.port_name == fresh.port_name)),
+    )

@@ -40,6 +40,8 @@ POSTGRES_OPTIONS = {
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
 }
+# How many rows an INSERT … ON CONFLICT has added is how it tells whether it was the first.
+COUNTED = {"preserve_rowcount": True}
 PRAGMAS = (
     "journal_mode=WAL",
     "synchronous=FULL",
@@ -118,6 +120,7 @@ def postgres_store(url: sa.URL, clock: Clock | None) -> SqlStore:
         max_overflow=POSTGRES_OVERFLOW,
         pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
+        execution_options=COUNTED,
     )
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return SqlStore(engine, reader, None, clock)
@@ -130,7 +133,9 @@ def sqlite_store(url: sa.URL, clock: Clock | None) -> SqlStore:
 
 
 def _sqlite_engine(url: sa.URL, *, connections: int, begin: str, pragmas: tuple[str, ...] = ()) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=connections, max_overflow=0, pool_timeout=POOL_TIMEOUT_S)
+    engine = create_async_engine(
+        url, pool_size=connections, max_overflow=0, pool_timeout=POOL_TIMEOUT_S, execution_options=COUNTED
+    )
 
     # sqlite3 would begin transactions by itself, and late: it is told not to, and SQLAlchemy's event says BEGIN.
     def connected(connection: Any, _record: Any) -> None:
