@@ -8,6 +8,7 @@ import os
 import secrets
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -65,11 +66,25 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
                 said |= await _processor(stack, settings, world, alone=role == "processor")
         if role in ("all", "gateway"):
             target = settings.own_target if role == "all" else settings.target
-            await _gateway(stack, settings, target, plain)
+            discovered = await _gateway(stack, settings, target, plain)
+            await _first(stop.wait(), discovered.wait())
+        if stop.is_set():
+            return
         _say_ready(status_fd, role=role, **said)
         log.info("role.ready", **said)
         await stop.wait()
         log.info("role.stopping")
+
+
+async def _first(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Returns when one of them has; the others are cancelled."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _say_ready(status_fd: int | None, **facts: Any) -> None:
@@ -218,7 +233,8 @@ async def _processor(stack: AsyncExitStack, settings: Settings, world: World, *,
     return {"processor_http_port": await stack.enter_async_context(listener)}
 
 
-async def _gateway(stack: AsyncExitStack, settings: Settings, target: str, plain: str) -> None:
+async def _gateway(stack: AsyncExitStack, settings: Settings, target: str, plain: str) -> asyncio.Event:
+    """Serves; the event says that the target is known, before which every call is refused."""
     from controlplane.gateway.app import create_app
     from controlplane.gateway.origins import OriginPolicy
     from controlplane.gateway.serve import listening
@@ -229,3 +245,5 @@ async def _gateway(stack: AsyncExitStack, settings: Settings, target: str, plain
     channel = await stack.enter_async_context(open_channel(plain or target))
     app = create_app(Target(channel), origins=origins) if plain else create_site(channel, origins=origins)
     await stack.enter_async_context(listening(app, settings.http_host, settings.http_port))
+    known: Target = app.state.transcoder.target
+    return known.discovered

@@ -69,6 +69,6 @@ def configure(log_format: str, level: str, **bound: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("uvicorn.access", "uvicorn.error", "httpx", "alembic.runtime.migration"):
+    for noisy in ("uvicorn.access", "uvicorn.error", "httpx", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(**bound)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 import structlog
@@ -37,11 +37,12 @@ def open_channel(target: str) -> grpc.aio.Channel:
 
 @dataclass
 class Target:
-    """routes is None until the target has been discovered; problem says why."""
+    """routes is None until the target has been discovered, which `discovered` tells; problem says why."""
 
     channel: grpc.aio.Channel
     routes: Routes | None = None
     problem: str = "the target has not been reached yet"
+    discovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     def known(self) -> Routes:
         """Raises StatusError (UNAVAILABLE) while nothing is known of the target."""
@@ -80,6 +81,7 @@ class Target:
                 _log.warning("gateway.rule_left_out", reason=problem)
             _log.info("gateway.discovered", services=len(routes.catalogue.services), bindings=len(routes.bindings))
             self.routes, self.problem = routes, ""
+            self.discovered.set()
             return
 
     async def check(self) -> None:
