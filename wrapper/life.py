@@ -74,16 +74,14 @@ class Life:
             exit_code = await game.wait()
         except (StartError, NotReadyError, DisplayStartError, KeeperLostError) as error:
             failure = str(error)
-        for task in self._tasks:
-            task.cancel()
-        if self.hub is not None:
-            await self.hub.close("the session is over")
-        if self._display is not None:
-            await self._display.close()
-        self._become(self.session.ended(self.age_s, exit_code, failure))
-        reason = self.session.reason.value if self.session.reason is not None else ""
-        self._log.info("over", reason=reason, exit_code=exit_code, detail=self.session.detail)
-        self._game_log.close()
+        try:
+            await self._close()
+        finally:
+            # Whatever failed, how the session ended must be known.
+            self._become(self.session.ended(self.age_s, exit_code, failure))
+            reason = self.session.reason.value if self.session.reason is not None else ""
+            self._log.info("over", reason=reason, exit_code=exit_code, detail=self.session.detail)
+            self._game_log.close()
 
     def stop(self, reason: Reason, grace_s: float | None = None, detail: str = "") -> None:
         """Asks the game to stop, and kills it after the grace (None: the deployment's own). Returns at once."""
@@ -133,6 +131,16 @@ class Life:
             self._in_background(self._open_stream(picture))
             self._in_background(self._await_first_frame())
         return game
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        try:
+            if self.hub is not None:
+                await self.hub.close("the session is over")
+        finally:
+            if self._display is not None:
+                await self._display.close()
 
     async def _open_stream(self, picture: Mapping[str, str]) -> None:
         # While the game starts too; half a second on a small machine.

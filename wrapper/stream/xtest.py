@@ -52,9 +52,13 @@ class XtestSink:
             structlog.get_logger().warning("the display is gone; input goes nowhere")
 
     def close(self) -> None:
-        if self._alive:
-            self._alive = False
+        if not self._alive:
+            return
+        self._alive = False
+        try:
             self._display.close()
+        except ConnectionClosedError:
+            return  # It went first.
 
     def _deliver(self, event: Event) -> None:
         match event:

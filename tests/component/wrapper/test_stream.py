@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 from pathlib import Path
 
@@ -248,23 +249,54 @@ async def test_a_game_that_draws_nothing_is_a_failed_start(tmp_path: Path) -> No
         assert "no picture" in status.reason_detail
 
 
-@pytest.mark.skipif(not (shutil.which("Xvfb") and shutil.which("xeyes")), reason="Xvfb or xeyes is not installed")
-async def test_an_x_game_is_seen_and_follows_the_mouse(tmp_path: Path) -> None:
-    message = spec(("xeyes", "-geometry", "640x360+0+0"), games_pb2.PICTURE_X11)
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
+async def test_an_x_game_is_seen_and_takes_input(tmp_path: Path) -> None:
+    message = spec(("python", str(Path(__file__).with_name("xgame.py"))), games_pb2.PICTURE_X11)
     async with wrapper(tmp_path, message) as process:
         running = await process.until_running()
         display = Path(f"/proc/{running.game_pid}/environ").read_bytes().split(b"DISPLAY=:")[1].split(b"\0")[0]
         async with process.browser() as browser:
-            hello = await browser.message("hello")
-            assert hello["gamepad"] is False
-            browser.send("mouse", t="point", x=0.01, y=0.01)
-            left = brightness(await browser.frame(lambda frame: _settled(browser)))
-            browser.send("mouse", t="point", x=0.99, y=0.99)
-            await browser.frame(lambda frame: np.abs(brightness(frame) - left).mean() > 2)
+            assert (await browser.message("hello"))["gamepad"] is False
+            await browser.frame(lambda frame: brightness(frame).mean() < 30)
+            browser.send("mouse", t="point", x=0.25, y=0.5)
+            await browser.frame(lambda frame: brightness(frame)[162:168, 142:148].mean() > 200)
+            browser.send("mouse", t="move", dx=320, dy=0)
+            await browser.frame(lambda frame: brightness(frame)[162:168, 462:468].mean() > 200)
+            browser.send(t="key", code="KeyW", down=True)
+            await browser.frame(lambda frame: brightness(frame)[20:100, 20:620].mean() > 200)
+            browser.send(t="release")
+            await browser.frame(lambda frame: brightness(frame)[20:100, 20:620].mean() < 30)
+            browser.send(t="button", button=2, down=True, x=0.1, y=0.1)
+            await browser.frame(lambda frame: brightness(frame)[200:300, 20:620].mean() > 200)
+            browser.send(t="wheel", dx=0, dy=-100)
+            async with asyncio.timeout(10):
+                # X counts wheel clicks as buttons: up is 4. And its button 3 is the right one.
+                while "button 4" not in (log := (tmp_path / "game.log").read_text()):
+                    await asyncio.sleep(0.05)
+            assert "button 3" in log
         await process.stop()
         assert (await process.until_exited()).reason == sessions_pb2.SESSION_REASON_STOP_REQUESTED
         assert not os.path.exists(f"/tmp/.X{display.decode()}-lock")
 
 
-def _settled(browser: Browser) -> bool:
-    return browser.frames.empty()
+@pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
+async def test_a_display_that_dies_ends_the_session(tmp_path: Path) -> None:
+    message = spec(("python", str(Path(__file__).with_name("xgame.py"))), games_pb2.PICTURE_X11)
+    async with wrapper(tmp_path, message) as process:
+        running = await process.until_running()
+        (server,) = [
+            int(path.parent.name)
+            for path in Path("/proc").glob("[0-9]*/cmdline")
+            if str(tmp_path / "Xauthority").encode() in _read(path) and _read(path).startswith(b"/usr/bin/Xvfb")
+        ]
+        os.kill(server, signal.SIGKILL)
+        status = await process.until_exited()
+        assert status.reason == sessions_pb2.SESSION_REASON_GAME_CRASHED
+        assert not alive(running.game_pid)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
