@@ -63,9 +63,7 @@ async def test_machines_and_hosts_are_listed_page_by_page(api: Plane, operator: 
 
 async def test_a_deployment_comes_back_as_it_went(operator: Caller, player: Caller) -> None:
     await operator.games.CreateGame(
-        games_pb2.CreateGameRequest(
-            game_id="server", game=games_pb2.Game(display_name="A server", summary="Plain")
-        )
+        games_pb2.CreateGameRequest(game_id="server", game=games_pb2.Game(display_name="A server", summary="Plain"))
     )
     wanted = games_pb2.Deployment(
         command=["server", "--port", "27015"],
