@@ -1,0 +1,255 @@
+"""Getting a rented machine and giving it back: a state table, and what to do next as a pure function of the row.
+
+Intent before purchase: the row says BUYING, with a tag that the provider will carry, before the provider is called.
+Whoever finds a row in BUYING, after a crash or a time-out, looks for the tag before it buys again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from controlplane.domain.machine import Machine
+from controlplane.domain.retry import DEFAULT_SCHEDULES, FailureKind, Remedy, Schedule
+
+
+class Phase(StrEnum):
+    WANTED = "WANTED"
+    BUYING = "BUYING"
+    BOUGHT = "BOUGHT"
+    BOOTING = "BOOTING"
+    HELD = "HELD"
+    RELEASING = "RELEASING"
+    RELEASED = "RELEASED"
+
+
+class Trigger(StrEnum):
+    BUY = "buy"
+    FOUND = "found"
+    NOT_BOUGHT = "not_bought"
+    RUNNING = "running"
+    JOINED = "joined"
+    STOPPED = "stopped"
+    RELEASE = "release"
+    GONE = "gone"
+    AGAIN = "again"
+
+
+P, T = Phase, Trigger
+
+PROVISIONING_MACHINE: Machine[Phase, Trigger] = Machine(
+    name="provisioning",
+    initial=frozenset({P.WANTED}),
+    final=frozenset({P.RELEASED}),
+    table={
+        (P.WANTED, T.BUY): P.BUYING,
+        (P.WANTED, T.RELEASE): P.RELEASED,
+        (P.BUYING, T.FOUND): P.BOUGHT,
+        (P.BUYING, T.NOT_BOUGHT): P.WANTED,
+        (P.BUYING, T.RELEASE): P.RELEASING,
+        (P.BOUGHT, T.RUNNING): P.BOOTING,
+        (P.BOUGHT, T.GONE): P.WANTED,
+        (P.BOUGHT, T.RELEASE): P.RELEASING,
+        (P.BOOTING, T.JOINED): P.HELD,
+        (P.BOOTING, T.GONE): P.WANTED,
+        (P.BOOTING, T.RELEASE): P.RELEASING,
+        (P.HELD, T.STOPPED): P.BOUGHT,
+        (P.HELD, T.GONE): P.WANTED,
+        (P.HELD, T.RELEASE): P.RELEASING,
+        (P.RELEASING, T.GONE): P.RELEASED,
+        (P.RELEASING, T.AGAIN): P.WANTED,
+    },
+)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Provider + region + machine type + price (micro-units of `currency` per hour)."""
+
+    provider: str
+    region_id: str
+    machine_type: str
+    template_id: str
+    price_micro_per_hour: int
+    currency: str = "USD"
+
+    @property
+    def key(self) -> str:
+        return f"{self.provider}/{self.region_id}/{self.machine_type}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What went wrong last, as operators see it. `code` is stable, `message` is the provider's or ours."""
+
+    kind: FailureKind
+    code: str
+    message: str
+    remedy: Remedy
+
+
+@dataclass(frozen=True)
+class Provisioning:
+    """The progress of one rented VM. `tag` is deterministic and carried by the provider's machine from its first
+    moment; `absences` counts complete listings that did not show it while BUYING; `refused` holds the offers that are
+    not to be tried again. `next_attempt_at` delays the next step, `again_at` only the next attempt, once a failed
+    machine is gone. `release_for_good` says that RELEASING ends in RELEASED, not in another attempt."""
+
+    vm_id: str
+    project_id: str
+    provider: str
+    tag: str
+    phase: Phase
+    region_ids: tuple[str, ...]
+    template_id: str
+    created_at: datetime
+    offer: Offer | None = None
+    instance_id: str = ""
+    address: str = ""
+    attempt: int = 1
+    next_attempt_at: datetime | None = None
+    again_at: datetime | None = None
+    deadline_at: datetime | None = None
+    buying_since: datetime | None = None
+    absences: int = 0
+    refused: frozenset[str] = frozenset()
+    failure: Failure | None = None
+    release_for_good: bool = False
+    version: int = 1
+
+    def on(self, trigger: Trigger) -> Provisioning:
+        """Raises WrongState."""
+        return replace(self, phase=PROVISIONING_MACHINE.next(self.phase, trigger), version=self.version + 1)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait, in seconds. A provider's listing may lag behind its own creations by `listing_lag_s`."""
+
+    running_s: float = 600.0
+    boot_s: float = 600.0
+    poll_s: float = 10.0
+    listing_lag_s: float = 30.0
+    absences: int = 2
+    schedules: Mapping[FailureKind, Schedule] = field(default_factory=lambda: DEFAULT_SCHEDULES)
+
+
+class Step(StrEnum):
+    """What to do next with a row that is due."""
+
+    WAIT = "WAIT"
+    CHOOSE_AND_BUY = "CHOOSE_AND_BUY"
+    FIND = "FIND"
+    POLL = "POLL"
+    AWAIT_AGENT = "AWAIT_AGENT"
+    GIVE_UP_ON_MACHINE = "GIVE_UP_ON_MACHINE"
+    DESTROY = "DESTROY"
+    NOTHING = "NOTHING"
+
+
+def next_step(row: Provisioning, now: datetime) -> Step:
+    """What a worker that holds the row's lease does now. Two rows alike always give the same step."""
+    if row.next_attempt_at is not None and now < row.next_attempt_at:
+        return Step.WAIT
+    late = row.deadline_at is not None and now >= row.deadline_at
+    match row.phase:
+        case Phase.WANTED:
+            return Step.CHOOSE_AND_BUY
+        case Phase.BUYING:
+            return Step.FIND
+        case Phase.BOUGHT:
+            return Step.GIVE_UP_ON_MACHINE if late else Step.POLL
+        case Phase.BOOTING:
+            return Step.GIVE_UP_ON_MACHINE if late else Step.AWAIT_AGENT
+        case Phase.RELEASING:
+            return Step.DESTROY
+        case _:
+            return Step.NOTHING
+
+
+def buying(row: Provisioning, offer: Offer, now: datetime) -> Provisioning:
+    """The intent, to be committed before the provider is called."""
+    return replace(
+        row.on(Trigger.BUY),
+        offer=offer,
+        buying_since=now,
+        absences=0,
+        next_attempt_at=None,
+        deadline_at=None,
+        instance_id="",
+    )
+
+
+def bought(row: Provisioning, instance_id: str, address: str, now: datetime, patience: Patience) -> Provisioning:
+    """The provider has the machine: it answered, or a listing shows the tag."""
+    return replace(
+        row.on(Trigger.FOUND),
+        instance_id=instance_id,
+        address=address,
+        deadline_at=now + timedelta(seconds=patience.running_s),
+        next_attempt_at=None,
+    )
+
+
+def not_listed(row: Provisioning, now: datetime, patience: Patience) -> tuple[Provisioning, bool]:
+    """One complete listing did not show the tag. True when that is certain by now: enough listings, past the lag."""
+    row = replace(row, absences=row.absences + 1, version=row.version + 1)
+    settled = row.buying_since is not None and now - row.buying_since >= timedelta(seconds=patience.listing_lag_s)
+    if row.absences >= patience.absences and settled:
+        return row, True
+    return replace(row, next_attempt_at=now + timedelta(seconds=patience.poll_s)), False
+
+
+def running(row: Provisioning, address: str, now: datetime, patience: Patience) -> Provisioning:
+    """The machine runs; from now on its agent has `boot_s` to join."""
+    return replace(
+        row.on(Trigger.RUNNING),
+        address=address or row.address,
+        deadline_at=now + timedelta(seconds=patience.boot_s),
+        next_attempt_at=None,
+    )
+
+
+def joined(row: Provisioning) -> Provisioning:
+    """Its agent has enrolled and is healthy: the VM is READY, the retries are forgotten."""
+    return replace(
+        row.on(Trigger.JOINED), deadline_at=None, next_attempt_at=None, failure=None, attempt=1, refused=frozenset()
+    )
+
+
+def released(row: Provisioning, now: datetime) -> Provisioning:
+    """Somebody wants it gone. What was never bought is gone at once; what may exist is destroyed first."""
+    if row.phase is Phase.RELEASING:
+        return replace(row, release_for_good=True, next_attempt_at=now, version=row.version + 1)
+    return replace(row.on(Trigger.RELEASE), release_for_good=True, next_attempt_at=None, deadline_at=None)
+
+
+def gone(row: Provisioning) -> Provisioning:
+    """The provider confirms that the machine does not exist (any more)."""
+    if row.phase is Phase.RELEASING and not row.release_for_good:
+        again = row.on(Trigger.AGAIN)
+        return replace(again, instance_id="", address="", next_attempt_at=row.again_at, again_at=None)
+    return replace(row.on(Trigger.GONE), instance_id="", address="", deadline_at=None, next_attempt_at=None)
+
+
+def failed(
+    row: Provisioning, failure: Failure, now: datetime, patience: Patience, chance: float
+) -> Provisioning | None:
+    """The row waiting for its next attempt, or None: attempts or budget are spent, or the class of the error says so.
+
+    A machine that may exist is released before the next attempt; `chance` is uniform in [0, 1)."""
+    wait_s = patience.schedules[failure.kind].another(row.attempt, (now - row.created_at).total_seconds(), chance)
+    if failure.remedy is Remedy.GIVE_UP or wait_s is None:
+        return None
+    refused = row.refused | {row.offer.key} if failure.remedy is Remedy.ANOTHER_OFFER and row.offer else row.refused
+    next_at = now + timedelta(seconds=wait_s)
+    counted = replace(row, attempt=row.attempt + 1, failure=failure, refused=refused)
+    match row.phase:
+        case Phase.BUYING:
+            return replace(counted.on(Trigger.NOT_BOUGHT), next_attempt_at=next_at)
+        case Phase.BOUGHT | Phase.BOOTING:
+            return replace(counted.on(Trigger.RELEASE), next_attempt_at=None, again_at=next_at, deadline_at=None)
+        case _:
+            return replace(counted, next_attempt_at=next_at, version=row.version + 1)

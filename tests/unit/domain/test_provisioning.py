@@ -1,0 +1,169 @@
+"""Provisioning against a malicious provider: lost replies, lagging lists, crashes between any two steps (I10, I16).
+
+The worker below is the use case in miniature: it commits the row, calls, and may die before it commits the outcome.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controlplane.domain.provisioning import (
+    PROVISIONING_MACHINE,
+    Offer,
+    Patience,
+    Phase,
+    Provisioning,
+    Step,
+    bought,
+    buying,
+    failed,
+    gone,
+    joined,
+    next_step,
+    not_listed,
+    released,
+    running,
+)
+from controlplane.domain.provisioning import Failure as ProvisioningFailure
+from controlplane.domain.retry import FailureKind, Remedy
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PATIENCE = Patience(listing_lag_s=30, poll_s=10)
+OFFER = Offer("local", "local", "small", "local", 100_000)
+ROW = Provisioning("v", "p", "local", "quarterdeck-x-v", Phase.WANTED, ("local",), "local", NOW)
+
+
+@dataclass
+class Provider:
+    """Machines by id with their tag and birth; a listing does not show what is younger than `lag_s`."""
+
+    lag_s: float
+    machines: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    made: int = 0
+
+    def create(self, tag: str, now: datetime) -> str:
+        self.made += 1
+        self.machines[f"i{self.made}"] = (tag, now)
+        return f"i{self.made}"
+
+    def find(self, tag: str, now: datetime) -> str | None:
+        lag = timedelta(seconds=self.lag_s)
+        return next((i for i, (t, born) in self.machines.items() if t == tag and now - born >= lag), None)
+
+
+def call_it_a_day(row: Provisioning, failure: ProvisioningFailure, now: datetime) -> Provisioning:
+    return failed(row, failure, now, PATIENCE, 0.5) or released(row, now)
+
+
+def work(row: Provisioning, provider: Provider, now: datetime, outcome: str, crash: bool) -> Provisioning:
+    """One step of one worker; `crash` loses everything after the last commit."""
+    step = next_step(row, now)
+    if step is Step.CHOOSE_AND_BUY:
+        row = buying(row, OFFER, now)  # committed: a crash from here on resumes in BUYING
+        if outcome == "refused":
+            refusal = ProvisioningFailure(FailureKind.PROVISIONING, "NO_STOCK", "sold out", Remedy.RETRY)
+            return row if crash else call_it_a_day(row, refusal, now)
+        if outcome == "timeout_not_done":
+            return row
+        instance = provider.create(row.tag, now)
+        lost = crash or outcome == "timeout_done"
+        return row if lost else bought(row, instance, "127.0.0.1", now, PATIENCE)
+    if step is Step.FIND:
+        found = provider.find(row.tag, now)
+        if found:
+            return row if crash else bought(row, found, "127.0.0.1", now, PATIENCE)
+        counted, certain = not_listed(row, now, PATIENCE)
+        lost_call = ProvisioningFailure(FailureKind.PROVIDER_API, "NO_REPLY", "never arrived", Remedy.RETRY)
+        return row if crash else call_it_a_day(counted, lost_call, now) if certain else counted
+    if crash:
+        if step is Step.DESTROY:
+            provider.machines.pop(row.instance_id, None)
+        return row
+    if step is Step.POLL:
+        alive = row.instance_id in provider.machines
+        return running(row, "", now, PATIENCE) if alive else gone(row)
+    if step is Step.AWAIT_AGENT:
+        return joined(row) if outcome == "ok" else row
+    if step is Step.GIVE_UP_ON_MACHINE:
+        slow = ProvisioningFailure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
+        return call_it_a_day(row, slow, now)
+    if step is Step.DESTROY:
+        # By id when known; a release out of BUYING has only the tag.
+        instance = row.instance_id or provider.find(row.tag, now)
+        if instance is None and row.buying_since and now - row.buying_since < timedelta(seconds=PATIENCE.listing_lag_s):
+            return row
+        provider.machines.pop(instance or "", None)
+        return gone(row)
+    return row
+
+
+outcomes = st.sampled_from(["ok", "ok", "refused", "timeout_done", "timeout_not_done", "slow"])
+
+
+@settings(max_examples=200)
+@given(
+    script=st.lists(st.tuples(outcomes, st.booleans()), max_size=40),
+    lag_s=st.sampled_from([0.0, 5.0, 29.0]),
+    release_at=st.none() | st.integers(0, 40),
+)
+def test_whatever_fails_no_machine_is_doubled_or_left_behind(script, lag_s, release_at):
+    provider, row, now = Provider(lag_s), ROW, NOW
+    for number in range(400):
+        outcome, crash = script[number] if number < len(script) else ("ok", False)
+        if number == release_at and row.phase not in (Phase.RELEASED, Phase.RELEASING):
+            row = released(row, now)
+        row = work(row, provider, now, outcome, crash)
+        assert len(provider.machines) <= 1, "rented twice"
+        if row.phase in (Phase.HELD, Phase.RELEASED) and number >= max(len(script), release_at or 0):
+            break
+        now += timedelta(seconds=20)
+    assert row.phase in (Phase.HELD, Phase.RELEASED)
+    assert len(provider.machines) == (1 if row.phase is Phase.HELD else 0), "left behind"
+    if row.phase is Phase.HELD:
+        assert row.instance_id in provider.machines
+
+
+def test_a_machine_that_may_exist_is_looked_for_before_it_is_bought_again():
+    row = buying(ROW, OFFER, NOW)
+    assert next_step(row, NOW) is Step.FIND
+    row, certain = not_listed(row, NOW, PATIENCE)
+    assert (certain, next_step(row, NOW)) == (False, Step.WAIT)
+    row, certain = not_listed(row, NOW + timedelta(seconds=10), PATIENCE)
+    assert not certain, "two listings within the lag prove nothing"
+    _, certain = not_listed(row, NOW + timedelta(seconds=31), PATIENCE)
+    assert certain
+
+
+def test_an_offer_that_was_refused_for_good_is_not_tried_again():
+    sold_out = ProvisioningFailure(FailureKind.PROVISIONING, "NO_STOCK", "sold out", Remedy.ANOTHER_OFFER)
+    row = failed(buying(ROW, OFFER, NOW), sold_out, NOW, PATIENCE, 0)
+    assert row is not None
+    assert (row.phase, row.refused, row.attempt) == (Phase.WANTED, frozenset({OFFER.key}), 2)
+    assert row.next_attempt_at == NOW + timedelta(seconds=5)
+
+
+def test_some_errors_are_not_worth_a_second_try():
+    denied = ProvisioningFailure(FailureKind.PROVIDER_API, "FORBIDDEN", "bad key", Remedy.GIVE_UP)
+    assert failed(buying(ROW, OFFER, NOW), denied, NOW, PATIENCE, 0) is None
+
+
+def test_a_failed_machine_is_destroyed_at_once_and_only_the_next_attempt_waits():
+    late = ProvisioningFailure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
+    row = failed(
+        running(bought(buying(ROW, OFFER, NOW), "i1", "", NOW, PATIENCE), "", NOW, PATIENCE), late, NOW, PATIENCE, 0
+    )
+    assert row is not None
+    assert next_step(row, NOW) is Step.DESTROY
+    again = gone(row)
+    assert (again.phase, next_step(again, NOW)) == (Phase.WANTED, Step.WAIT)
+    assert next_step(again, NOW + timedelta(seconds=10)) is Step.CHOOSE_AND_BUY
+
+
+@pytest.mark.parametrize("phase", [p for p in Phase if p not in (Phase.RELEASED, Phase.RELEASING)])
+def test_every_phase_can_be_released(phase):
+    assert (phase, "release") in PROVISIONING_MACHINE.table
