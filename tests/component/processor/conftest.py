@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from controlplane.adapters.bus.jetstream import JetStreamBus
-from controlplane.adapters.store import open_store, schema
+from controlplane.adapters.store import open_store
 from controlplane.domain.events import EventDraft
 from controlplane.interfaces import Store
 from controlplane.processor.metrics import Metrics
+from tests.contract.store.conftest import (  # noqa: F401 - fixtures
+    migrated_postgres,
+    migrated_sqlite,
+    postgres_store_url,
+    sqlite_store_url,
+)
 
 
-@pytest.fixture
-async def store_url(database_url: str) -> str:
-    await asyncio.to_thread(schema.migrate, database_url)
-    return database_url
+@pytest.fixture(params=["sqlite", "postgres"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a store with the newest schema."""
+    url: str = request.getfixturevalue(f"{request.param}_store_url")
+    return url
 
 
 @pytest.fixture

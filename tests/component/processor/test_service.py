@@ -169,10 +169,14 @@ async def test_two_processors_serve_one_house(world, store, own_nats_server):
     assert host.report_sequence == 100
 
 
-async def test_health_and_figures_are_served(world, store, processor, own_nats_server):
+async def test_health_and_figures_are_served(world, store, own_nats_server):
     async with store.tx() as tx:
         await tx.vms.add(a_vm("vm-9", state=VmState.READY))
-    async with monitoring.listening(processor, "127.0.0.1", 0) as port, httpx.AsyncClient() as http:
+    async with (
+        service.running(world, codec.decode_report) as processor,
+        monitoring.listening(processor, "127.0.0.1", 0) as port,
+        httpx.AsyncClient() as http,
+    ):
         base = f"http://127.0.0.1:{port}"
         assert (await http.get(f"{base}/healthz")).json() == {"status": "ok"}
         ready = await http.get(f"{base}/readyz")

@@ -1,8 +1,10 @@
-"""A program starts before its broker does."""
+"""A program starts before its broker does, and outlives what brokers do."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 
 import pytest
 
@@ -37,3 +39,21 @@ async def test_a_broker_without_jetstream_is_no_broker(own_nats_server, spawn):
         assert not bus.connected
         with pytest.raises(Unavailable):
             await bus.publish(subjects.report("vm-1"), b"", "1")
+
+
+async def test_a_broker_that_hangs_is_away_until_it_answers_again(own_nats_server):
+    async with JetStreamBus([own_nats_server.url], patience_s=0.1) as bus, bus.subscribe(subjects.OUTBOX) as feed:
+        await bus.wait_connected(20)
+        os.kill(own_nats_server.pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(Unavailable):
+                await bus.publish(subjects.report("vm-1"), b"unsure", "1")
+            async with asyncio.timeout(30):
+                while bus.connected:
+                    await asyncio.sleep(0.05)
+            assert not await bus.hint(subjects.OUTBOX, b"local")
+            assert (await anext(feed))[1] == b"local"
+        finally:
+            os.kill(own_nats_server.pid, signal.SIGCONT)
+        await bus.wait_connected(30)
+        await bus.publish(subjects.report("vm-1"), b"unsure", "1")
