@@ -100,6 +100,20 @@ export const FINISHED_SESSIONS = ["STOPPED", "COMPLETED", "CRASHED", "LOST", "RE
   (state) => `SESSION_STATE_${state}`,
 );
 
+/** Repeats a call that may safely be repeated until the control plane answers; `onAway` hears of each failed try. */
+export async function insist(call, onAway, signal) {
+  for (let attempt = 0; !signal.aborted; attempt += 1) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!error.retryable) throw error;
+      onAway(error);
+      await pause(backoffMs(attempt, Math.random(), 500, 4000), signal);
+    }
+  }
+  return null;
+}
+
 /**
  * Follows a server-streaming method until `signal` aborts: connects again with backoff whenever the stream ends.
  * @param {() => string} path asked at each connection, so that it can carry the newest resume token

@@ -8,9 +8,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.e2e.stub import Stub, serving
+
+# A machine that runs the whole suite is busy: waiting costs nothing where all is well.
+expect.set_options(timeout=20_000)
 
 FLAGS = [
     "--no-sandbox",
@@ -51,7 +54,7 @@ async def context(browser: Browser) -> AsyncIterator[BrowserContext]:
 async def page(context: BrowserContext, stub: Stub) -> AsyncIterator[Page]:
     """Gone before the stub is. A script error on it, or a breach of the content security policy, fails the test."""
     page = await context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(20_000)
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
     page.on("console", lambda line: broken.append(line.text) if "Content Security Policy" in line.text else None)

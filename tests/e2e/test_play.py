@@ -54,7 +54,7 @@ async def stranger(browser: Browser) -> AsyncIterator[Page]:
     await context.close()
 
 
-async def sails_reach(page: Page, low: float, high: float, timeout_s: float = 20) -> float:
+async def sails_reach(page: Page, low: float, high: float, timeout_s: float = 30) -> float:
     """Waits until the player's ship is seen between `low` and `high` of the picture's width."""
     seen: list[float | None] = []
     try:
@@ -87,7 +87,7 @@ async def test_a_stranger_plays_from_the_printed_link_to_a_clean_end(house: Hous
 
 async def start_a_session(house: House, page: Page) -> None:
     await page.goto(house.link)
-    await expect(page.get_by_text("Host online")).to_be_visible(timeout=30_000)
+    await expect(page.get_by_text("Host online")).to_be_visible()
     assert "signin" not in page.url
     await page.get_by_role("button", name="Start", exact=True).click()
     await until(page, "quarterdeckPlayer.state === 'live'", timeout_s=60)

@@ -94,6 +94,22 @@ async def test_a_peer_is_given_up_only_for_what_concerns_the_media(
     assert bool(await call(page, "player/rules", "m.giveUp(a)", fresh | facts)) is ends
 
 
+async def test_insisting_ends_with_an_answer_a_final_refusal_or_the_page(page: Page) -> None:
+    script = """(async () => {
+      let tries = 0;
+      const failing = (status) => () => { tries += 1; if (tries < 3) throw new m.ApiError(status); return "done"; };
+      const open = new AbortController();
+      const answered = await m.insist(failing(503), () => {}, open.signal);
+      const triesUntilAnswer = tries;
+      tries = 0;
+      const refused = await m.insist(failing(404), () => {}, open.signal).catch((error) => error.status);
+      tries = -1e9;
+      const left = m.insist(failing(0), () => open.abort(), open.signal);
+      return [answered, triesUntilAnswer, refused, await left];
+    })()"""
+    assert await call(page, "api", f"await {script}") == ["done", 3, 404, None]
+
+
 async def test_a_point_of_the_page_is_a_point_of_the_letterboxed_picture(page: Page) -> None:
     square = {"left": 10, "top": 20, "width": 800, "height": 800}
     box = await call(page, "player/geometry", "m.pictureBox(a, 1600, 900)", square)

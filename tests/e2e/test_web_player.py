@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import BrowserContext, Page, expect
 
-from tests.e2e.stub import Stub
+from tests.e2e.stub import Stub, problem
 from tests.e2e.waiting import colour, until
 
 # One event loop for all: the browser, which takes long to start, is shared.
@@ -31,14 +31,14 @@ def inputs(stub: Stub, *kinds: str) -> list[dict[str, Any]]:
 
 
 async def heard(stub: Stub, kind: str, count: int = 1) -> list[dict[str, Any]]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(found := inputs(stub, kind)) < count:
             await asyncio.sleep(0.01)
     return found
 
 
 async def is_green(page: Page, wanted: bool) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while ((seen := await colour(page, 0.5, 0.5))[1] > seen[0] + 80) is not wanted:
             await asyncio.sleep(0.02)
 
@@ -81,7 +81,7 @@ async def test_leaving_the_picture_lets_go_of_every_key(page: Page, playing: Stu
     await page.keyboard.up("KeyW")
     await page.locator(".stage").click()
     await page.keyboard.press("KeyD")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while "KeyD" not in [one["code"] for one in inputs(playing, "key")]:
             await asyncio.sleep(0.01)
 
@@ -165,6 +165,25 @@ async def test_the_end_says_why_and_how_long_and_offers_another_round(page: Page
     await page.get_by_role("button", name="Play again").click()
     await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
     assert page.url.endswith("#/play/fresh")
+
+
+async def test_a_stop_is_not_lost_with_a_control_plane_that_is_away(page: Page, playing: Stub) -> None:
+    playing.refuse = (503, problem(14, "AWAY", "The control plane is away."))
+    await page.get_by_role("button", name="Stop", exact=True).click()
+    await page.get_by_role("button", name="Stop the session").click()
+    async with asyncio.timeout(30):
+        while len(playing.called("/v1/sessions/aurora:stop")) < 2:
+            await asyncio.sleep(0.01)
+    await expect(page.get_by_role("button", name="Stopping …")).to_be_disabled()
+    assert await page.evaluate("quarterdeckPlayer.state") == "live"
+    playing.refuse = None
+    await expect(page.get_by_test_id("ending")).to_contain_text("it was stopped on request")
+
+
+async def test_a_click_on_a_button_leaves_the_keys_with_the_game(page: Page, playing: Stub) -> None:
+    await page.get_by_role("button", name="Figures").click()
+    await page.keyboard.press("KeyE")
+    assert [one["code"] for one in await heard(playing, "key", 2)] == ["KeyE", "KeyE"]
 
 
 async def test_the_keys_of_the_game_come_from_its_catalogue_entry(page: Page, playing: Stub) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from playwright.async_api import Page
 
 
-async def until(page: Page, condition: str, timeout_s: float = 15, argument: Any = None) -> Any:
+async def until(page: Page, condition: str, timeout_s: float = 30, argument: Any = None) -> Any:
     """The first truthy value of `condition`, JavaScript over the argument `a`, checked at each animation frame.
 
     Raises AssertionError with the player's own figures when it stays false.

@@ -53,7 +53,7 @@ function Ended({ session }) {
   };
   const played = seconds(session.runningDuration);
   return html`<${Card} title="The session has ended">
-    <p data-testid="ending">${word(session.state)}: ${because(session.reason) || "no reason was given"}${session.exitCode === undefined ? "" : ` (exit code ${session.exitCode})`}.</p>
+    <p data-testid="ending">${word(session.state)}: ${because(session.reason) || "no reason was given"}${!session.exitCode ? "" : ` (exit code ${session.exitCode})`}.</p>
     ${session.reasonDetail && html`<p class="muted">${session.reasonDetail}</p>`}
     <p>Played for <b class="figure" data-testid="played">${duration(played)}</b></p>
     <${Problem} error=${problem} />

@@ -1,5 +1,5 @@
 // One session: the way to its picture, the picture, and how it ended.
-import { api } from "../api.js";
+import { api, insist } from "../api.js";
 import { html, useCallback, useEffect, useRef, useState } from "../dom.js";
 import { watchSession } from "../fleet.js";
 import { finished, idOf } from "../format.js";
@@ -22,10 +22,13 @@ export function PlayPage({ session: id, account, onSignOut }) {
   const [open, setOpen] = useState("");
   const [problem, setProblem] = useState(null);
   const toggle = (name) => () => setOpen(open === name ? "" : name);
-  const stop = (yes) => {
+  const [stopping, stop] = useStop(session, setProblem);
+  const answer = (yes) => {
     setOpen("");
-    if (yes) api.stopSession(session.name).catch(setProblem);
+    if (yes) stop();
   };
+  // A click on a button is no wish to leave the game; who came by keyboard stays on the button.
+  const backToGame = (event) => event.detail > 0 && view.state === "live" && stage.current.focus({ preventScroll: true });
   const refusal = error && !error.retryable ? error : null;
   return html`<${Masthead} account=${account} onSignOut=${onSignOut}>
       <span class="crumb"><b>${game?.displayName || idOf(session?.game)}</b> <code>${id}</code></span>
@@ -38,19 +41,19 @@ export function PlayPage({ session: id, account, onSignOut }) {
         <${Curtain} session=${session} view=${view} refusal=${refusal} onAgain=${again} />
       </div>
       <${Problem} error=${problem} onClose=${() => setProblem(null)} />
-      <div class="toolbar" role="toolbar" aria-label="Session">
+      <div class="toolbar" role="toolbar" aria-label="Session" onClick=${backToGame}>
         ${session && html`<${Chip} state=${session.state} />`}
         ${session?.unreachable && html`<${Chip} as="bad" label="Unreachable" title="Its host is stale or lost; the game may well be playing." />`}
         ${link !== "live" && !finished(session) && session && html`<${LinkState} link=${link} />`}
         <span class="glance figure" data-testid="glance">${view.state === "live" && glance(view)}</span>
         <span class="spacer"></span>
         <${Tools} player=${player} view=${view} stage=${stage} video=${video} open=${open} toggle=${toggle} />
-        <button class="danger" disabled=${!session || finished(session) || session.state === "SESSION_STATE_STOPPING"}
-          onClick=${toggle("stop")}>Stop</button>
+        <button class="danger" disabled=${!session || finished(session) || stopping} onClick=${toggle("stop")}>
+          ${stopping && !finished(session) ? "Stopping …" : "Stop"}</button>
       </div>
     </main>
     ${open === "keys" && html`<${Keys} game=${game} gamepad=${view.wrapper.gamepad} onClose=${toggle("keys")} />`}
-    ${open === "stop" && html`<${Confirm} title="Stop playing?" verb="Stop the session" onAnswer=${stop}>
+    ${open === "stop" && html`<${Confirm} title="Stop playing?" verb="Stop the session" onAnswer=${answer}>
       <p>The game is asked to end politely. Every browser connected to this session is disconnected.</p>
     <//>`}`;
 }
@@ -79,6 +82,21 @@ function useSession(name) {
   const [seen, setSeen] = useState({ session: null, link: "polling", error: null });
   useEffect(() => watchSession(name, (session, link, error) => setSeen({ session, link, error }), finished), [name]);
   return seen;
+}
+
+/** Asks for the end until somebody hears it: a stop must not be lost with a control plane that is just away. */
+function useStop(session, onProblem) {
+  const [asked, setAsked] = useState(false);
+  const leaving = useRef(new AbortController());
+  useEffect(() => () => leaving.current.abort(), []);
+  const stop = () => {
+    setAsked(true);
+    insist(() => api.stopSession(session.name), () => {}, leaving.current.signal).catch((error) => {
+      setAsked(false);
+      onProblem(error);
+    });
+  };
+  return [asked || session?.state === "SESSION_STATE_STOPPING", stop];
 }
 
 /** Holds a Player while the session runs; `again` makes a new one after it gave up. */

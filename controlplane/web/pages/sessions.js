@@ -36,7 +36,7 @@ function Row({ session, onStop }) {
   return html`<li class="row session">
     <div class="title">
       <b>${idOf(session.game)}</b>
-      <span class="muted"><code>${id}</code>${session.preset && html` · ${session.preset}`}</span>
+      <span class="muted"><code>${id}</code></span>
     </div>
     <div class="chips">
       <${Chip} state=${session.state} />
@@ -61,7 +61,7 @@ function whereabouts(session) {
   }
   const players = session.connectedPlayers ?? 0;
   return html`<span class="figure">${duration(playedFor(session))}</span>
-    <span class="muted">${players === 1 ? "1 player" : `${players} players`} on ${idOf(session.vm)}</span>`;
+    <span class="muted">${players === 1 ? "1 player" : `${players} players`} on ${idOf(session.vm)}${session.preset && ` · ${session.preset}`}</span>`;
 }
 
 /** Seconds since the first frame: the server's figure for what has ended, our own count for what goes on. */
