@@ -65,6 +65,7 @@ class Link:
 
     def report(self, urgent: bool) -> None:
         """Something to report has changed."""
+        self._schedule.lease_s = self._workloads.shortest_lease_s()
         self._schedule.changed(urgent)
         if self._stream is not None:
             self._stream.wake()

@@ -27,6 +27,8 @@ class ReportSchedule:
     timing: ReportTiming = ReportTiming()
     sequence: int = 0
     acknowledged: int = 0
+    # The shortest lease of any workload, seconds: acknowledged reports are what renews leases.
+    lease_s: float = float("inf")
     _urgent: bool = True
     _figures: bool = False
     _sent_at: float = float("-inf")
@@ -45,7 +47,7 @@ class ReportSchedule:
         """When the next report is to be sent."""
         if self._urgent:
             return float("-inf")
-        waits = [self.timing.refresh_s]
+        waits = [self.timing.refresh_s, self.lease_s / 4]
         if self._figures:
             waits.append(self.timing.figures_s)
         if self.acknowledged < self.sequence:

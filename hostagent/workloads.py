@@ -60,6 +60,11 @@ class Workloads:
                 case Forget(key):
                     await self._forget(key)
 
+    def shortest_lease_s(self) -> float:
+        """The shortest lease of a workload that has one; infinite when none has."""
+        leases = [w.lease_s for w in self._by_key.values() if w.lease_s and w.phase is not Phase.EXITED]
+        return min(leases, default=float("inf"))
+
     async def renew_leases(self, keys: Iterable[WorkloadKey], proven_at: float) -> None:
         """Renews leases, counted from `proven_at` (event-loop time): then the control plane knew this host."""
         leased = [w for key in keys if (w := self._by_key.get(key)) and w.lease_s is not None]

@@ -46,6 +46,13 @@ def test_figures_wait_and_what_matters_does_not() -> None:
     assert schedule.due_at() <= 0
 
 
+def test_a_short_lease_quickens_the_reports_that_renew_it() -> None:
+    schedule = ReportSchedule(TIMING, lease_s=8)
+    sent(schedule, 0)
+    schedule.acknowledge(1)
+    assert schedule.due_at() == 2
+
+
 def test_a_new_link_reports_at_once_under_a_new_number() -> None:
     schedule = ReportSchedule(TIMING)
     sent(schedule, 0)
