@@ -50,13 +50,21 @@ class Wrapper:
         self.stub = stub
 
     async def until(self, wanted: Callable[[wrapper_pb2.WorkloadStatus], bool]) -> wrapper_pb2.WorkloadStatus:
-        """The first status that is wanted; fails, with the logs, when the stream ends before."""
-        last = None
+        """The first status that is wanted, watched or, like an agent that comes late, read from what was left."""
         async with asyncio.timeout(_PATIENCE_S):
-            async for status in self.stub.WatchStatus(wrapper_pb2.WatchStatusRequest()):
-                last = status
-                if wanted(status):
-                    return status
+            while self.process.poll() is None:
+                try:
+                    async for status in self.stub.WatchStatus(wrapper_pb2.WatchStatusRequest()):
+                        if wanted(status):
+                            return status
+                except grpc.aio.AioRpcError as error:
+                    if error.code() != grpc.StatusCode.UNAVAILABLE:
+                        raise
+                # Not listening yet, or over and about to leave.
+                await asyncio.sleep(0.05)
+        last = self.saved_status()
+        if wanted(last):
+            return last
         raise AssertionError(f"the wrapper ended first: {last}\n{self.logs()}")
 
     async def until_running(self) -> wrapper_pb2.WorkloadStatus:
