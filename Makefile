@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test check gen lock clean install dev
+.PHONY: help demo test check bench gen lock clean install dev
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ demo: $(STAMP) ## install, start everything here and play: prints the page's add
 
 test: $(DEV_STAMP) system-packages ## all tests, on SQLite and PostgreSQL (PYTEST="-k name" narrows)
 	$(BIN)/python -m pytest $(PYTEST)
+
+bench: $(DEV_STAMP) system-packages ## figures of the stream, each beside its ceiling in the same run
+	$(BIN)/python -m tests.bench.stream
 
 check: $(DEV_STAMP) ## style, types, layers, protos, gen/
 	$(BIN)/ruff check .
