@@ -57,6 +57,6 @@ lock: $(VENV)/bin/uv ## requirements/*.txt from *.in
 	for set in build base dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --python-version 3.11 requirements/$$set.in -o requirements/$$set.txt; done
 
-clean: ## removes what the other targets made
+clean: ## removes what the other targets made, but no data directory
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ missing=""
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
     missing="$missing chromium"
 command -v Xvfb >/dev/null || missing="$missing xvfb"
+command -v xeyes >/dev/null || missing="$missing x11-apps"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then
