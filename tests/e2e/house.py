@@ -57,6 +57,15 @@ class House:
         tails = [f"== {log.name}\n{log.read_text()[-3000:]}" for log in sorted(self.data_dir.glob("log/*"))]
         return "\n".join([self.printed, *tails])
 
+    async def read_link(self, pattern: str = r"http://\S+/#/signin/\S+") -> str:
+        """The next link of that form that it prints. Raises AssertionError when it ends first."""
+        assert self.process.stdout is not None
+        while line := (await self.process.stdout.readline()).decode():
+            self.printed += line
+            if found := re.search(pattern, line):
+                return found[0]
+        raise AssertionError(f"it ended:\n{self.logs()}")
+
     async def interrupt(self) -> int:
         """Ctrl-C; the exit status. Raises TimeoutError after STOP_S."""
         if self.process.returncode is None:
@@ -92,15 +101,9 @@ async def enter(root: Path, http_port: int, grpc_port: int, media_port: int, *op
         cwd=root / "work", env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     house = House(process, root, "", "")
-    assert process.stdout is not None
     try:
         async with asyncio.timeout(START_S):
-            while "Ctrl-C" not in house.printed:
-                line = await process.stdout.readline()
-                assert line, f"it ended:\n{house.logs()}"
-                house.printed += line.decode()
-                if link := re.search(r"http://\S+/#/signin/\S+", line.decode()):
-                    house.link = link[0]
+            house.link = await house.read_link()
     except BaseException as error:
         error.add_note(house.logs())
         await house.end()

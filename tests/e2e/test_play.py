@@ -85,6 +85,24 @@ async def test_a_stranger_plays_from_the_printed_link_to_a_clean_end(house: Hous
     await leave_nothing_behind(house)
 
 
+async def test_the_demo_plays_at_the_address_it_prints_and_ctrl_c_ends_even_a_game(
+    tmp_path: Path, stranger: Page, chromium_path: str, free_port: Callable[..., int]
+) -> None:
+    house = await enter(tmp_path, free_port(), free_port(), free_port(socket.SOCK_DGRAM), "--demo")
+    try:
+        async with asyncio.timeout(60):
+            link = await house.read_link(r"http://\S+/#/signin/\S+/play/\S+")
+        await stranger.goto(link)
+        await advance(stranger, 30)
+        assert re.fullmatch(r"http://\S+/#/play/s-\w+", stranger.url)
+        await leave_nothing_behind(house)
+    except BaseException as error:
+        error.add_note(house.logs())
+        raise
+    finally:
+        await house.end()
+
+
 async def start_a_session(house: House, page: Page) -> None:
     await page.goto(house.link)
     await expect(page.get_by_text("Host online")).to_be_visible()
