@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from controlplane import logs
 from controlplane.domain.errors import QuarterdeckError
@@ -54,6 +55,9 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    # One for the whole process: its figures are on one page, whichever parts run in it.
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
     async with AsyncExitStack() as stack:
         said: dict[str, Any] = {}
         if role != "gateway":
@@ -63,10 +67,10 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
                 if welcome:
                     said |= await _welcome(settings, world)
             if role in ("all", "processor"):
-                said |= await _processor(stack, settings, world, alone=role == "processor")
+                said |= await _processor(stack, settings, world, registry, alone=role == "processor")
         if role in ("all", "gateway"):
             target = settings.own_target if role == "all" else settings.target
-            discovered = await _gateway(stack, settings, target, plain)
+            discovered = await _gateway(stack, settings, target, plain, registry)
             await _first(stop.wait(), discovered.wait())
         if stop.is_set():
             return
@@ -221,19 +225,23 @@ async def _demo_game(world: World, operator: Principal) -> None:
     await games.create_deployment(world, operator, deployment, request_id="welcome")
 
 
-async def _processor(stack: AsyncExitStack, settings: Settings, world: World, *, alone: bool) -> dict[str, Any]:
+async def _processor(
+    stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, *, alone: bool
+) -> dict[str, Any]:
     """Starts relay, consumers and jobs; `alone` in its process, it has a listener for health and metrics."""
     from controlplane.adapters.bus.codec import decode_report
     from controlplane.processor import monitoring, service
 
-    processor = await stack.enter_async_context(service.running(world, decode_report))
+    processor = await stack.enter_async_context(service.running(world, decode_report, registry))
     if not alone:
         return {}
     listener = monitoring.listening(processor, settings.http_host, settings.processor_http_port)
     return {"processor_http_port": await stack.enter_async_context(listener)}
 
 
-async def _gateway(stack: AsyncExitStack, settings: Settings, target: str, plain: str) -> asyncio.Event:
+async def _gateway(
+    stack: AsyncExitStack, settings: Settings, target: str, plain: str, registry: CollectorRegistry
+) -> asyncio.Event:
     """Serves; the event says that the target is known, before which every call is refused."""
     from controlplane.gateway.app import create_app
     from controlplane.gateway.origins import OriginPolicy
@@ -243,7 +251,10 @@ async def _gateway(stack: AsyncExitStack, settings: Settings, target: str, plain
 
     origins = OriginPolicy(allowed=frozenset(settings.allowed_origins), loopback=settings.loopback_only)
     channel = await stack.enter_async_context(open_channel(plain or target))
-    app = create_app(Target(channel), origins=origins) if plain else create_site(channel, origins=origins)
+    if plain:
+        app = create_app(Target(channel), origins=origins, registry=registry)
+    else:
+        app = create_site(channel, origins=origins, registry=registry)
     await stack.enter_async_context(listening(app, settings.http_host, settings.http_port))
     known: Target = app.state.transcoder.target
     return known.discovered
