@@ -18,8 +18,9 @@ $(VENV)/bin/uv: requirements/build.txt
 
 $(STAMP): $(VENV)/bin/uv requirements/base.txt pyproject.toml
 	@echo "Installing what Quarterdeck needs into $(VENV) …"
-	$(BIN)/uv pip install --quiet --python $(VENV) --require-hashes -r requirements/base.txt
+	$(BIN)/uv pip install --quiet --python $(VENV) --compile-bytecode --require-hashes -r requirements/base.txt
 	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m compileall -q controlplane hostagent wrapper gen examples
 	@touch $@
 
 $(DEV_STAMP): $(STAMP) requirements/dev.txt
