@@ -39,20 +39,21 @@ class HostPort:
 
 
 class PortTaken(StartFailed):
-    """A leased port cannot be bound; the message names the port and who holds it."""
+    """Another program holds a leased port; the message names the port and who holds it."""
 
 
 def check(ports: Iterable[HostPort]) -> None:
-    """Binds every port for a moment, on all addresses. Raises PortTaken for the first that cannot be bound."""
+    """Binds every port for a moment, on all addresses. Raises PortTaken for the first that is taken, StartFailed
+    for one that cannot be bound for another reason."""
     for port in ports:
         if not 1 <= port.number <= 65535:
-            raise PortTaken(f"{port} is not a port number")
+            raise StartFailed(f"{port} is not a port number")
         try:
             _bind(port)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise PortTaken(f"{port} is taken by {holder(port)}") from error
-            raise PortTaken(f"{port} cannot be bound: {error.strerror}") from error
+            raise StartFailed(f"{port} cannot be bound: {error.strerror}") from error
 
 
 def holder(port: HostPort) -> str:

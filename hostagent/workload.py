@@ -177,7 +177,9 @@ class Workload:
             instance = await self._start()
         except (StartFailed, OSError) as error:
             log.warning("workload not started", workload=str(self.key), why=str(error))
-            self.settle(statuses.exited(self.key, Reason.SESSION_REASON_START_FAILED, str(error)))
+            taken = isinstance(error, netports.PortTaken)
+            reason = Reason.SESSION_REASON_PORT_TAKEN if taken else Reason.SESSION_REASON_START_FAILED
+            self.settle(statuses.exited(self.key, reason, str(error)))
             return
         await self._oversee(instance, adopted=False)
 

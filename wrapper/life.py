@@ -155,7 +155,9 @@ class Life:
         try:
             self.hub = await hub.open_hub(self.spec, picture, on, self._stages_ms)
         except hub.StreamError as error:
-            self.stop(Reason.START_FAILED, detail=f"The stream cannot start: {error}")
+            taken = isinstance(error, hub.StreamPortTakenError)
+            reason = Reason.PORT_TAKEN if taken else Reason.START_FAILED
+            self.stop(reason, detail=f"The stream cannot start: {error}")
 
     async def _stop_game(self, grace_s: float) -> None:
         await self._launched.wait()

@@ -40,6 +40,7 @@ class Reason(Enum):
     QUEUE_DEADLINE = "queue_deadline"
     LEASE_EXPIRED = "lease_expired"
     VM_TERMINATED = "vm_terminated"
+    PORT_TAKEN = "port_taken"
 
 
 TABLE: dict[tuple[State, Trigger], State] = {

@@ -92,6 +92,12 @@ def observe(session: Session, workload: Workload, now: datetime) -> tuple[Sessio
     return seen, events
 
 
+def wants_other_ports(session: Session, workload: Workload) -> bool:
+    """It could not start because another program of its host holds a port that it leased."""
+    taken = workload.state is WorkloadState.EXITED and workload.reason is SessionReason.PORT_TAKEN
+    return taken and workload.generation == session.generation and session.state is SessionState.STARTING
+
+
 def vanished(session: Session, now: datetime) -> tuple[Session, tuple[EventDraft, ...]]:
     """A session that its host was told to run and no longer knows at all."""
     return session.on(

@@ -51,6 +51,7 @@ class SessionReason(StrEnum):
     QUEUE_DEADLINE = "QUEUE_DEADLINE"
     LEASE_EXPIRED = "LEASE_EXPIRED"
     VM_TERMINATED = "VM_TERMINATED"
+    PORT_TAKEN = "PORT_TAKEN"
 
 
 S, T = SessionState, SessionTrigger
@@ -192,6 +193,12 @@ class Session:
         if state == self.state:
             return session, ()
         return session, (session.event(str(state).lower(), previous=str(self.state)),)
+
+    def replaced(self, now: datetime, detail: str) -> tuple[Session, tuple[EventDraft, ...]]:
+        """The next generation of this session, which starts afresh because of `detail`. Raises WrongState."""
+        session, _ = self.on(SessionTrigger.REPLACED, now, detail=detail)
+        session = replace(session, generation=self.generation + 1, stages=Stages(allocated_at=now), connected_players=0)
+        return session, (session.event("replaced", previous=str(self.state), detail=detail),)
 
     def event(self, word: str, **data: Value) -> EventDraft:
         """A fact about this session as it is now."""

@@ -88,6 +88,28 @@ async def _leases(
     return tuple(leases)
 
 
+async def start_on_other_ports(
+    tx: Tx, session: Session, detail: str, now: datetime, policy: Policy
+) -> tuple[str, ...] | None:
+    """Makes the session's next generation start on other ports of its VM; None when it has tried enough, or there are
+    none. Those that others hold rest as long as those of a host that was lost. Returns hints to give."""
+    vm = await tx.vms.lock(session.vm_id)
+    deployment = await tx.catalogue.deployment(session.project_id, session.game_id, session.deployment_number)
+    if vm is None or deployment is None or session.generation >= policy.port_attempts:
+        return None
+    await tx.ports.release(session.id, now + timedelta(seconds=policy.lost_port_quarantine_s))
+    leases = await _leases(tx, vm, session, deployment, now)
+    if leases is None:
+        return None
+    for lease in leases:
+        await tx.ports.lease(lease, now)
+    await tx.vms.save(vm.replanned(now))
+    again, events = session.replaced(now, detail)
+    await tx.sessions.save(again)
+    await tx.outbox.append(events)
+    return subjects.hint_session(session.id), subjects.hint_plan(vm.id)
+
+
 async def settle(
     tx: Tx, session: Session, events: tuple[EventDraft, ...], now: datetime, policy: Policy, *, confirmed: bool = True
 ) -> tuple[str, ...]:

@@ -13,12 +13,12 @@ from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment
 from controlplane.domain.host import Host, HostState, HostTrigger, Inventory, feed_after_batch
 from controlplane.domain.identity import CredentialKind, Principal
-from controlplane.domain.reconcile import Report, Workload, newer, observe, plan_entry, vanished
+from controlplane.domain.reconcile import Report, Workload, newer, observe, plan_entry, vanished, wants_other_ports
 from controlplane.domain.session import PortLease, Session
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
-from controlplane.usecases.allocation import settle
+from controlplane.usecases.allocation import settle, start_on_other_ports
 from controlplane.usecases.watch import mark_reachability
 from controlplane.usecases.world import World, operators_only
 
@@ -236,6 +236,11 @@ async def _apply_report(tx: Tx, world: World, host_id: str, report: Report, now:
     hints: list[str] = []
     for session in await tx.sessions.on_vm(host_id):
         workload = seen.get(session.id)
+        if workload is not None and wants_other_ports(session, workload):
+            again = await start_on_other_ports(tx, session, workload.reason_detail, now, world.policy)
+            if again is not None:
+                hints.extend(again)
+                continue
         if workload is not None and workload.generation == session.generation:
             changed, events = observe(session, workload, now)
         elif current and _old_enough(session, now, world.policy.vanish_after_s):
@@ -266,7 +271,8 @@ async def plan_of(world: World, host_id: str) -> HostPlan:
             deployment = await tx.catalogue.deployment(session.project_id, session.game_id, session.deployment_number)
             if want_run is None or deployment is None:
                 continue
-            entries.append(PlanEntry(session, deployment, tuple(ports.get(session.id, ())), want_run))
+            held = tuple(lease for lease in ports.get(session.id, ()) if lease.free_at is None)
+            entries.append(PlanEntry(session, deployment, held, want_run))
         return HostPlan(vm.plan_version, vm, tuple(entries))
 
 

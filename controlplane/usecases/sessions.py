@@ -212,7 +212,7 @@ async def list_sessions(
         sessions = await tx.sessions.list(who.project_id, states, vm_id, page)
         ports = await tx.ports.of_sessions([s.id for s in sessions])
         queue = await _queue_positions(tx) if any(s.state is SessionState.PENDING for s in sessions) else {}
-        return [SessionView(s, tuple(ports.get(s.id, ())), queue.get(s.id, 0), now) for s in sessions]
+        return [SessionView(s, _held(ports.get(s.id, ())), queue.get(s.id, 0), now) for s in sessions]
 
 
 async def stop_session(world: World, who: Principal, session_id: str, request_id: str) -> SessionView:
@@ -278,7 +278,11 @@ async def owned(tx: Tx, who: Principal, session_id: str) -> Session:
 
 async def _view(tx: Tx, session: Session) -> SessionView:
     position = (await _queue_positions(tx)).get(session.id, 0) if session.state is SessionState.PENDING else 0
-    return SessionView(session, tuple(await tx.ports.of_session(session.id)), position, await tx.now())
+    return SessionView(session, _held(await tx.ports.of_session(session.id)), position, await tx.now())
+
+
+def _held(leases: Sequence[PortLease]) -> tuple[PortLease, ...]:
+    return tuple(lease for lease in leases if lease.free_at is None)
 
 
 async def _queue_positions(tx: Tx) -> dict[str, int]:

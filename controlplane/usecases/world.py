@@ -25,6 +25,7 @@ class Policy:
     queue_timeout_s: float = 30.0
     port_quarantine_s: float = 60.0
     lost_port_quarantine_s: float = 3600.0
+    port_attempts: int = 5
     stream_token_ttl_s: float = 60.0
     sign_in_ttl_s: float = 900.0
     join_token_ttl_s: float = 2700.0

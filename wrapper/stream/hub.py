@@ -16,7 +16,7 @@ from wrapper.stream import rate
 from wrapper.stream.encoder import Encoder, EncoderError, Video, choose
 from wrapper.stream.frames import FrameSource, PipeSink
 from wrapper.stream.inputs import Event
-from wrapper.stream.mediaport import MediaPort, PortError
+from wrapper.stream.mediaport import MediaPort, PortError, PortTakenError
 from wrapper.stream.nvenc import NvencEncoder
 from wrapper.stream.peer import Peer, PeerEvents
 from wrapper.stream.pipeline import Frame, Pipeline
@@ -40,6 +40,10 @@ class Sink(Protocol):
 
 class StreamError(Exception):
     """There can be no stream; the text says why."""
+
+
+class StreamPortTakenError(StreamError):
+    """Another program holds the media port."""
 
 
 class TooManyPeersError(Exception):
@@ -248,7 +252,7 @@ async def open_hub(
 ) -> Hub:
     """The stream of the picture that `environment` tells the game to draw.
 
-    Raises StreamError when this machine cannot give it.
+    Raises StreamPortTakenError, and StreamError when this machine cannot give it for another reason.
     """
     hub = Hub(spec, on, stages_ms)
     try:
@@ -256,7 +260,8 @@ async def open_hub(
         await hub.open(source, sink)
     except (EncoderError, PortError, SourceError, OSError) as error:
         await hub.close("the stream could not start")
-        raise StreamError(str(error)) from error
+        failure = StreamPortTakenError if isinstance(error, PortTakenError) else StreamError
+        raise failure(str(error)) from error
     return hub
 
 

@@ -37,6 +37,10 @@ class PortError(Exception):
     """The media port cannot be used; the text says why."""
 
 
+class PortTakenError(PortError):
+    """Another program holds it: another port may do."""
+
+
 def interface_addresses() -> list[str]:
     """IP addresses of this machine that another one may reach: no loopback, no link-local IPv6."""
     found: list[str] = []
@@ -185,7 +189,7 @@ class MediaPort:
     ) -> MediaPort:
         """Binds `port` (0: any) on this machine's addresses, and on 127.0.0.1 with `loopback`.
 
-        Raises PortError when the port is taken on any of them, or there is no address at all.
+        Raises PortTakenError when the port is taken on any of them, PortError when there is no address at all.
         """
         wanted = list(dict.fromkeys([*(["127.0.0.1"] if loopback else []), *addresses()]))[:_ADDRESSES_MAX]
         loop = asyncio.get_running_loop()
@@ -201,7 +205,7 @@ class MediaPort:
                     # Half a port is no port: somebody else would get what is meant for us.
                     for bound in sockets:
                         bound.close()
-                    raise PortError(f"media port {port} is taken on {address}") from error
+                    raise PortTakenError(f"media port {port} is taken on {address}") from error
                 refusals.append(f"{address}: {error.strerror or error}")
                 continue
             _widen(transport)

@@ -42,6 +42,7 @@ class SessionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_REASON_QUEUE_DEADLINE: _ClassVar[SessionReason]
     SESSION_REASON_LEASE_EXPIRED: _ClassVar[SessionReason]
     SESSION_REASON_VM_TERMINATED: _ClassVar[SessionReason]
+    SESSION_REASON_PORT_TAKEN: _ClassVar[SessionReason]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_PENDING: SessionState
 SESSION_STATE_STARTING: SessionState
@@ -66,6 +67,7 @@ SESSION_REASON_WRAPPER_LOST: SessionReason
 SESSION_REASON_QUEUE_DEADLINE: SessionReason
 SESSION_REASON_LEASE_EXPIRED: SessionReason
 SESSION_REASON_VM_TERMINATED: SessionReason
+SESSION_REASON_PORT_TAKEN: SessionReason
 
 class SessionStages(_message.Message):
     __slots__ = ("allocated_time", "image_ready_time", "game_started_time", "first_frame_time")

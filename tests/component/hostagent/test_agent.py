@@ -253,7 +253,7 @@ async def test_a_taken_port_fails_the_start_and_names_port_and_holder(plane: Fak
         agents.start()
         await plane.until(lambda: plane.is_in("game-1", EXITED))
     status = plane.reported("game-1")
-    assert status.reason == REASON.SESSION_REASON_START_FAILED
+    assert status.reason == REASON.SESSION_REASON_PORT_TAKEN
     assert status.reason_detail.startswith(f"udp port {number} (media) is taken by ")
     assert f"(pid {os.getpid()})" in status.reason_detail
     assert not (agents.session_dir("game-1") / "starts").exists()

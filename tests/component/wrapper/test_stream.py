@@ -235,7 +235,7 @@ async def test_a_taken_media_port_is_a_failed_start(tmp_path: Path) -> None:
         message.ports[0].host_port = taken.getsockname()[1]
         async with wrapper(tmp_path, message) as process:
             status = await process.until_exited()
-            assert status.reason == sessions_pb2.SESSION_REASON_START_FAILED
+            assert status.reason == sessions_pb2.SESSION_REASON_PORT_TAKEN
             assert "media port" in status.reason_detail
 
 

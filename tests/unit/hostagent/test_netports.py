@@ -9,6 +9,7 @@ import pytest
 
 from hostagent import netports
 from hostagent.netports import HostPort, PortTaken, Protocol
+from hostagent.runtime import StartFailed
 
 KINDS = {Protocol.TCP: socket.SOCK_STREAM, Protocol.UDP: socket.SOCK_DGRAM}
 
@@ -51,7 +52,7 @@ def test_tcp_and_udp_of_one_number_are_two_ports() -> None:
 
 @pytest.mark.parametrize("number", [0, -1, 65536])
 def test_what_is_no_port_number_is_refused(number: int) -> None:
-    with pytest.raises(PortTaken, match="is not a port number"):
+    with pytest.raises(StartFailed, match="is not a port number"):
         netports.check([HostPort(Protocol.UDP, number)])
 
 
