@@ -92,6 +92,12 @@ def run(
             envvar=_env("WRAPPER_COMMAND"), help="The wrapper program and its arguments. Default: the packaged one."
         ),
     ] = None,
+    probe_command: Annotated[
+        str | None,
+        typer.Option(
+            envvar=_env("PROBE_COMMAND"), help="The program that tries the encoders. Default: the packaged one."
+        ),
+    ] = None,
     nice: Annotated[int, typer.Option(envvar=_env("NICE"), min=0, max=19, help="Niceness of sessions.")] = 0,
     max_open_files: Annotated[
         int,
@@ -113,7 +119,7 @@ def run(
         stop_sessions_on_exit=stop_sessions_on_exit,
         orphan_grace_s=orphan_grace_s,
         wrapper_command=tuple(shlex.split(wrapper_command)) if wrapper_command else default_command(),
-        probe_command=default_probe(),
+        probe_command=tuple(shlex.split(probe_command)) if probe_command else default_probe(),
         limits=ProcessLimits(open_files=max_open_files, nice=nice),
     )
     configure_logs()

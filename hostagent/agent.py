@@ -22,7 +22,7 @@ from hostagent import netports
 from hostagent.adopt import adopt
 from hostagent.enrolment import EnrolmentRefused, Invitation, enrol
 from hostagent.identity import Identity, IdentityStore
-from hostagent.inventory import local_addresses, take_inventory
+from hostagent.inventory import local_addresses, probe_until_answered, take_inventory
 from hostagent.link import Link
 from hostagent.plan import Plan, Want, WorkloadKey, accept, decide
 from hostagent.runtime import Runtime
@@ -33,6 +33,8 @@ from hostagent.workloads import Workloads
 
 log = structlog.get_logger()
 _LEAVE_S = 5.0
+# Sessions to adopt shall not wait for codecs: encoders that are found later are told by a new hello.
+_FIRST_PROBE_S = 5.0
 
 
 class DataDirectoryBusy(Exception):
@@ -76,17 +78,28 @@ class HostAgent:
         """Enrols if need be, then keeps the link and the plan."""
         settings = self._settings
         runtimes = [self.workloads.around.runtime.name]
-        probing = asyncio.create_task(take_inventory(settings.data_dir, runtimes, settings.probe_command))
+        self._inventory = await take_inventory(settings.data_dir, runtimes)
+        probing = asyncio.create_task(probe_until_answered(settings.probe_command), name="probe")
+        probing.add_done_callback(self._on_probed)
         try:
             store = IdentityStore(settings.data_dir)
             identity = await _enrolled(store, settings)
-            self._inventory = await probing
+            await asyncio.wait({probing}, timeout=_FIRST_PROBE_S)
+            encoders = [encoder.encoder_name for encoder in self._inventory.encoders]
+            log.info("agent ready", host=identity.host, encoders=encoders)
+            self._link = Link(store, identity, self, self.workloads, self._link_lost, settings.link_target)
+            await self._link_and_reconcile(self._link)
         finally:
             probing.cancel()
-        encoders = [encoder.encoder_name for encoder in self._inventory.encoders]
-        log.info("agent ready", host=identity.host, encoders=encoders)
-        self._link = Link(store, identity, self, self.workloads, self._link_lost, settings.link_target)
-        linking = asyncio.create_task(self._link.run(), name="link")
+
+    def _on_probed(self, probing: asyncio.Task[list[hosts_pb2.Encoder]]) -> None:
+        if not probing.cancelled():
+            self._inventory.encoders.extend(probing.result())
+            if self._link is not None:
+                self._link.again()
+
+    async def _link_and_reconcile(self, link: Link) -> None:
+        linking = asyncio.create_task(link.run(), name="link")
         self._reconciling = reconciling = asyncio.create_task(self._reconcile_for_ever(), name="reconcile")
         try:
             await asyncio.wait({linking, reconciling}, return_when=asyncio.FIRST_EXCEPTION)

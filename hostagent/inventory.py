@@ -1,6 +1,7 @@
 """What this machine has to offer: taken once per agent start, told in the hello.
 
 Encoders are those that really encoded a frame, tried in a short-lived process: the agent itself never loads a codec.
+No answer is not the answer "none": on a busy machine the trial is repeated until it has spoken.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ipaddress
 import json
 import os
 import platform
+import random
 import shutil
 import socket
 from collections.abc import Sequence
@@ -20,16 +22,23 @@ import psutil
 import structlog
 from quarterdeck.v1 import hosts_pb2
 
+from hostagent.backoff import full_jitter_s
 from hostagent.gpu import list_gpus
 
 log = structlog.get_logger()
 _PROBE_S = 60.0
+_RETRY_BASE_S = 2.0
+_RETRY_CAP_S = 120.0
 _MAX_PROBE_BYTES = 65536
 
 
-async def take_inventory(data_dir: Path, runtimes: Sequence[str], probe_command: Sequence[str]) -> hosts_pb2.Inventory:
-    """Everything but addresses. Takes about as long as loading the codecs does."""
-    encoders, gpus = await asyncio.gather(probe_encoders(probe_command), asyncio.to_thread(list_gpus))
+class ProbeFailed(Exception):
+    """The probe gave no answer; the message says why."""
+
+
+async def take_inventory(data_dir: Path, runtimes: Sequence[str]) -> hosts_pb2.Inventory:
+    """Everything but addresses and encoders."""
+    gpus = await asyncio.to_thread(list_gpus)
     return hosts_pb2.Inventory(
         cpu_count=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
@@ -38,7 +47,6 @@ async def take_inventory(data_dir: Path, runtimes: Sequence[str], probe_command:
             hosts_pb2.Gpu(index=g.index, model=g.model, memory_bytes=g.memory_bytes, driver_version=g.driver_version)
             for g in gpus
         ],
-        encoders=encoders,
         runtimes=list(runtimes),
         has_display_server=shutil.which("Xvfb") is not None,
         agent_version=_version(),
@@ -46,33 +54,47 @@ async def take_inventory(data_dir: Path, runtimes: Sequence[str], probe_command:
     )
 
 
-async def probe_encoders(command: Sequence[str]) -> list[hosts_pb2.Encoder]:
-    """Runs the probe and reads its JSON; a failing probe finds no encoder."""
-    child = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+async def probe_until_answered(command: Sequence[str]) -> list[hosts_pb2.Encoder]:
+    """Runs the probe until it answers, each time with more patience."""
+    attempt = 0
+    while True:
+        try:
+            return await probe_encoders(command, _PROBE_S * 2 ** min(attempt, 4))
+        except ProbeFailed as failure:
+            delay_s = full_jitter_s(attempt, _RETRY_BASE_S, _RETRY_CAP_S, random.uniform)
+            attempt += 1
+            log.warning("encoder probe failed", why=str(failure), attempt=attempt, retry_in_s=round(delay_s, 1))
+            await asyncio.sleep(delay_s)
+
+
+async def probe_encoders(command: Sequence[str], patience_s: float) -> list[hosts_pb2.Encoder]:
+    """Runs the probe once and reads its JSON. Raises ProbeFailed."""
     try:
-        async with asyncio.timeout(_PROBE_S):
+        child = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProbeFailed(f"{command[0]} cannot be started: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(patience_s):
             output, errors = await child.communicate()
-    except TimeoutError:
-        log.warning("encoder probe gave no answer in time")
-        return []
+    except TimeoutError as error:
+        raise ProbeFailed(f"no answer within {patience_s:g} s") from error
     finally:
         if child.returncode is None:
             child.kill()
             await child.wait()
     try:
         encoders = parse_encoders(output)
-        log.info("encoders probed", answer=output.decode().strip()[:1000])
-        return encoders
     except ValueError as error:
         tail = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        log.warning("encoder probe failed", exit_code=child.returncode, why=str(error), said=tail[:300])
-        return []
+        raise ProbeFailed(f"exit code {child.returncode}: {error}; it said: {tail[:300]}") from error
+    log.info("encoders probed", answer=output.decode().strip()[:1000])
+    return encoders
 
 
 def parse_encoders(output: bytes) -> list[hosts_pb2.Encoder]:

@@ -36,8 +36,8 @@ _OPTIONS = (
 )
 
 
-class _Renewed(Exception):
-    """The certificate was renewed: link again, with the new one."""
+class _Again(Exception):
+    """Link again at once: the certificate was renewed, or there is something new to say in the hello."""
 
 
 class Link:
@@ -62,6 +62,7 @@ class Link:
         self._stub: agent_pb2_grpc.AgentLinkServiceAsyncStub | None = None
         self._stream: LinkStream | None = None
         self._leaving = asyncio.Event()
+        self._again = asyncio.Event()
 
     def report(self, urgent: bool) -> None:
         """Something to report has changed."""
@@ -69,6 +70,10 @@ class Link:
         self._schedule.changed(urgent)
         if self._stream is not None:
             self._stream.wake()
+
+    def again(self) -> None:
+        """The hello has changed: says it anew, on a new stream."""
+        self._again.set()
 
     async def fetch_spec(self, digest: str) -> bytes | None:
         """The serialized spec; None when there is no link, or the control plane leaves it out."""
@@ -90,7 +95,7 @@ class Link:
             try:
                 await self._once()
                 return
-            except _Renewed:
+            except _Again:
                 continue
             except (grpc.aio.AioRpcError, LinkBroken) as error:
                 why = (
@@ -115,6 +120,7 @@ class Link:
 
     async def _once(self) -> None:
         identity = self._identity
+        self._again.clear()
         credentials = grpc.ssl_channel_credentials(
             root_certificates=identity.ca_certificate.encode(),
             private_key=identity.key.encode(),
@@ -127,18 +133,21 @@ class Link:
             self._stub, self._stream = stub, stream
             speaking = asyncio.create_task(stream.run(), name="link stream")
             renewing = asyncio.create_task(self._renew_in_time(stub), name="certificate renewal")
+            again = asyncio.create_task(self._again.wait(), name="link again")
+            tasks = {speaking, renewing, again}
             try:
-                await asyncio.wait({speaking, renewing}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
                 if speaking.done():
                     speaking.result()
                 else:
-                    renewing.result()
-                    raise _Renewed
+                    if renewing.done():
+                        renewing.result()
+                    raise _Again
             finally:
                 self._stub = self._stream = None
-                for task in (speaking, renewing):
+                for task in tasks:
                     task.cancel()
-                await asyncio.wait({speaking, renewing})
+                await asyncio.wait(tasks)
                 self._lost()
 
     async def _renew_in_time(self, stub: agent_pb2_grpc.AgentLinkServiceAsyncStub) -> None:

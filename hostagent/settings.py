@@ -35,4 +35,5 @@ class Settings:
 
 def default_probe() -> tuple[str, ...]:
     """The program that tries the encoders of this machine and prints what works."""
-    return (sys.executable, "-P", "-m", "wrapper.probe")
+    # Politely: sessions that play on through a restart of the agent come first.
+    return ("nice", "-n", "10", sys.executable, "-P", "-m", "wrapper.probe")

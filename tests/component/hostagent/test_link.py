@@ -176,3 +176,26 @@ async def test_a_lease_is_renewed_by_acknowledged_reports(plane: FakePlane, agen
     await plane.until(lambda: leases.exists() and leases.read_text().count("\n") >= 3, timeout_s=60)
     assert all(0 < float(line) <= 8 for line in leases.read_text().splitlines())
     assert not (agents.session_dir("game-2") / "leases").exists()
+
+
+async def test_an_encoder_probe_that_fails_is_repeated_and_its_late_answer_told(
+    plane: FakePlane, agents: Agents, tmp_path: Path
+) -> None:
+    probe = tmp_path / "probe.sh"
+    probe.write_text(
+        f"""cd {tmp_path}; mkdir first && {{ echo 'the codec is busy' >&2; exit 1; }}
+while ! test -e found; do sleep 0.1; done
+echo '{{"encoders": [{{"name": "libx264", "slots": 2}}]}}'"""
+    )
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agents.start("--probe-command", f"sh {probe}")
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    assert len(plane.streams) == 1
+    assert list(plane.stream.hello.inventory.encoders) == []
+    (tmp_path / "found").touch()
+    await plane.until(lambda: len(plane.streams) == 2)
+    first, second = plane.streams
+    assert [(e.encoder_name, e.slots) for e in second.hello.inventory.encoders] == [("libx264", 2)]
+    assert second.hello.start_id == first.hello.start_id
+    assert [(w.session_id, w.generation) for w in second.hello.workloads] == [("game-1", 1)]
+    assert "the codec is busy" in agents.log()
