@@ -38,6 +38,8 @@ ACCESS: Mapping[str, Access] = {
     "/quarterdeck.v1.GameService/CreateGame": OPERATORS,
     "/quarterdeck.v1.GameService/CreateDeployment": OPERATORS,
     "/quarterdeck.v1.GameService/GetDeployment": OPERATORS,
+    "/quarterdeck.v1.ShapeService/ListPresets": PLAYERS,
+    "/quarterdeck.v1.ShapeService/ListRegions": PLAYERS,
     "/quarterdeck.v1.VmService/ListVms": OPERATORS,
     "/quarterdeck.v1.VmService/GetVm": OPERATORS,
     "/quarterdeck.v1.VmService/CreateVm": OPERATORS,

@@ -27,6 +27,8 @@ from quarterdeck.v1 import (
     hosts_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
+    shapes_pb2,
+    shapes_pb2_grpc,
     streaming_pb2,
     streaming_pb2_grpc,
     vms_pb2,
@@ -43,6 +45,7 @@ from controlplane.api.interceptors import Chain, Limits
 from controlplane.api.link import AgentLinkServicer, EnrolmentServicer, LinkTerms
 from controlplane.api.links import Links
 from controlplane.api.sessions import SessionServicer
+from controlplane.api.shapes import ShapeServicer
 from controlplane.api.specs import Network
 from controlplane.api.streaming import ChannelTerms, StreamingServicer
 from controlplane.api.uplink import Beats, DecodeReport
@@ -58,6 +61,7 @@ API_SERVICES = tuple(
         (accounts_pb2, "AccountService"),
         (sessions_pb2, "SessionService"),
         (games_pb2, "GameService"),
+        (shapes_pb2, "ShapeService"),
         (vms_pb2, "VmService"),
         (hosts_pb2, "HostService"),
         (events_pb2, "EventService"),
@@ -175,6 +179,7 @@ class Server:
         accounts_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(world, self._bearers), server)
         sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(world), server)
         games_pb2_grpc.add_GameServiceServicer_to_server(GameServicer(world), server)
+        shapes_pb2_grpc.add_ShapeServiceServicer_to_server(ShapeServicer(world), server)
         vms_pb2_grpc.add_VmServiceServicer_to_server(VmServicer(world, enrolment_target), server)
         hosts_pb2_grpc.add_HostServiceServicer_to_server(HostServicer(world), server)
         events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(world), server)

@@ -29,7 +29,8 @@ export function Problem({ error, onClose }) {
   return html`<div class="problem" role="alert">
     <p>${error.message}</p>
     ${(error.fields ?? []).map(
-      ({ field, description }) => html`<p class="detail"><code>${field}</code> ${description}</p>`,
+      ({ field, description }) =>
+        html`<p class="detail">Field <code>${field}</code>${error.message.includes(description) ? "" : ` ${description}`}</p>`,
     )}
     ${error.reason && html`<p class="detail">Reason <code>${error.reason}</code></p>`}
     ${onClose && html`<button class="quiet" onClick=${onClose}>Dismiss</button>`}

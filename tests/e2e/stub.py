@@ -116,6 +116,8 @@ class Stub:
         self.vms = [vm("helm-1", "VM_STATE_IN_USE", 12), vm("helm-2", "VM_STATE_DRAINING", 24)]
         self.hosts = [host("helm-1", "HOST_STATE_ONLINE"), host("helm-2", "HOST_STATE_STALE")]
         self.games = [GAME]
+        self.presets = [{"presetId": "software-720p30", "displayName": "Software: 720p at 30 fps"}]
+        self.regions = [{"regionId": "local", "displayName": "This machine"}]
         self.sessions: dict[str, dict[str, Any]] = {}
         self.port = 0
 
@@ -167,7 +169,7 @@ class Stub:
         session_id = name.removeprefix("sessions/")
         if path == "/v1/account":
             return JSONResponse(self.account())
-        if path in ("/v1/vms", "/v1/hosts", "/v1/games"):
+        if path in ("/v1/vms", "/v1/hosts", "/v1/games", "/v1/presets", "/v1/regions"):
             return JSONResponse({name: getattr(self, name)})
         if path == "/v1/sessions" and request.method == "POST":
             return JSONResponse(self.put("fresh", "PENDING", game=body["game"], queuePosition=2, stages={}))

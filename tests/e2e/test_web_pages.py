@@ -117,7 +117,7 @@ async def test_starting_a_session_leads_to_its_page_and_shows_the_queue_and_the_
     page: Page, signed_in: Stub
 ) -> None:
     await page.goto(signed_in.url)
-    await page.get_by_label("Preset").fill("software-720p30")
+    await page.get_by_label("Preset").select_option("Software: 720p at 30 fps")
     await page.get_by_role("button", name="Start", exact=True).click()
     await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
     await expect(page.get_by_role("status").first).to_contain_text("Number 2 in the queue")
@@ -133,13 +133,13 @@ async def test_starting_a_session_leads_to_its_page_and_shows_the_queue_and_the_
 async def test_a_refusal_shows_reason_and_field_and_keeps_the_form(page: Page, signed_in: Stub) -> None:
     signed_in.refuse = (400, problem(3, "PRESET_UNKNOWN", "There is no preset of that name.", "preset"))
     await page.goto(signed_in.url)
-    await page.get_by_label("Preset").fill("nonsense")
+    await page.get_by_label("Preset").select_option("software-720p30")
     await page.get_by_role("button", name="Start", exact=True).click()
     alert = page.get_by_role("alert")
     await expect(alert).to_contain_text("There is no preset of that name.")
     await expect(alert).to_contain_text("PRESET_UNKNOWN")
     await expect(page.get_by_label("Preset")).to_have_attribute("aria-invalid", "true")
-    await expect(page.get_by_label("Preset")).to_have_value("nonsense")
+    await expect(page.get_by_label("Preset")).to_have_value("software-720p30")
 
 
 async def test_a_session_that_is_not_there_is_said_so(page: Page, signed_in: Stub) -> None:

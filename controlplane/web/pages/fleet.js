@@ -37,14 +37,10 @@ export function FleetPage({ account, onSignOut }) {
           <${Sessions} sessions=${fleet.sessions} finished=${fleet.finished} vms=${fleet.vms} act=${act} />
           ${operator && html`<${Vms} vms=${fleet.vms} hosts=${fleet.hosts} loaded=${fleet.sessions !== null} act=${act} />`}
         </div>
-        <${Launch} regions=${regionsOf(fleet.vms)} presets=${presetsOf(fleet)} />
+        <${Launch} />
       </div>
     </main>`;
 }
-
-const regionsOf = (vms) => [...new Set(vms.map((vm) => vm.region).filter(Boolean))].sort();
-const presetsOf = ({ sessions, finished }) =>
-  [...new Set([...(sessions ?? []), ...finished].map((session) => session.preset).filter(Boolean))].sort();
 
 function Summary({ fleet }) {
   const sum = (field) => fleet.vms.reduce((total, vm) => total + (vm[field] ?? 0), 0);

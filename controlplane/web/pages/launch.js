@@ -5,53 +5,59 @@ import { idOf } from "../format.js";
 import { playHash } from "../router.js";
 import { Problem } from "../ui.js";
 
-export function Launch({ regions, presets }) {
-  const [games, setGames] = useState(null);
+const RETRY_MS = 2000;
+
+export function Launch() {
+  const [choices, setChoices] = useState(null);
   const [wish, setWish] = useState({ game: "", preset: "", region: "" });
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
-  useEffect(() => readGames(setGames, setProblem), []);
-  useEffect(() => {
-    if (games?.length && !wish.game) setWish({ ...wish, game: games[0].name });
-  }, [games]);
-  const set = (field) => (event) => setWish({ ...wish, [field]: event.target.value.trim() });
+  useEffect(() => readChoices(setChoices, setProblem), []);
+  const { games = [], presets = [], regions = [] } = choices ?? {};
+  const game = games.find((one) => one.name === wish.game) ?? games[0];
+  const set = (field) => (event) => setWish({ ...wish, [field]: event.target.value });
   const start = async (event) => {
     event.preventDefault();
     setBusy(true);
     setProblem(null);
     try {
-      const session = await api.createSession({ ...wish, clientToken: clientToken() });
+      const session = await api.createSession({ ...wish, game: game.name, clientToken: clientToken() });
       location.hash = playHash(idOf(session.name));
     } catch (error) {
       setProblem(error);
       setBusy(false);
     }
   };
-  const known = [...new Set([...(games ?? []).map((game) => game.defaultPreset).filter(Boolean), ...presets])].sort();
+  const own = presets.find((preset) => preset.presetId === game?.defaultPreset)?.displayName;
   return html`<aside class="panel launch" aria-labelledby="launch-title">
     <h2 id="launch-title">Start a session</h2>
     <form onSubmit=${start}>
       <fieldset class="games">
         <legend class="label">Game</legend>
-        ${(games ?? []).map((game) => html`<${GameChoice} game=${game} chosen=${wish.game === game.name} onChoose=${set("game")} />`)}
-        ${games?.length === 0 && html`<p class="empty">The catalogue is empty.</p>`}
+        ${games.map((one) => html`<${GameChoice} key=${one.name} game=${one} chosen=${one === game} onChoose=${set("game")} />`)}
+        ${choices && games.length === 0 && html`<p class="empty">The catalogue is empty.</p>`}
       </fieldset>
-      <${Field} name="preset" label="Preset" hint="the game's own" value=${wish.preset} options=${known} onInput=${set("preset")} error=${problem} />
-      <${Field} name="region" label="Region" hint="any" value=${wish.region} options=${regions} onInput=${set("region")} error=${problem} />
+      <${Choice} name="preset" label="Preset" none=${own ? `The game's own: ${own}` : "The game's own"} value=${wish.preset}
+        options=${presets.map((preset) => [preset.presetId, preset.displayName])} onChange=${set("preset")} error=${problem} />
+      <${Choice} name="region" label="Region" none="Any" value=${wish.region}
+        options=${regions.map((region) => [region.regionId, region.displayName])} onChange=${set("region")} error=${problem} />
       <${Problem} error=${problem} />
-      <button class="primary" disabled=${busy || !wish.game}>${busy ? "Asking …" : "Start"}</button>
+      <button class="primary" disabled=${busy || !game}>${busy ? "Asking …" : "Start"}</button>
     </form>
   </aside>`;
 }
 
-/** Tries again until the catalogue has answered; ends with the page. */
-function readGames(onGames, onProblem) {
+/** Tries again until the control plane has answered; ends with the page. */
+function readChoices(onChoices, onProblem) {
   let timer;
   const read = () =>
-    api.games().then(onGames, (error) => {
-      if (error.retryable) timer = setTimeout(read, 2000);
-      else onProblem(error);
-    });
+    Promise.all([api.games(), api.presets(), api.regions()]).then(
+      ([games, presets, regions]) => onChoices({ games, presets, regions }),
+      (error) => {
+        if (error.retryable) timer = setTimeout(read, RETRY_MS);
+        else onProblem(error);
+      },
+    );
   read();
   return () => clearTimeout(timer);
 }
@@ -62,12 +68,13 @@ const GameChoice = ({ game, chosen, onChoose }) => html`<label class="game ${cho
   ${game.summary && html`<span class="muted">${game.summary}</span>`}
 </label>`;
 
-function Field({ name, label, hint, value, options, onInput, error }) {
+function Choice({ name, label, none, value, options, onChange, error }) {
   const wrong = (error?.fields ?? []).some(({ field }) => field === name);
   return html`<label class="field">
     <span class="label">${label}</span>
-    <input name=${name} list="known-${name}" value=${value} placeholder=${hint} autocomplete="off" spellcheck="false"
-      onInput=${onInput} aria-invalid=${wrong} />
-    <datalist id="known-${name}">${options.map((option) => html`<option value=${option} />`)}</datalist>
+    <select name=${name} value=${value} onChange=${onChange} aria-invalid=${wrong}>
+      <option value="">${none}</option>
+      ${options.map(([id, text]) => html`<option key=${id} value=${id}>${text || id}</option>`)}
+    </select>
   </label>`;
 }
