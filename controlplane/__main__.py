@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
+    from controlplane.commands import supervised
+
+    if supervised.STATUS_OPTION in sys.argv:
+        sys.exit(supervised.main(sys.argv[1:]))
     from controlplane.cli import app
 
     app()

@@ -12,12 +12,6 @@ from controlplane.commands.options import DataDir, GrpcPort, HttpPort, settings_
 if TYPE_CHECKING:
     from controlplane.bootstrap import Role
 
-StatusFd = Annotated[
-    int | None, typer.Option("--status-fd", hidden=True, help="Tells a supervisor how the start goes.")
-]
-
-Welcome = Annotated[bool, typer.Option("--welcome", hidden=True, help="Prepare operator, local VM and sign-in link.")]
-
 
 def register(app: typer.Typer) -> None:
     app.command("up")(up)
@@ -55,18 +49,14 @@ def all_roles(
     data_dir: DataDir = None,
     http_port: HttpPort = None,
     grpc_port: GrpcPort = None,
-    status_fd: StatusFd = None,
-    welcome: Welcome = False,
 ) -> None:
     """Run migrations, then API, gateway and processor in one process."""
-    _run("all", status_fd, welcome, data_dir=data_dir, http_port=http_port, grpc_port=grpc_port)
+    _run("all", data_dir=data_dir, http_port=http_port, grpc_port=grpc_port)
 
 
-def api(
-    data_dir: DataDir = None, grpc_port: GrpcPort = None, status_fd: StatusFd = None, welcome: Welcome = False
-) -> None:
+def api(data_dir: DataDir = None, grpc_port: GrpcPort = None) -> None:
     """Run the gRPC API, enrolment and the agent link."""
-    _run("api", status_fd, welcome, data_dir=data_dir, grpc_port=grpc_port)
+    _run("api", data_dir=data_dir, grpc_port=grpc_port)
 
 
 def gateway(
@@ -82,7 +72,6 @@ def gateway(
     ] = None,
     data_dir: DataDir = None,
     http_port: HttpPort = None,
-    status_fd: StatusFd = None,
 ) -> None:
     """Run the HTTP gateway, for Quarterdeck's API or for any gRPC server that has reflection.
 
@@ -92,20 +81,20 @@ def gateway(
     """
     if target and api:
         raise typer.BadParameter("give either --target or --api", param_hint="--target")
-    _run("gateway", status_fd, plain=target or "", target=api, data_dir=data_dir, http_port=http_port)
+    _run("gateway", plain=target or "", target=api, data_dir=data_dir, http_port=http_port)
 
 
-def processor(data_dir: DataDir = None, status_fd: StatusFd = None) -> None:
+def processor(data_dir: DataDir = None) -> None:
     """Run consumers, the outbox relay and the ticker."""
-    _run("processor", status_fd, data_dir=data_dir)
+    _run("processor", data_dir=data_dir)
 
 
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database's tables up to date, then end."""
-    _run("migrate", None, data_dir=data_dir)
+    _run("migrate", data_dir=data_dir)
 
 
-def _run(role: Role, status_fd: int | None, welcome: bool = False, plain: str = "", **options: object) -> None:
+def _run(role: Role, plain: str = "", **options: object) -> None:
     from controlplane.bootstrap import run
 
-    sys.exit(run(role, settings_from(**options), status_fd=status_fd, welcome=welcome, plain=plain))
+    sys.exit(run(role, settings_from(**options), plain=plain))
