@@ -1,6 +1,7 @@
 // The gateway's REST, as functions. Messages are protojson: camelCase, enums by name, durations such as "12.5s".
 import { backoffMs, pause } from "./backoff.js";
 import { parser } from "./sse.js";
+import { whenVisible, whileVisible } from "./visible.js";
 
 /** A refusal. `reason`, `field` and `details` come from google.rpc.Status; `status` 0 means: no answer at all. */
 export class ApiError extends Error {
@@ -117,24 +118,30 @@ export async function insist(call, onAway, signal) {
 }
 
 /**
- * Follows a server-streaming method until `signal` aborts: connects again with backoff whenever the stream ends.
+ * Follows a server-streaming method until `signal` aborts: connects again with backoff whenever the stream ends, and
+ * leaves it while the page is hidden.
  * @param {() => string} path asked at each connection, so that it can carry the newest resume token
  * @param {{onMessage: (message: object) => void, onLive: (live: boolean, error?: ApiError) => void}} to
  * @param {AbortSignal} signal
  */
 export async function follow(path, { onMessage, onLive }, signal) {
   for (let attempt = 0; !signal.aborted; attempt += 1) {
+    await whenVisible(signal);
+    const seen = whileVisible(signal);
     let failure;
     try {
-      const answer = await answerOf(path(), { headers: { Accept: "text/event-stream" }, signal });
+      const answer = await answerOf(path(), { headers: { Accept: "text/event-stream" }, signal: seen.signal });
       onLive(true);
       await readEvents(answer, (message) => ((attempt = 0), onMessage(message)));
     } catch (error) {
       failure = error instanceof ApiError ? error : new ApiError(0);
+    } finally {
+      seen.release();
     }
     if (signal.aborted) return;
+    if (seen.signal.aborted) attempt = -1;
     onLive(false, failure);
-    await pause(backoffMs(attempt, Math.random(), 500, 8000), signal);
+    if (attempt >= 0) await pause(backoffMs(attempt, Math.random(), 500, 8000), signal);
   }
 }
 

@@ -1,5 +1,7 @@
 // The fleet as this page knows it: lists read from the gateway, read again when an event says that one changed.
 import { FINISHED_SESSIONS, LIVE_SESSIONS, api, follow } from "./api.js";
+import { pause } from "./backoff.js";
+import { whenVisible } from "./visible.js";
 
 const POLL_MS = 2000;
 // Heartbeats are no events, and an event may be lost on the way: everything is read again this often even while live.
@@ -43,6 +45,8 @@ export function watchFleet(operator, onChange) {
   // One read at a time: a slow gateway is never asked twice for the same list.
   async function run() {
     timer = null;
+    await whenVisible(ending.signal);
+    if (ending.signal.aborted) return;
     const names = dirty.size > 0 ? [...dirty] : lists;
     dirty = new Set();
     await read(names);
@@ -100,7 +104,8 @@ export function watchSession(name, onChange, isOver) {
   (async () => {
     while (!ending.signal.aborted) {
       if (!live) await api.session(name).then((next) => take(next), (error) => take(null, error));
-      await new Promise((resolve) => setTimeout(resolve, session ? POLL_MS : 500));
+      await pause(session ? POLL_MS : 500, ending.signal);
+      await whenVisible(ending.signal);
     }
   })();
   return () => ending.abort();

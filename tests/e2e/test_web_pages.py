@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -73,6 +75,33 @@ async def test_changes_show_by_themselves_with_and_without_the_event_stream(
     await expect(page.get_by_text("Nobody plays at the moment.")).to_be_visible()
     signed_in.put("aurora")
     await expect(page.get_by_role("listitem").filter(has_text="aurora")).to_contain_text("Running")
+
+
+async def test_a_hidden_tab_holds_no_connection_and_catches_up_when_it_is_seen(page: Page, signed_in: Stub) -> None:
+    await page.goto(signed_in.url)
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await show(page, False)
+    async with asyncio.timeout(20):
+        while signed_in.watchers:
+            await asyncio.sleep(0.02)
+    signed_in.put("aurora")
+    asked = len(signed_in.calls)
+    await asyncio.sleep(2.5)  # longer than it polls
+    assert len(signed_in.calls) == asked
+    await show(page, True)
+    await expect(page.get_by_role("listitem").filter(has_text="aurora")).to_contain_text("Running")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+
+async def show(page: Page, visible: bool) -> None:
+    """As when the user turns to another tab, which a headless browser does not have."""
+    await page.evaluate(
+        """(visible) => {
+          Object.defineProperty(document, "hidden", { value: !visible, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        visible,
+    )
 
 
 async def test_an_action_that_ends_something_asks_first(page: Page, signed_in: Stub) -> None:

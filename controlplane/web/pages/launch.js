@@ -37,7 +37,7 @@ export function Launch() {
         ${games.map((one) => html`<${GameChoice} key=${one.name} game=${one} chosen=${one === game} onChoose=${set("game")} />`)}
         ${choices && games.length === 0 && html`<p class="empty">The catalogue is empty.</p>`}
       </fieldset>
-      <${Choice} name="preset" label="Preset" none=${own ? `The game's own: ${own}` : "The game's own"} value=${wish.preset}
+      <${Choice} name="preset" label="Preset" none="The game's own" hint=${own} value=${wish.preset}
         options=${presets.map((preset) => [preset.presetId, preset.displayName])} onChange=${set("preset")} error=${problem} />
       <${Choice} name="region" label="Region" none="Any" value=${wish.region}
         options=${regions.map((region) => [region.regionId, region.displayName])} onChange=${set("region")} error=${problem} />
@@ -68,7 +68,7 @@ const GameChoice = ({ game, chosen, onChoose }) => html`<label class="game ${cho
   ${game.summary && html`<span class="muted">${game.summary}</span>`}
 </label>`;
 
-function Choice({ name, label, none, value, options, onChange, error }) {
+function Choice({ name, label, none, hint, value, options, onChange, error }) {
   const wrong = (error?.fields ?? []).some(({ field }) => field === name);
   return html`<label class="field">
     <span class="label">${label}</span>
@@ -76,5 +76,6 @@ function Choice({ name, label, none, value, options, onChange, error }) {
       <option value="">${none}</option>
       ${options.map(([id, text]) => html`<option key=${id} value=${id}>${text || id}</option>`)}
     </select>
+    ${hint && !value && html`<span class="hint">${hint}</span>`}
   </label>`;
 }

@@ -66,8 +66,8 @@ function Tools({ player, view, stage, video, open, toggle }) {
     ${view.audio && html`<button onClick=${sound} aria-pressed=${!muted}>Sound ${muted ? "off" : "on"}</button>`}
     <button onClick=${toggle("figures")} aria-pressed=${open === "figures"} disabled=${!live}>Figures</button>
     <button onClick=${toggle("keys")} aria-pressed=${open === "keys"}>Keys</button>
-    <button onClick=${() => player.current?.input.lockPointer()} disabled=${!live}>Lock mouse</button>
-    <button onClick=${() => fullscreen(stage.current)} disabled=${!live}>Fullscreen</button>`;
+    <button onClick=${() => player.current?.input.lockPointer()} disabled=${!live || !document.exitPointerLock}>Lock mouse</button>
+    <button onClick=${() => fullscreen(stage.current)} disabled=${!live || !document.fullscreenEnabled}>Fullscreen</button>`;
 }
 
 async function fullscreen(stage) {

@@ -9,7 +9,8 @@
  *   longestGapMs     longest time between two presented frames while the page was visible; set it to 0 to start anew
  *   decoded()        promise of framesDecoded as of this moment, asked of the browser
  *   peers            peer connections made so far
- *   stages           { tokenMs, offerMs, connectedMs, pictureMs }: performance.now() since the stream was asked for
+ *   askedAt          performance.now() when the stream was asked for
+ *   stages           { tokenMs, offerMs, connectedMs, pictureMs }: ms since askedAt
  *   figures          what the overlay shows (see figuresFrom)
  */
 export const quarterdeckPlayer = {
@@ -20,6 +21,7 @@ export const quarterdeckPlayer = {
   longestGapMs: 0,
   peers: 0,
   decoded: async () => 0,
+  askedAt: 0,
   stages: {},
   figures: {},
 };

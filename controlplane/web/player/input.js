@@ -23,6 +23,7 @@ export class Input {
     this.roundTripMs = null;
     this.onWrapper = () => {};
     this.#listen(signal);
+    signal.addEventListener("abort", () => document.pointerLockElement === stage && document.exitPointerLock());
     this.#pollPads(signal);
   }
 
