@@ -35,7 +35,10 @@ demo: $(STAMP) ## install, start everything here and play: prints the page's add
 	@exec $(BIN)/quarterdeck up --demo
 
 test: $(DEV_STAMP) system-packages ## all tests, on SQLite and PostgreSQL (PYTEST="-k name" narrows)
-	$(BIN)/python -m pytest $(PYTEST)
+	@mkdir -p build; status=0; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e" --junitxml=build/parts.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
+	$(BIN)/python -m pytest -m e2e --junitxml=build/whole.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
+	exit $$status  # the parts side by side, then the whole system with the machine to itself; 5: nothing selected
 
 bench: $(DEV_STAMP) system-packages ## figures of the stream, each beside its ceiling in the same run
 	$(BIN)/python -m tests.bench.stream

@@ -1,4 +1,4 @@
-"""Fails when a test skipped that was not expected to: reads a JUnit report of pytest and a list of expected skips.
+"""Fails when a test skipped that was not expected to: reads JUnit reports of pytest and a list of expected skips.
 
 A line of the list is `TEST | REASON`, both with `*` for anything; `#` starts a comment. An expected skip that did not
 happen is fine: the machine has more than it must.
@@ -38,14 +38,25 @@ def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in pattern.strip().split("*")), re.DOTALL)
 
 
-def main(report: str, listing: str) -> int:
-    skips = skipped(Path(report))
-    unexpected = surprises(skips, expected(Path(listing).read_text()))
+def totals(report: Path) -> tuple[int, int, int]:
+    """(passed, failed, skipped)."""
+    cases = list(ET.parse(report).getroot().iter("testcase"))
+    failed = sum(1 for case in cases if case.find("failure") is not None or case.find("error") is not None)
+    absent = sum(1 for case in cases if case.find("skipped") is not None)
+    return len(cases) - failed - absent, failed, absent
+
+
+def main(listing: str, *reports: str) -> int:
+    rules = expected(Path(listing).read_text())
+    skips = [skip for report in reports for skip in skipped(Path(report))]
+    unexpected = surprises(skips, rules)
     for test, reason in skips:
         known = "unexpected skip" if (test, reason) in unexpected else "expected skip"
         print(f"{known}: {test} | {reason}")
     if unexpected:
         print(f"{len(unexpected)} tests skipped that {listing} does not list: install what they need, or list them")
+    passed, failed, absent = (sum(column) for column in zip(*(totals(Path(report)) for report in reports), strict=True))
+    print(f"{passed} passed, {failed} failed, {absent} skipped")
     return 1 if unexpected else 0
 
 
