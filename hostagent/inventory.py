@@ -75,7 +75,6 @@ async def probe_encoders(command: Sequence[str], patience_s: float) -> list[host
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
         )
     except OSError as error:
         raise ProbeFailed(f"{command[0]} cannot be started: {error.strerror}") from error

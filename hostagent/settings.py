@@ -35,5 +35,5 @@ class Settings:
 
 def default_probe() -> tuple[str, ...]:
     """The program that tries the encoders of this machine and prints what works."""
-    # Politely: sessions that play on through a restart of the agent come first.
+    # Politely, and in the agent's own session, where niceness counts: what plays on through its restart comes first.
     return ("nice", "-n", "10", sys.executable, "-P", "-m", "wrapper.probe")

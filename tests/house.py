@@ -123,11 +123,14 @@ class House:
 
     def pid(self, part: str) -> int:
         """Of `nats-server`, `agent`, a role such as `all`, or a `wrapper`."""
-        mark = {"agent": "-m hostagent ", "nats-server": "/nats-server ", "wrapper": "-m wrapper "}
-        wanted = mark.get(part, f"-m controlplane {part} ")
-        found = [pid for pid, line in self.family().items() if wanted in line]
+        found = self.pids(part)
         assert len(found) == 1, (part, self.family())
         return found[0]
+
+    def pids(self, part: str) -> list[int]:
+        mark = {"agent": "-m hostagent ", "nats-server": "/nats-server ", "wrapper": "-m wrapper "}
+        wanted = mark.get(part, f"-m controlplane {part} ")
+        return [pid for pid, line in self.family().items() if wanted in line]
 
     def logs(self) -> str:
         """The last lines of each part's log."""

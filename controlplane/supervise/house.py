@@ -17,6 +17,7 @@ from controlplane.supervise.oneshot import OneShots
 from controlplane.supervise.part import Part, PartFailed, Recipe, trim_log
 
 CONTROL_PLANE_NICE = 5  # a start or a busy minute of the control plane must not starve a stream on the same cores
+RESTART_GROUP_NICE = 10  # what starts again gives way to what still plays; its games start groups of their own
 AGENT_STOP_S = 30.0
 ORPHAN_STOP_S = 5.0
 LOG_CHECK_S = 60.0
@@ -119,6 +120,7 @@ class House:
             self._role_argv(role, "{status_fd}"),
             first_only=first_only,
             nice=CONTROL_PLANE_NICE,
+            restart_group_nice=RESTART_GROUP_NICE,
             keep_open=(self._claim,),
         )
 
@@ -144,7 +146,13 @@ class House:
             "--stop-sessions-on-exit",
         )
         # Killed with the parent, not asked to stop: sessions play on, and the next `up` takes them over.
-        self._start("agent", argv, stop_s=AGENT_STOP_S, death_signal=signal.SIGKILL)
+        self._start(
+            "agent",
+            argv,
+            stop_s=AGENT_STOP_S,
+            death_signal=signal.SIGKILL,
+            restart_group_nice=RESTART_GROUP_NICE,
+        )
         tell("Host agent started: this machine is vms/local")
 
     def _start(self, name: str, argv: tuple[str, ...], **more: Any) -> Part:

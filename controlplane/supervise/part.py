@@ -35,7 +35,9 @@ class Recipe:
     """How to start a part. `{status_fd}` in argv becomes the pipe on which it says `{"ready": true, …}` once.
 
     `first_only` is added to argv at the first start; `keep_open` are descriptors it inherits; `death_signal` is what it
-    gets when the parent dies; `stop_s` how long it may take to stop politely.
+    gets when the parent dies; `stop_s` how long it may take to stop politely. `restart_group_nice` is how nice its whole
+    session is to others once it is started again, where the kernel groups by session (autogroup, sched(7)): there
+    `nice` counts inside the session only.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Recipe:
     environment: Mapping[str, str]
     first_only: Sequence[str] = ()
     nice: int = 0
+    restart_group_nice: int = 0
     death_signal: signal.Signals = signal.SIGTERM
     stop_s: float = 10.0
     keep_open: tuple[int, ...] = ()
@@ -174,6 +177,8 @@ def _spawn(recipe: Recipe, status_fd: int, *, first: bool) -> subprocess.Popen[b
         if os.getppid() != parent:  # it died before the line above: nobody would tell us
             os._exit(1)
         os.nice(recipe.nice)
+        if recipe.restart_group_nice and not first:
+            _be_nice_as_a_group(recipe.restart_group_nice)
 
     recipe.log.parent.mkdir(parents=True, exist_ok=True)
     trim_log(recipe.log)
@@ -191,6 +196,11 @@ def _spawn(recipe: Recipe, status_fd: int, *, first: bool) -> subprocess.Popen[b
             start_new_session=True,  # a Ctrl-C in the terminal is the parent's to hear
             preexec_fn=before_exec,
         )
+
+
+def _be_nice_as_a_group(nice: int) -> None:
+    with contextlib.suppress(OSError):  # a kernel that does not group by session heeds `nice` itself
+        Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def _last_lines(log: Path, count: int = 15) -> str:
