@@ -35,9 +35,9 @@ class Recipe:
     """How to start a part. `{status_fd}` in argv becomes the pipe on which it says `{"ready": true, …}` once.
 
     `first_only` is added to argv at the first start; `keep_open` are descriptors it inherits; `death_signal` is what it
-    gets when the parent dies; `stop_s` how long it may take to stop politely. `restart_group_nice` is how nice its whole
-    session is to others once it is started again, where the kernel groups by session (autogroup, sched(7)): there
-    `nice` counts inside the session only.
+    gets when the parent dies; `stop_s` how long it may take to stop politely. Started again, its whole session is nice
+    to others by `restart_group_nice` where the kernel groups by session (autogroup, sched(7)): there `nice` counts
+    inside the session only.
     """
 
     name: str
