@@ -133,6 +133,63 @@ class PortRows(Protocol):
         ...
 
 
+class BatchRows(Protocol):
+    """Many rows in one statement each, whatever their number. Keys are sorted, so that batches wait for each other in
+    one order; a refusal concerns the whole batch, whose transaction can then only be rolled back."""
+
+    async def by_client_tokens(self, project_id: str, client_tokens: Sequence[str]) -> Mapping[str, Session]:
+        """Sessions of a project by their client token."""
+        ...
+
+    async def lock_vms(self, vm_ids: Sequence[str], *, wait: bool) -> Sequence[Vm]:
+        """As VmRows.lock, by id. Without `wait`, those that another transaction holds are left out."""
+        ...
+
+    async def save_vms(self, vms: Sequence[Vm]) -> None:
+        """As VmRows.save. Raises Conflict when any of them has changed."""
+        ...
+
+    async def add_sessions(self, sessions: Sequence[Session]) -> None:
+        """As SessionRows.add. Raises AlreadyExists when any of their keys is taken."""
+        ...
+
+    async def save_sessions(self, sessions: Sequence[Session]) -> None: ...
+
+    async def ports_taken(self, vm_ids: Sequence[str], now: datetime) -> Mapping[tuple[str, str], frozenset[int]]:
+        """As PortRows.taken, by (VM, protocol)."""
+        ...
+
+    async def lease_ports(self, leases: Sequence[PortLease], now: datetime) -> None:
+        """As PortRows.lease. Raises Conflict when another holds any of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a waiting session asks for: those who ask for the same are served in the order they came."""
+
+    project_id: str
+    game_id: str
+    preset_id: str
+    region_id: str
+
+
+class QueueRows(Protocol):
+    """PENDING sessions over all projects, oldest first by (created_at, id)."""
+
+    async def after(self, last: tuple[datetime, str] | None, limit: int) -> Sequence[Session]:
+        """Those behind (created_at, id) `last`."""
+        ...
+
+    async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        """How far from the front each is, from 1; those that do not wait are left out."""
+        ...
+
+    async def wanted(self) -> frozenset[Wanted]:
+        """What is waited for."""
+        ...
+
+
 class CatalogueRows(Protocol):
     async def game(self, project_id: str, game_id: str) -> Game | None: ...
 
@@ -291,6 +348,10 @@ class Tx(Protocol):
     def sessions(self) -> SessionRows: ...
     @property
     def ports(self) -> PortRows: ...
+    @property
+    def batch(self) -> BatchRows: ...
+    @property
+    def queue(self) -> QueueRows: ...
     @property
     def catalogue(self) -> CatalogueRows: ...
     @property

@@ -12,7 +12,7 @@ from controlplane.api import identity, pages
 from controlplane.api.mapping.sessions import request_of, session_message, states_of
 from controlplane.api.mapping.values import last_part
 from controlplane.domain.session import Session, SessionState
-from controlplane.usecases import sessions
+from controlplane.usecases import creation, sessions
 from controlplane.usecases.world import World
 
 
@@ -22,7 +22,7 @@ class SessionServicer(rpc.SessionServiceServicer):
 
     async def CreateSession(self, request: pb.CreateSessionRequest, context: Any) -> pb.Session:
         who = identity.principal()
-        view = await sessions.create_session(self._world, who, request_of(request), identity.request_id())
+        view = await creation.create_session(self._world, who, request_of(request), identity.request_id())
         if request.wait_until_playable:
             view = await sessions.wait_until(self._world, who, view.session.id, _playable)
         return session_message(view)

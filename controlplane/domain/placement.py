@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Host, HostState
@@ -13,18 +13,22 @@ from controlplane.domain.vm import PLACEABLE, Vm
 
 @dataclass(frozen=True)
 class Need:
-    """What a session asks of a VM. An empty region means any."""
+    """What a session asks of a VM. An empty region means any. `ports`: whether it needs ports of the host."""
 
     project_id: str
     preset: Preset
     picture: Picture
     region_id: str = ""
+    ports: bool = False
 
 
 @dataclass(frozen=True)
 class Candidate:
+    """`portless`: it was found to have no free port left."""
+
     vm: Vm
     host: Host
+    portless: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,33 @@ def rank(need: Need, candidates: Iterable[Candidate]) -> tuple[tuple[Choice, ...
     return tuple(choice for _, _, choice in fitting), tuple(passed)
 
 
+def assign_many(
+    needs: Sequence[Need], candidates: Iterable[Candidate]
+) -> tuple[tuple[Choice | None, ...], dict[Need, tuple[PassedOver, ...]]]:
+    """A VM for each need, in their order, as if they were placed one after another; and for the needs of those who got
+    none, who was passed over. Who comes first is served first; a need that fits nowhere does not hold up others."""
+    fleet = {candidate.vm.id: candidate for candidate in candidates}
+    ranked: dict[Need, list[Choice]] = {}
+    choices: list[Choice | None] = []
+    unmet: dict[Need, tuple[PassedOver, ...]] = {}
+    for need in needs:
+        if need not in ranked:
+            ranked[need] = list(reversed(rank(need, fleet.values())[0]))
+        # Taking from the best keeps it the best while it has room; what is behind it has not changed.
+        best = ranked[need]
+        while best and fleet[best[-1].vm_id].vm.free_units < best[-1].units:
+            best.pop()
+        choices.append(best[-1] if best else None)
+        if not best:
+            unmet[need] = ()
+            continue
+        taken = fleet[best[-1].vm_id]
+        filled = replace(taken.vm, used_units=taken.vm.used_units + best[-1].units)
+        fleet[taken.vm.id] = replace(taken, vm=filled)
+        ranked = {need: best}  # for any other need this VM may stand elsewhere now
+    return tuple(choices), {need: rank(need, fleet.values())[1] for need in unmet}
+
+
 def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
     vm, host = candidate.vm, candidate.host
     checks = (
@@ -65,6 +96,7 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
         (need.region_id not in ("", vm.region_id), f"is in region {vm.region_id}"),
         (host.state is not HostState.ONLINE, f"its host is {host.state}"),
         (host.revoked_at is not None, "its host is revoked"),
+        (need.ports and candidate.portless, f"has no free port in {vm.media_ports[0]}-{vm.media_ports[1]}"),
         (units > vm.free_units, f"has {vm.free_units} of {units} units free"),
         (
             need.picture is not Picture.NONE and not host.inventory.encoders,

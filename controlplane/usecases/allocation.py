@@ -5,87 +5,200 @@ Lock order everywhere: host, then VM, then sessions and ports. Capacity, ports, 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
-from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.game import MEDIA_PORT, Deployment, Picture
-from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, free_port, rank
+from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, assign_many, free_port
 from controlplane.domain.session import PortLease, Session, SessionTrigger
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm
-from controlplane.interfaces import Tx
+from controlplane.interfaces import Tx, Wanted
 from controlplane.usecases.world import Policy
 
-CANDIDATES = 50
+# Most batches need few machines; when those are not enough, all there are.
+NEAR, ALL = 64, 10_000
+ROUNDS = 4
 
 
-async def place(
-    tx: Tx, session: Session, deployment: Deployment, preset: Preset, now: datetime
-) -> tuple[Session | None, tuple[PassedOver, ...], tuple[str, ...]]:
-    """The session bound to the best VM that still has room, or None; who was passed over and why; hints to give.
-
-    The caller saves or adds the session; the VM, its ports and events are written here."""
-    need = Need(session.project_id, preset, deployment.picture, session.region_id)
-    snapshot = await tx.vms.placeable(session.project_id, session.region_id, CANDIDATES)
-    choices, passed = rank(need, (Candidate(vm, host) for vm, host in snapshot))
-    for choice in choices:
-        bound, obstacle = await _bind(tx, session, deployment, choice, now)
-        if bound is not None:
-            return bound, passed, (subjects.hint_plan(choice.vm_id), subjects.hint_session(session.id))
-        passed = (*passed, PassedOver(choice.vm_id, obstacle))
-    return None, passed, ()
+# (name, protocol, game port) of each host port that a session needs.
+Ports = tuple[tuple[str, str, int], ...]
 
 
-async def _bind(
-    tx: Tx, session: Session, deployment: Deployment, choice: Choice, now: datetime
-) -> tuple[Session | None, str]:
-    vm = await tx.vms.lock(choice.vm_id)
-    if vm is None:
-        return None, "is gone"
-    try:
-        taken, vm_events = vm.take(choice.units, now)
-    except (Exhausted, WrongState) as refusal:
-        return None, refusal.message
-    leases = await _leases(tx, vm, session, deployment, now)
-    if leases is None:
-        return None, f"has no free port in {vm.media_ports[0]}-{vm.media_ports[1]}"
-    for lease in leases:
-        await tx.ports.lease(lease, now)
-    await tx.vms.save(taken)
-    bound = replace(
-        session,
-        vm_id=vm.id,
-        region_id=vm.region_id,
-        units=choice.units,
-        stages=replace(session.stages, allocated_at=now),
-    )
-    bound, events = bound.on(SessionTrigger.ALLOCATED, now)
-    await tx.outbox.append([*vm_events, *events, bound.event("assigned")])
-    return bound, ""
+def ports_of(deployment: Deployment) -> Ports:
+    wanted = tuple((port.name, port.protocol, port.game_port) for port in deployment.ports)
+    return wanted if deployment.picture is Picture.NONE else (*wanted, (MEDIA_PORT, "udp", 0))
 
 
-async def _leases(
-    tx: Tx, vm: Vm, session: Session, deployment: Deployment, now: datetime
+@dataclass(frozen=True)
+class Ask:
+    """A PENDING session and what it is to run."""
+
+    session: Session
+    deployment: Deployment
+    preset: Preset
+
+    @property
+    def need(self) -> Need:
+        session, ports = self.session, bool(self.ports)
+        return Need(session.project_id, self.preset, self.deployment.picture, session.region_id, ports)
+
+    @property
+    def ports(self) -> Ports:
+        return ports_of(self.deployment)
+
+    @property
+    def wanted(self) -> Wanted:
+        session = self.session
+        return Wanted(session.project_id, session.game_id, session.preset_id, session.region_id)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """`bound` is the session on its VM, or None; `passed` is who was passed over and why. `contended`: another
+    transaction holds what it may go to, so only a later one can tell."""
+
+    bound: Session | None = None
+    leases: tuple[PortLease, ...] = ()
+    passed: tuple[PassedOver, ...] = ()
+    contended: bool = False
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        if self.bound is None:
+            return ()
+        return subjects.hint_plan(self.bound.vm_id), subjects.hint_session(self.bound.id)
+
+
+async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool = False) -> Sequence[Placement]:
+    """Each session bound to the best VM that has room after those before it, or why not.
+
+    The caller saves or adds the sessions; VMs, ports and events are written here. VMs that others hold are passed by,
+    and what nothing else was found for is `contended`; with `wait` they are waited for, once and in sorted order, so
+    that nobody waits for us meanwhile (no deadlock)."""
+    placing = _Placing(tx, asks, now)
+    limit, skipped, sure, locking = NEAR, frozenset[str](), False, True
+    for _ in range(ROUNDS):
+        snapshot = await placing.candidates(limit)
+        candidates = [candidate for candidate in snapshot if candidate.vm.id not in skipped]
+        chosen = placing.assign(candidates)
+        if not chosen and len(snapshot) < limit:
+            sure = not skipped
+            break
+        if not chosen:
+            limit = ALL
+            continue
+        if not locking:
+            break
+        locked = {vm.id: vm for vm in await tx.batch.lock_vms(sorted(chosen), wait=wait)}
+        skipped |= chosen - locked.keys()
+        await placing.bind([c for c in candidates if c.vm.id in locked], locked)
+        if not placing.unplaced:
+            break
+        locking = not wait
+    return await placing.finish(contended=not sure)
+
+
+class _Placing:
+    """What one transaction has placed so far."""
+
+    def __init__(self, tx: Tx, asks: Sequence[Ask], now: datetime) -> None:
+        self._tx = tx
+        self._asks = asks
+        self._now = now
+        self._done: dict[int, Placement] = {}
+        self._vms: dict[str, Vm] = {}
+        self._passed: dict[Need, tuple[PassedOver, ...]] = {}
+        self._portless: set[str] = set()
+        self._events: list[EventDraft] = []
+
+    @property
+    def unplaced(self) -> list[int]:
+        return [index for index in range(len(self._asks)) if index not in self._done]
+
+    async def candidates(self, limit: int) -> list[Candidate]:
+        scopes = {(self._asks[i].session.project_id, self._asks[i].session.region_id) for i in self.unplaced}
+        found: dict[str, Candidate] = {}
+        for project_id, region_id in sorted(scopes):
+            for vm, host in await self._tx.vms.placeable(project_id, region_id, limit):
+                found.setdefault(vm.id, Candidate(self._vms.get(vm.id, vm), host, vm.id in self._portless))
+        return list(found.values())
+
+    def assign(self, candidates: Sequence[Candidate]) -> frozenset[str]:
+        """The VMs that those unplaced would go to."""
+        return frozenset(choice.vm_id for choice in self._assign(candidates) if choice is not None)
+
+    def _assign(self, candidates: Sequence[Candidate]) -> Sequence[Choice | None]:
+        choices, passed = assign_many([self._asks[index].need for index in self.unplaced], candidates)
+        self._passed |= passed
+        return choices
+
+    async def bind(self, candidates: Sequence[Candidate], locked: Mapping[str, Vm]) -> None:
+        """Places whom the locked VMs have room for, as they are now."""
+        self._vms = {**locked, **self._vms}  # what an earlier round took is not written yet
+        unplaced = self.unplaced
+        choices = self._assign([replace(candidate, vm=self._vms[candidate.vm.id]) for candidate in candidates])
+        with_ports = {c.vm_id for i, c in zip(unplaced, choices, strict=True) if c and self._asks[i].ports}
+        taken = dict(await self._tx.batch.ports_taken(sorted(with_ports), self._now)) if with_ports else {}
+        leased: list[PortLease] = []
+        for index, choice in zip(unplaced, choices, strict=True):
+            if choice is None:
+                continue
+            ask, vm = self._asks[index], self._vms[choice.vm_id]
+            leases = leases_on(vm, ask.session.id, ask.ports, taken)
+            if leases is None:
+                self._portless.add(vm.id)
+                continue
+            bound = self._take(ask, vm, choice)
+            self._done[index] = Placement(bound, leases)
+            leased.extend(leases)
+        await self._tx.batch.lease_ports(leased, self._now)
+
+    def _take(self, ask: Ask, vm: Vm, choice: Choice) -> Session:
+        self._vms[vm.id], vm_events = vm.take(choice.units, self._now)
+        bound = replace(
+            ask.session,
+            vm_id=vm.id,
+            region_id=vm.region_id,
+            units=choice.units,
+            stages=replace(ask.session.stages, allocated_at=self._now),
+        )
+        bound, events = bound.on(SessionTrigger.ALLOCATED, self._now)
+        self._events.extend((*vm_events, *events, bound.event("assigned")))
+        return bound
+
+    async def finish(self, *, contended: bool) -> Sequence[Placement]:
+        placed = {placement.bound.vm_id for placement in self._done.values() if placement.bound}
+        await self._tx.batch.save_vms([self._vms[vm_id] for vm_id in sorted(placed)])
+        await self._tx.outbox.append(self._events)
+        return [
+            self._done.get(index) or Placement(passed=self._passed.get(ask.need, ()), contended=contended)
+            for index, ask in enumerate(self._asks)
+        ]
+
+
+def leases_on(
+    vm: Vm,
+    session_id: str,
+    wanted: Ports,
+    taken: dict[tuple[str, str], frozenset[int]],
 ) -> tuple[PortLease, ...] | None:
-    wanted = [(port.name, port.protocol, port.game_port) for port in deployment.ports]
-    if deployment.picture is not Picture.NONE:
-        wanted.append((MEDIA_PORT, "udp", 0))
+    """Free ports of a locked VM for a session, added to `taken` by (VM, protocol); None when there are too few."""
+    held = {key: taken.get(key, frozenset()) for key in {(vm.id, protocol) for _, protocol, _ in wanted}}
     leases: list[PortLease] = []
-    for protocol in ("tcp", "udp"):
-        names = [entry for entry in wanted if entry[1] == protocol]
-        taken = await tx.ports.taken(vm.id, protocol, now) if names else frozenset[int]()
-        first, last = vm.media_ports
-        for name, _, game_port in names:
-            # Starting where the plan's version points walks round the range: a port just freed is used last.
-            port = free_port(taken, first, last, first + vm.plan_version % (last - first + 1))
-            if port is None:
-                return None
-            taken |= {port}
-            leases.append(PortLease(vm.id, protocol, port, session.id, name, game_port))
-    return tuple(leases)
+    first, last = vm.media_ports
+    for name, protocol, game_port in sorted(wanted, key=lambda port: port[1]):
+        # Starting where the plan's version points walks round the range: a port just freed is used last.
+        port = free_port(held[vm.id, protocol], first, last, first + vm.plan_version % (last - first + 1))
+        if port is None:
+            return None
+        held[vm.id, protocol] |= {port}
+        leases.append(PortLease(vm.id, protocol, port, session_id, name, game_port))
+    taken.update(held)
+    return tuple(sorted(leases, key=lambda lease: (lease.port_name, lease.protocol, lease.host_port)))
 
 
 async def start_on_other_ports(
@@ -98,11 +211,11 @@ async def start_on_other_ports(
     if vm is None or deployment is None or session.generation >= policy.port_attempts:
         return None
     await tx.ports.release(session.id, now + timedelta(seconds=policy.lost_port_quarantine_s))
-    leases = await _leases(tx, vm, session, deployment, now)
+    taken = dict(await tx.batch.ports_taken([vm.id], now))
+    leases = leases_on(vm, session.id, ports_of(deployment), taken)
     if leases is None:
         return None
-    for lease in leases:
-        await tx.ports.lease(lease, now)
+    await tx.batch.lease_ports(leases, now)
     await tx.vms.save(vm.replanned(now))
     again, events = session.replaced(now, detail)
     await tx.sessions.save(again)

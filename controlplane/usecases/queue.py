@@ -2,44 +2,80 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
+from collections.abc import Sequence
+from datetime import datetime
+
 from controlplane.domain import subjects
 from controlplane.domain.errors import Conflict
-from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
-from controlplane.usecases.allocation import place, settle
+from controlplane.domain.game import Deployment
+from controlplane.domain.session import Session, SessionReason, SessionState, SessionTrigger
+from controlplane.domain.template import Preset
+from controlplane.interfaces import Tx, Wanted
+from controlplane.usecases.allocation import Ask, Placement, place_many, settle
 from controlplane.usecases.world import World
 
 BATCH = 200
+TRIES = 8
+
+
+Last = tuple[datetime, str] | None
 
 
 async def place_queue(world: World) -> int:
-    """Places what fits now, oldest first, each in a transaction of its own; returns how many were placed."""
+    """Places what fits now, oldest first, in batches; returns how many were placed. Who fits nowhere holds up those
+    behind who ask for the same, and nobody else."""
     async with world.store.reading() as tx:
-        waiting = await tx.sessions.queue(BATCH)
-    placed = 0
-    for session in waiting:
-        try:
-            placed += await _place_one(world, session.id)
-        except Conflict:
-            continue  # another replica is at it; the next tick looks again
+        wanted = await tx.queue.wanted()
+    placed, last, unmet = 0, None, frozenset[Wanted]()
+    while wanted - unmet:
+        placements, asks = await _place_batch(world, last, unmet)
+        if not asks:
+            break
+        placed += sum(placement.bound is not None for placement in placements)
+        unmet |= {ask.wanted for ask, placement in zip(asks, placements, strict=True) if placement.bound is None}
+        last = (asks[-1].session.created_at, asks[-1].session.id)
     return placed
 
 
-async def _place_one(world: World, session_id: str) -> bool:
-    async with world.store.tx() as tx:
-        session = await tx.sessions.get(session_id)
-        if session is None or session.state is not SessionState.PENDING:
-            return False
-        now = await tx.now()
-        deployment = await tx.catalogue.deployment(session.project_id, session.game_id, session.deployment_number)
-        preset = await tx.shapes.preset(session.preset_id)
+async def _place_batch(world: World, last: Last, unmet: frozenset[Wanted]) -> tuple[Sequence[Placement], Sequence[Ask]]:
+    """Places among the BATCH sessions behind `last` those who do not ask for what is `unmet`. Raises Conflict."""
+    for attempt in range(TRIES):
+        try:
+            async with world.store.tx() as tx:
+                now = await tx.now()
+                asks = await _asks(tx, await tx.queue.after(last, BATCH))
+                hopeful = [index for index, ask in enumerate(asks) if ask.wanted not in unmet]
+                found = await place_many(tx, [asks[index] for index in hopeful], now, wait=attempt > 0)
+                await tx.batch.save_sessions([placement.bound for placement in found if placement.bound is not None])
+            break
+        except Conflict:  # one was stopped, or placed by another replica
+            if attempt == TRIES - 1:
+                raise
+            await asyncio.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311 - not a secret
+    placements = [Placement() for _ in asks]
+    for index, placement in zip(hopeful, found, strict=True):
+        placements[index] = placement
+    await world.tell(*(hint for placement in found for hint in placement.hints))
+    return placements, asks
+
+
+async def _asks(tx: Tx, waiting: Sequence[Session]) -> list[Ask]:
+    deployments: dict[tuple[str, str, int], Deployment | None] = {}
+    presets: dict[str, Preset | None] = {}
+    asks = []
+    for session in waiting:
+        key = (session.project_id, session.game_id, session.deployment_number)
+        if key not in deployments:
+            deployments[key] = await tx.catalogue.deployment(*key)
+        if session.preset_id not in presets:
+            presets[session.preset_id] = await tx.shapes.preset(session.preset_id)
+        deployment, preset = deployments[key], presets[session.preset_id]
         if deployment is None or preset is None:
             raise RuntimeError(f"{session.name} refers to a deployment or preset that is gone")
-        bound, _, hints = await place(tx, session, deployment, preset, now)
-        if bound is None:
-            return False
-        await tx.sessions.save(bound)
-    await world.tell(*hints)
-    return True
+        asks.append(Ask(session, deployment, preset))
+    return asks
 
 
 async def expire_queue(world: World) -> int:

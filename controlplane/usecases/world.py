@@ -13,6 +13,7 @@ from controlplane.domain.host import Silence
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.session import Limits
 from controlplane.interfaces import Bus, CertificateAuthority, Ids, Store, StreamTokens
+from controlplane.usecases.combining import Combiner
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class World:
     authority: CertificateAuthority
     stream_tokens: StreamTokens
     policy: Policy = field(default_factory=Policy)
+    creating: Combiner = field(default_factory=Combiner)
 
     async def tell(self, *hints: str) -> None:
         """After a commit: wakes whoever waits for these subjects, and the relay. Only hints: losing them costs time."""

@@ -134,13 +134,35 @@ async def save_versioned(
 ) -> None:
     """Writes the entity over the version that this transaction has read: of two writers that started from the same
     version one gets Conflict, however many steps each took."""
-    key = (table.name, entity.id)
-    before = version_read(connection.versions, key)
-    values = {name: value for name, value in to_row(entity).items() if name not in without and name != "id"}
-    values |= {"this_id": entity.id, "read_version": before}
-    if before >= entity.version or not await connection.write(_save(table), values):
-        raise version_conflict(entity.name)
-    connection.versions[key] = entity.version
+    await save_all(connection, table, [entity], without)
+
+
+async def save_all(
+    connection: TxConnection, table: sa.Table, entities: Sequence[Versioned], without: frozenset[str] = frozenset()
+) -> None:
+    """`save_versioned` of many rows, by id, in one round trip."""
+    rows: list[dict[str, Any]] = []
+    for entity in sorted(entities, key=lambda entity: entity.id):
+        before = version_read(connection.versions, (table.name, entity.id))
+        if before >= entity.version:
+            raise version_conflict(entity.name)
+        values = {name: value for name, value in to_row(entity).items() if name not in without and name != "id"}
+        rows.append(values | {"this_id": entity.id, "read_version": before})
+    if rows and await connection.write(_save(table), rows) != len(rows):
+        names = ", ".join(entity.name for entity in entities)
+        raise version_conflict(names)
+    for entity in entities:
+        connection.versions[table.name, entity.id] = entity.version
+
+
+async def add_all(connection: TxConnection, table: sa.Table, entities: Sequence[Versioned], what: str) -> None:
+    """Adds many rows in one round trip. Raises AlreadyExists when a unique key of any of them is taken: the others are
+    added, so the transaction is to be rolled back."""
+    rows = [to_row(entity) for entity in entities]
+    if rows and await connection.write(_insert_new(table, connection.on_postgres), rows) != len(rows):
+        raise AlreadyExists(f"{what.upper()}_EXISTS", f"a {what} of this batch exists already")
+    for entity in entities:
+        connection.versions[table.name, entity.id] = entity.version
 
 
 def paged(statement: sa.Select[Any], table: sa.Table, page: Page) -> sa.Select[Any]:

@@ -25,7 +25,7 @@ class SqlPorts:
         return frozenset(row["host_port"] for row in await self._connection.rows(statement))
 
     async def lease(self, lease: PortLease, now: datetime) -> None:
-        statement = _take(self._connection.on_postgres)
+        statement = take(self._connection.on_postgres)
         if not await self._connection.write(statement, {**to_row(lease), "this_moment": now}):
             raise Conflict("PORT_TAKEN", f"{lease.protocol} port {lease.host_port} of vms/{lease.vm_id} is leased")
 
@@ -49,7 +49,7 @@ class SqlPorts:
 
 
 @cache
-def _take(on_postgres: bool) -> sa.Executable:
+def take(on_postgres: bool) -> sa.Executable:
     """INSERT, or take over a lease whose quarantine is over, or keep one's own."""
     insert = insert_into(leases, on_postgres).values(
         {column.name: sa.bindparam(column.name) for column in leases.columns}

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from controlplane.adapters.store.batch import SqlBatch
 from controlplane.adapters.store.catalogue import SqlCatalogue
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.credentials import SqlCredentials
@@ -23,6 +24,7 @@ from controlplane.adapters.store.figures import SqlFigures
 from controlplane.adapters.store.hosts import SqlHosts
 from controlplane.adapters.store.outbox import SqlOutbox
 from controlplane.adapters.store.ports import SqlPorts
+from controlplane.adapters.store.queue import SqlQueue
 from controlplane.adapters.store.refusals import refusing
 from controlplane.adapters.store.sessions import SqlSessions
 from controlplane.adapters.store.shapes import SqlShapes
@@ -58,6 +60,8 @@ class SqlTx:
         self.hosts = SqlHosts(connection)
         self.sessions = SqlSessions(connection)
         self.ports = SqlPorts(connection)
+        self.batch = SqlBatch(connection)
+        self.queue = SqlQueue(connection)
         self.catalogue = SqlCatalogue(connection)
         self.shapes = SqlShapes(connection)
         self.credentials = SqlCredentials(connection)

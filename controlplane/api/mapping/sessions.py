@@ -14,7 +14,8 @@ from controlplane.api.mapping.values import (
     timestamp,
 )
 from controlplane.domain.session import Limits, PortLease, Session, SessionState, Stages
-from controlplane.usecases.sessions import SessionRequest, SessionView
+from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.sessions import SessionView
 
 PROTOCOLS = {"tcp": pb.PortLease.PROTOCOL_TCP, "udp": pb.PortLease.PROTOCOL_UDP}
 

@@ -15,8 +15,9 @@ from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, Workload, WorkloadState
 from controlplane.domain.session import SessionReason, SessionState
 from controlplane.interfaces import Store
-from controlplane.usecases import hosts, sessions
-from controlplane.usecases.sessions import SessionRequest, SessionView
+from controlplane.usecases import creation, hosts, sessions
+from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import Policy, World
 from tests.contract.store.rows import a_host, a_vm, furnish
 
@@ -36,7 +37,7 @@ async def started(world: World) -> SessionView:
     await furnish(world.store, a_vm(terminate_requested_at=None))
     async with world.store.tx() as tx:
         await tx.hosts.add(a_host(epoch=1, report_sequence=0))
-    return await sessions.create_session(world, OPERATOR, SessionRequest("orbit"), "r-1")
+    return await creation.create_session(world, OPERATOR, SessionRequest("orbit"), "r-1")
 
 
 class Agent:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
+from controlplane.adapters.store.memory.batch import MemoryBatch, MemoryQueue
 from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.news import MemoryOutbox
@@ -25,6 +26,8 @@ class MemoryTx:
         self.hosts = MemoryHosts(tables)
         self.sessions = MemorySessions(tables)
         self.ports = MemoryPorts(tables)
+        self.batch = MemoryBatch(tables)
+        self.queue = MemoryQueue(tables)
         self.catalogue = MemoryCatalogue(tables)
         self.shapes = MemoryShapes(tables)
         self.credentials = MemoryCredentials(tables)

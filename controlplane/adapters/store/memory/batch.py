@@ -1,0 +1,72 @@
+"""Batches of rows, and the placement queue, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from controlplane.adapters.store.memory.fleet import MemoryPorts, MemorySessions, MemoryVms
+from controlplane.adapters.store.memory.tables import TxTables
+from controlplane.domain.session import PortLease, Session, SessionState
+from controlplane.domain.vm import Vm
+from controlplane.interfaces import Wanted
+
+
+class MemoryBatch:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+        self._vms = MemoryVms(tables)
+        self._sessions = MemorySessions(tables)
+        self._ports = MemoryPorts(tables)
+
+    async def by_client_tokens(self, project_id: str, client_tokens: Sequence[str]) -> Mapping[str, Session]:
+        found = {token: await self._sessions.by_client_token(project_id, token) for token in set(client_tokens)}
+        return {token: session for token, session in found.items() if session is not None}
+
+    async def lock_vms(self, vm_ids: Sequence[str], *, wait: bool) -> Sequence[Vm]:
+        found = [await self._vms.lock(vm_id) for vm_id in sorted(set(vm_ids))]
+        return [vm for vm in found if vm is not None]
+
+    async def save_vms(self, changed: Sequence[Vm]) -> None:
+        for vm in changed:
+            await self._vms.save(vm)
+
+    async def add_sessions(self, added: Sequence[Session]) -> None:
+        for session in added:
+            await self._sessions.add(session)
+
+    async def save_sessions(self, changed: Sequence[Session]) -> None:
+        for session in changed:
+            await self._sessions.save(session)
+
+    async def ports_taken(self, vm_ids: Sequence[str], now: datetime) -> Mapping[tuple[str, str], frozenset[int]]:
+        return {
+            (vm_id, protocol): taken
+            for vm_id in vm_ids
+            for protocol in ("tcp", "udp")
+            if (taken := await self._ports.taken(vm_id, protocol, now))
+        }
+
+    async def lease_ports(self, leases: Sequence[PortLease], now: datetime) -> None:
+        for lease in leases:
+            await self._ports.lease(lease, now)
+
+
+class MemoryQueue:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+
+    async def after(self, last: tuple[datetime, str] | None, limit: int) -> Sequence[Session]:
+        behind = [s for s in self._line() if last is None or (s.created_at, s.id) > last]
+        return self._tables.read("sessions", behind[:limit])
+
+    async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        return {s.id: place for place, s in enumerate(self._line(), start=1) if s.id in session_ids}
+
+    async def wanted(self) -> frozenset[Wanted]:
+        return frozenset(Wanted(s.project_id, s.game_id, s.preset_id, s.region_id) for s in self._line())
+
+    def _line(self) -> Sequence[Session]:
+        rows: Sequence[Session] = list(self._tables.seen("sessions").values())
+        waiting = [session for session in rows if session.state is SessionState.PENDING]
+        return sorted(waiting, key=lambda session: (session.created_at, session.id))

@@ -1,0 +1,40 @@
+"""The placement queue in SQL, on the index of unfinished sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from controlplane.adapters.store.connection import TxConnection, read_versioned
+from controlplane.adapters.store.tables import sessions
+from controlplane.domain.session import Session, SessionState
+from controlplane.interfaces import Wanted
+
+ORDER = (sessions.c.created_at, sessions.c.id)
+WAITING = sessions.c.state == str(SessionState.PENDING)
+WANTED = (sessions.c.project_id, sessions.c.game_id, sessions.c.preset_id, sessions.c.region_id)
+
+
+class SqlQueue:
+    def __init__(self, connection: TxConnection) -> None:
+        self._connection = connection
+
+    async def after(self, last: tuple[datetime, str] | None, limit: int) -> Sequence[Session]:
+        statement = sa.select(sessions).where(WAITING).order_by(*ORDER).limit(limit)
+        if last is not None:
+            statement = statement.where(sa.tuple_(*ORDER) > sa.tuple_(*last))
+        return [
+            read_versioned(self._connection, sessions, Session, row) for row in await self._connection.rows(statement)
+        ]
+
+    async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        place = sa.func.row_number().over(order_by=ORDER).label("place")
+        line = sa.select(sessions.c.id, place).where(WAITING).subquery("line")
+        statement = sa.select(line).where(self._connection.among(line.c.id, session_ids))
+        return {row["id"]: row["place"] for row in await self._connection.rows(statement)}
+
+    async def wanted(self) -> frozenset[Wanted]:
+        rows = await self._connection.rows(sa.select(*WANTED).where(WAITING).distinct())
+        return frozenset(Wanted(**row) for row in rows)

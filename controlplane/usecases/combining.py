@@ -1,0 +1,86 @@
+"""Combines concurrent requests: whoever arrives while a batch is being worked on goes with the next one.
+
+Nobody waits for a batch to fill: an idle combiner starts at once, a busy one gathers. What grows with the load is the
+batch, not the number of transactions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from controlplane.domain.errors import Exhausted, Unavailable
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Work = Callable[[Sequence[Item]], Awaitable[Sequence[Answer | Exception]]]
+
+MAX_BATCH = 64
+MAX_WAITING = 2048
+
+
+@dataclass(eq=False)
+class _Member:
+    item: Any
+    work: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+    answer: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+class Combiner:
+    """One queue, one batch at a time. All who join it bring the same work, which answers each item in its place."""
+
+    def __init__(self, max_batch: int = MAX_BATCH, max_waiting: int = MAX_WAITING) -> None:
+        self._max_batch = max_batch
+        self._max_waiting = max_waiting
+        self._waiting: deque[_Member] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    async def join(self, item: Item, work: Work[Item, Answer]) -> Answer:
+        """The item's answer, or its error raised. Who is cancelled before the batch begins is left out of it; one that
+        has begun is finished. Raises Exhausted when too many wait (I18)."""
+        if len(self._waiting) >= self._max_waiting:
+            raise Exhausted("TOO_MANY_REQUESTS", "too many requests wait to be placed; try again", retry_after_s="1")
+        member = _Member(item, work)
+        self._waiting.append(member)
+        if self._running is None:
+            # Nobody's context: the batch outlives the request that happened to begin it.
+            self._running = asyncio.create_task(self._run(), context=Context())
+        answer: Answer = await member.answer
+        return answer
+
+    async def _run(self) -> None:
+        # The task starts in the loop's next turn: whoever is ready in this one is already waiting by then.
+        members: list[_Member] = []
+        try:
+            while self._waiting:
+                members = [self._waiting.popleft() for _ in range(min(self._max_batch, len(self._waiting)))]
+                await _answer([member for member in members if not member.answer.done()])
+        finally:
+            self._running = None
+            for member in members:
+                member.answer.cancel()  # only when this task is cancelled is anyone still without an answer
+
+
+async def _answer(members: Sequence[_Member]) -> None:
+    if not members:
+        return
+    try:
+        answers = await members[0].work([member.item for member in members])
+    except Exception as error:  # noqa: BLE001 - raised again by everyone who joined
+        if len(members) == 1 or isinstance(error, Unavailable):
+            answers = [error] * len(members)
+        else:  # one member's fault must not be its neighbours'
+            for member in members:
+                await _answer([member])
+            return
+    for member, answer in zip(members, answers, strict=True):
+        if member.answer.done():
+            continue
+        if isinstance(answer, Exception):
+            member.answer.set_exception(answer)
+        else:
+            member.answer.set_result(answer)

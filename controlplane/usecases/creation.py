@@ -1,0 +1,317 @@
+"""Creates sessions: concurrent requests are placed together, as many as come, in one transaction.
+
+A transaction for each would be bound by the database's round trips and commits, and they would queue for the same
+VMs and for the project's audit chain; a batch does each of these once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from controlplane.domain import subjects
+from controlplane.domain.errors import (
+    AlreadyExists,
+    Conflict,
+    Exhausted,
+    InvalidRequest,
+    NotFound,
+    QuarterdeckError,
+    Unavailable,
+)
+from controlplane.domain.game import Deployment, Game, Picture
+from controlplane.domain.identity import Principal
+from controlplane.domain.placement import PassedOver
+from controlplane.domain.session import Limits, Session, SessionState, Video
+from controlplane.domain.template import Preset
+from controlplane.interfaces import AuditEntry, Tx
+from controlplane.usecases.allocation import Ask, Placement, place_many
+from controlplane.usecases.sessions import SessionView, view_of
+from controlplane.usecases.world import World
+
+TRIES = 12
+FIRST_PAUSE_S = 0.005
+BEHIND = (PassedOver("", "others wait for the same"),)
+
+
+@dataclass(frozen=True)
+class SessionRequest:
+    """What a caller asks for; None means the default of the control plane. Times in seconds."""
+
+    game_id: str
+    preset_id: str = ""
+    region_id: str = ""
+    client_token: str = ""
+    idle_timeout_s: float | None = None
+    disconnect_timeout_s: float | None = None
+    max_duration_s: float | None = None
+    lost_after_s: float | None = None
+    queue_timeout_s: float | None = None
+
+    def digest(self) -> str:
+        """What makes two requests the same, whatever their token."""
+        facts = sorted((name, value) for name, value in asdict(self).items() if name != "client_token")
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One caller's request on its way through a batch."""
+
+    who: Principal
+    request: SessionRequest
+    request_id: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.who.project_id, self.request.client_token
+
+    @property
+    def shape(self) -> tuple[str, SessionRequest]:
+        """Orders of one shape run the same and are placed alike."""
+        return self.who.project_id, replace(self.request, client_token="")
+
+
+Answers = dict[int, SessionView | Exception]
+Orders = Mapping[int, _Order]
+
+
+async def create_session(world: World, who: Principal, request: SessionRequest, request_id: str) -> SessionView:
+    """Places a session, or queues it until its deadline; behind those that wait for the same.
+
+    The same client token gives the same session; with another request it is refused (I20). Raises NotFound (game),
+    InvalidRequest (preset, region, no deployment), Exhausted (no room, and the caller would not wait; or too many
+    requests at once), Unavailable. Never Conflict: who loses a race tries again in here."""
+    return await world.creating.join(_Order(who, request, request_id), partial(_create_all, world))
+
+
+async def _create_all(world: World, orders: Sequence[_Order]) -> Sequence[SessionView | Exception]:
+    answers: Answers = {}
+    tries, wait = 0, False
+    while tries < TRIES:
+        left = {index: order for index, order in enumerate(orders) if index not in answers}
+        if not left:
+            break
+        try:
+            batch = _Batch(world, left)
+            answered = await batch.run(wait=wait)
+        except (Conflict, AlreadyExists):  # somebody else was faster between our reading and our writing
+            tries += 1
+            await asyncio.sleep(random.uniform(0, FIRST_PAUSE_S * 2**tries))  # noqa: S311 - not a secret
+            continue
+        answers |= answered
+        wait = batch.contended
+        tries += 0 if answered else 1
+        await world.tell(*batch.hints)
+    busy = Unavailable("ALLOCATION_BUSY", "others were faster each time; nothing was created: try again")
+    return [answers.get(index, busy) for index in range(len(orders))]
+
+
+class _Batch:
+    """One transaction for many orders. What it leaves unanswered is for the next one."""
+
+    def __init__(self, world: World, orders: Orders) -> None:
+        self._world = world
+        self._orders = orders
+        self._answers: Answers = {}
+        self.hints: list[str] = []
+        self.contended = False
+
+    async def run(self, *, wait: bool) -> Answers:
+        async with self._world.store.tx() as tx:
+            now = await tx.now()
+            firsts = self._firsts()
+            new = await self._without_known(tx, firsts)
+            asks = await self._asks(tx, new, now)
+            waiting = await tx.queue.wanted() if asks else frozenset()
+            behind = {index for index, ask in asks.items() if ask.wanted in waiting}
+            to_place = [index for index in asks if index not in behind]
+            placements = dict.fromkeys(behind, Placement(passed=BEHIND))
+            if to_place:
+                placed = await place_many(tx, [asks[index] for index in to_place], now, wait=wait)
+                placements |= zip(to_place, placed, strict=True)
+            await self._write(tx, asks, placements, now)
+        for index, order in self._orders.items():  # those who asked for the very same, with the same token
+            first = firsts.get(order.key) if order.request.client_token else index
+            if first in self._answers and order.request == self._orders[first].request:
+                self._answers[index] = self._answers[first]
+        return self._answers
+
+    def _firsts(self) -> dict[tuple[str, str], int]:
+        """For each client token the order that came first with it."""
+        firsts: dict[tuple[str, str], int] = {}
+        for index, order in self._orders.items():
+            if order.request.client_token:
+                firsts.setdefault(order.key, index)
+        return firsts
+
+    async def _without_known(self, tx: Tx, firsts: Mapping[tuple[str, str], int]) -> list[int]:
+        """Answers those whose client token is known (I20); returns the first of each of the others."""
+        for project_id in sorted({project_id for project_id, _ in firsts}):
+            tokens = [token for project, token in firsts if project == project_id]
+            for token, earlier in (await tx.batch.by_client_tokens(project_id, tokens)).items():
+                view = await view_of(tx, earlier)
+                for index, order in self._orders.items():
+                    if order.key == (project_id, token):
+                        self._answers[index] = _same(view, order.request)
+        news = []
+        for index, order in self._orders.items():
+            first = firsts[order.key] if order.request.client_token else index
+            if first == index and index not in self._answers:
+                news.append(index)
+        return news
+
+    async def _asks(self, tx: Tx, new: Sequence[int], now: datetime) -> dict[int, Ask]:
+        resolved: dict[tuple[str, SessionRequest], tuple[Game, Deployment, Preset] | QuarterdeckError] = {}
+        asks: dict[int, Ask] = {}
+        for index in new:
+            order = self._orders[index]
+            if order.shape not in resolved:
+                try:
+                    resolved[order.shape] = await _resolve(tx, self._world, order.who, order.request)
+                except QuarterdeckError as refusal:
+                    resolved[order.shape] = refusal
+            found = resolved[order.shape]
+            if isinstance(found, QuarterdeckError):
+                self._answers[index] = found
+                continue
+            game, deployment, preset = found
+            session = _new_session(self._world, order.who, order.request, game, deployment, preset, now)
+            asks[index] = Ask(session, deployment, preset)
+        return asks
+
+    async def _write(self, tx: Tx, asks: Mapping[int, Ask], placements: Mapping[int, Placement], now: datetime) -> None:
+        created: dict[int, SessionView] = {}
+        for index, ask in asks.items():
+            placement, session = placements[index], placements[index].bound
+            if session is None and placement.contended:
+                self.contended = True
+                continue
+            try:
+                session = session or _queued(
+                    ask.session, self._orders[index].request, placement.passed, now, self._world.policy.queue_timeout_s
+                )
+            except Exhausted as refusal:
+                self._answers[index] = refusal
+                continue
+            created[index] = SessionView(session, placement.leases, 0, now)
+            self.hints.extend(placement.hints or (subjects.SLOTS,))
+        await tx.batch.add_sessions([view.session for view in created.values()])
+        queued = [view.session for view in created.values() if view.session.state is SessionState.PENDING]
+        await tx.outbox.append([session.event("pending") for session in queued])
+        places = await tx.queue.places([session.id for session in queued]) if queued else {}
+        for index, view in created.items():
+            order = self._orders[index]
+            self._answers[index] = replace(view, queue_position=places.get(view.session.id, 0))
+            entry = AuditEntry(
+                order.who.project_id, order.who.subject, "CreateSession", view.session.name, order.request_id
+            )
+            await tx.outbox.audit(entry)
+
+
+def _same(view: SessionView, request: SessionRequest) -> SessionView | AlreadyExists:
+    if view.session.request_sha256 == request.digest():
+        return view
+    return AlreadyExists(
+        "CLIENT_TOKEN_MISMATCH",
+        f"this client_token created {view.session.name} with other parameters; use a new token for a new session",
+        field="client_token",
+        session=view.session.name,
+    )
+
+
+async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest) -> tuple[Game, Deployment, Preset]:
+    game = await tx.catalogue.game(who.project_id, request.game_id)
+    if game is None:
+        raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{request.game_id}'", field="game")
+    deployment = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
+    if deployment is None:
+        raise InvalidRequest("GAME_NOT_DEPLOYED", f"{game.name} has no deployment yet", field="game")
+    preset_id = request.preset_id or game.default_preset_id or world.policy.default_preset_id
+    preset = await tx.shapes.preset(preset_id)
+    if preset is None:
+        known = ", ".join(p.id for p in await tx.shapes.presets())
+        raise InvalidRequest("PRESET_UNKNOWN", f"there is no preset '{preset_id}'; known: {known}", field="preset")
+    if request.region_id and await tx.shapes.region(request.region_id) is None:
+        known = ", ".join(r.id for r in await tx.shapes.regions())
+        raise InvalidRequest(
+            "REGION_UNKNOWN", f"there is no region '{request.region_id}'; known: {known}", field="region"
+        )
+    return game, deployment, preset
+
+
+def _new_session(
+    world: World,
+    who: Principal,
+    request: SessionRequest,
+    game: Game,
+    deployment: Deployment,
+    preset: Preset,
+    now: datetime,
+) -> Session:
+    policy, streamed = world.policy, deployment.picture is not Picture.NONE
+
+    def given(value: float | None, default: float) -> float:
+        return default if value is None else value
+
+    # Nobody connects to a game without a picture, and no input passes us: only its length is limited by default.
+    limits = Limits(
+        idle_timeout_s=given(request.idle_timeout_s, policy.limits.idle_timeout_s if streamed else 0.0),
+        disconnect_timeout_s=given(
+            request.disconnect_timeout_s, policy.limits.disconnect_timeout_s if streamed else 0.0
+        ),
+        max_duration_s=given(request.max_duration_s, policy.limits.max_duration_s),
+    )
+    return Session(
+        id=world.ids.new("s"),
+        project_id=who.project_id,
+        game_id=game.id,
+        deployment_number=deployment.number,
+        preset_id=preset.id,
+        state=SessionState.PENDING,
+        created_at=now,
+        updated_at=now,
+        region_id=request.region_id,
+        limits=limits,
+        lost_after_s=given(request.lost_after_s, policy.lost_after_s),
+        streamed=streamed,
+        video=_video(preset) if streamed else None,
+        client_token=request.client_token,
+        request_sha256=request.digest(),
+        created_by=who.subject,
+        version=1,
+    )
+
+
+def _video(preset: Preset) -> Video:
+    return Video(
+        preset.width,
+        preset.height,
+        preset.fps,
+        preset.bitrate_kbps,
+        preset.min_bitrate_kbps,
+        preset.max_bitrate_kbps,
+        preset.encoder_preset,
+    )
+
+
+def _queued(
+    session: Session, request: SessionRequest, passed: Sequence[PassedOver], now: datetime, default_s: float
+) -> Session:
+    wait_s = default_s if request.queue_timeout_s is None else request.queue_timeout_s
+    why = "; ".join(f"vms/{p.vm_id} {p.why}" if p.vm_id else p.why for p in passed[:10]) or "no VM is ready"
+    if wait_s <= 0:
+        raise Exhausted(
+            "NO_CAPACITY", f"no VM has room for this session: {why}. Set queue_timeout to wait for one.", why=why
+        )
+    return replace(
+        session,
+        queue_deadline_at=now + timedelta(seconds=wait_s),
+        reason_detail=f"waits for a slot: {why}",
+        version=session.version + 1,
+    )
