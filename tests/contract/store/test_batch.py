@@ -15,38 +15,39 @@ from controlplane.interfaces import Store, Wanted
 from tests.contract.store.rows import NOW, PROJECT, a_game, a_session, a_vm, at, furnish
 
 
-@pytest.fixture(autouse=True)
-async def filled(store: Store) -> None:
+@pytest.fixture
+async def house(store: Store) -> Store:
     await furnish(store)
+    return store
 
 
-async def test_vms_are_locked_by_id_and_saved_together(store: Store) -> None:
-    async with store.tx() as tx:
+async def test_vms_are_locked_by_id_and_saved_together(house: Store) -> None:
+    async with house.tx() as tx:
         for name in ("vm-c", "vm-b"):
             await tx.vms.add(a_vm(name))
-    async with store.tx() as tx:
+    async with house.tx() as tx:
         locked = await tx.batch.lock_vms(["vm-c", "vm-b", "no-such", "vm-c"], wait=False)
         assert [vm.id for vm in locked] == ["vm-b", "vm-c"]
         await tx.batch.save_vms([replace(vm, used_units=12, version=vm.version + 3) for vm in reversed(locked)])
-    async with store.reading() as tx:
+    async with house.reading() as tx:
         for name in ("vm-b", "vm-c"):
             vm = await tx.vms.get(name)
             assert vm is not None
             assert (vm.used_units, vm.version) == (12, 4)
 
 
-async def test_one_version_that_moved_refuses_the_whole_batch(store: Store) -> None:
-    async with store.tx() as tx:
+async def test_one_version_that_moved_refuses_the_whole_batch(house: Store) -> None:
+    async with house.tx() as tx:
         await tx.vms.add(a_vm("vm-b"))
 
     async def change_one_of_two() -> None:
-        async with store.tx() as tx:
+        async with house.tx() as tx:
             first, second = await tx.batch.lock_vms(["vm-1", "vm-b"], wait=True)
             await tx.batch.save_vms([replace(first, used_units=12, version=first.version + 1), second])
 
     with pytest.raises(Conflict):
         await change_one_of_two()
-    async with store.reading() as tx:
+    async with house.reading() as tx:
         vm = await tx.vms.get("vm-1")
         assert vm is not None
         assert vm.used_units == 0
@@ -74,12 +75,12 @@ async def test_without_waiting_what_another_holds_is_left_out(postgres_store_url
     await store.close()
 
 
-async def test_sessions_are_added_found_by_token_and_saved_together(store: Store) -> None:
+async def test_sessions_are_added_found_by_token_and_saved_together(house: Store) -> None:
     made = [a_session(f"s-{n}", client_token=f"t-{n}" if n else "") for n in range(3)]
-    async with store.tx() as tx:
+    async with house.tx() as tx:
         await tx.batch.add_sessions(made)
         await tx.batch.save_sessions([replace(s, units=12, version=s.version + 1) for s in made])
-    async with store.reading() as tx:
+    async with house.reading() as tx:
         found = await tx.batch.by_client_tokens(PROJECT, ["t-2", "t-1", "t-9", ""])
     assert {token: (session.id, session.units) for token, session in found.items()} == {
         "t-1": ("s-1", 12),
@@ -87,41 +88,41 @@ async def test_sessions_are_added_found_by_token_and_saved_together(store: Store
     }
 
 
-async def test_a_taken_token_refuses_the_whole_batch(store: Store) -> None:
-    async with store.tx() as tx:
+async def test_a_taken_token_refuses_the_whole_batch(house: Store) -> None:
+    async with house.tx() as tx:
         await tx.sessions.add(a_session("s-1", client_token="t-1"))
     with pytest.raises(AlreadyExists):
-        async with store.tx() as tx:
+        async with house.tx() as tx:
             await tx.batch.add_sessions([a_session("s-2"), a_session("s-3", client_token="t-1")])
-    async with store.reading() as tx:
+    async with house.reading() as tx:
         assert await tx.sessions.get("s-2") is None
 
 
-async def test_ports_are_leased_together_or_not_at_all(store: Store) -> None:
+async def test_ports_are_leased_together_or_not_at_all(house: Store) -> None:
     def lease(port: int, session_id: str, **fields: Any) -> PortLease:
         return PortLease("vm-1", "udp", port, session_id, f"p{port}", 0, **fields)
 
-    async with store.tx() as tx:
+    async with house.tx() as tx:
         await tx.batch.add_sessions([a_session("s-1"), a_session("s-2")])
         await tx.batch.lease_ports([lease(28002, "s-1"), lease(28001, "s-1")], NOW)
         assert await tx.batch.ports_taken(["vm-1", "vm-x"], NOW) == {("vm-1", "udp"): frozenset({28001, 28002})}
     with pytest.raises(Conflict):
-        async with store.tx() as tx:
+        async with house.tx() as tx:
             await tx.batch.lease_ports([lease(28000, "s-2"), lease(28001, "s-2")], NOW)
-    async with store.tx() as tx:
+    async with house.tx() as tx:
         await tx.ports.release("s-1", at(60))
-    async with store.reading() as tx:
+    async with house.reading() as tx:
         assert len((await tx.batch.ports_taken(["vm-1"], at(59)))["vm-1", "udp"]) == 2
         assert await tx.batch.ports_taken(["vm-1"], at(60)) == {}
 
 
-async def test_the_queue_is_in_the_order_of_arrival(store: Store) -> None:
-    async with store.tx() as tx:
+async def test_the_queue_is_in_the_order_of_arrival(house: Store) -> None:
+    async with house.tx() as tx:
         await tx.catalogue.add_game(a_game("other"))
         moments = {"s-late": at(3), "s-b": at(1), "s-a": at(1), "s-first": at(0)}
         await tx.batch.add_sessions([a_session(name, created_at=moment) for name, moment in moments.items()])
         await tx.batch.add_sessions([a_session("s-runs", state=SessionState.RUNNING, preset_id="")])
-    async with store.reading() as tx:
+    async with house.reading() as tx:
         line = [session.id for session in await tx.queue.after(None, 10)]
         assert line == ["s-first", "s-a", "s-b", "s-late"]
         assert [s.id for s in await tx.queue.after((at(1), "s-a"), 1)] == ["s-b"]
