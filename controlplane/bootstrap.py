@@ -23,7 +23,8 @@ from controlplane.settings import Settings
 
 if TYPE_CHECKING:
     from controlplane.domain.identity import Principal
-    from controlplane.usecases.world import Policy, World
+    from controlplane.interfaces import Provider
+    from controlplane.usecases.world import Policy, Renting, World
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +126,45 @@ async def _world(stack: AsyncExitStack, settings: Settings) -> World:
         authority=FileCertificateAuthority(settings.ca_dir, settings.cert_ttl_s),
         stream_tokens=JwtStreamTokens(stream_token_key(settings.ca_dir)),
         policy=_policy(settings),
+        providers=_providers(settings),
     )
+
+
+def _providers(settings: Settings) -> dict[str, Provider]:
+    from controlplane.adapters.clouds.local import LocalProvider, MachineType, Terms
+    from controlplane.settings import foreign_environment
+
+    if not settings.local_vms:
+        return {}
+    terms = Terms(
+        capacity=settings.local_vms,
+        machine_types=(MachineType(price_micro_per_hour=settings.local_vm_price_micro_per_hour),),
+        delay_s=settings.local_vm_delay_s,
+        chance=settings.local_vm_failures,
+    )
+    local = LocalProvider(settings.data_dir / "local-vms", foreign_environment(), terms)
+    return {local.name: local}
+
+
+def _renting(settings: Settings) -> Renting:
+    from controlplane.domain.provisioning import Patience
+    from controlplane.domain.retry import DEFAULT_SCHEDULES, FailureKind
+    from controlplane.usecases.world import Renting
+
+    changes = {
+        FailureKind.PROVISIONING: settings.retry_provisioning,
+        FailureKind.BOOT: settings.retry_boot,
+        FailureKind.NETWORK: settings.retry_network,
+        FailureKind.PROVIDER_API: settings.retry_provider_api,
+    }
+    patience = Patience(
+        running_s=settings.vm_running_timeout_s,
+        boot_s=settings.vm_boot_timeout_s,
+        poll_s=settings.provider_poll_s,
+        listing_lag_s=settings.provider_listing_lag_s,
+        schedules={kind: replace(DEFAULT_SCHEDULES[kind], **changes[kind]) for kind in FailureKind},  # type: ignore[arg-type]
+    )
+    return Renting(f"{settings.advertised_host}:{settings.enrolment_port}", patience)
 
 
 def _policy(settings: Settings) -> Policy:
@@ -142,6 +181,7 @@ def _policy(settings: Settings) -> Policy:
         sign_in_ttl_s=settings.sign_in_code_ttl_s,
         join_token_ttl_s=settings.join_token_ttl_s,
         media_ports=settings.media_ports,
+        renting=_renting(settings),
     )
 
 

@@ -16,10 +16,12 @@ from controlplane.domain.events import Event, EventDraft
 from controlplane.domain.game import Deployment, Game
 from controlplane.domain.host import Feed, Host, LinkState
 from controlplane.domain.identity import Credential, CredentialKind
+from controlplane.domain.instance import Instance, Invitation, Listing
+from controlplane.domain.provisioning import Offer, Provisioning
 from controlplane.domain.region import Region
 from controlplane.domain.session import PortLease, Session, SessionState
 from controlplane.domain.template import Preset, Template
-from controlplane.domain.vm import Vm, VmState
+from controlplane.domain.vm import Transition, Vm, VmState
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,47 @@ class VmRows(Protocol):
 
     async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
         """Of the hosts of these VMs, by id, in one statement; VMs without a host are left out."""
+        ...
+
+
+class TransitionRows(Protocol):
+    """Every change of a VM's state. `OutboxRows.append` writes them, out of the events that tell of them."""
+
+    async def of_vm(self, vm_id: str, page: Page) -> Sequence[Transition]:
+        """Newest first; of `page.after` the id is the VM's version after the change."""
+        ...
+
+
+class ProvisioningRows(Protocol):
+    """The progress of rented VMs, by the VM's id. A worker claims rows, works outside the transaction, and applies
+    under its lease; operators' verbs save over the version that they have read."""
+
+    async def get(self, vm_id: str) -> Provisioning | None: ...
+
+    async def of_vms(self, vm_ids: Sequence[str]) -> Mapping[str, Provisioning]: ...
+
+    async def add(self, row: Provisioning) -> None: ...
+
+    async def save(self, row: Provisioning) -> None:
+        """As VmRows.save."""
+        ...
+
+    async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
+        """Rows with something to do now that nobody has a lease on, longest waiting first: of those in a phase that
+        goes on by itself, whose next attempt is due; and of VMs that are to be terminated and are empty."""
+        ...
+
+    async def apply(self, row: Provisioning, lease_token: str, *, keep: bool = False) -> None:
+        """Saves a row that this transaction has read, if `lease_token` still holds it, and gives it back unless `keep`.
+        Raises Conflict."""
+        ...
+
+    async def give_back(self, lease_token: str) -> None:
+        """Ends what is left of a lease."""
+        ...
+
+    async def wanted(self, provider: str) -> Sequence[Provisioning]:
+        """Every row of a provider that is not RELEASED, by id, over all projects."""
         ...
 
 
@@ -332,6 +375,10 @@ class FigureRows(Protocol):
 
     async def backlog(self) -> Backlog: ...
 
+    async def born_at(self) -> datetime:
+        """When this database was made."""
+        ...
+
     async def fleet(self) -> Sequence[VmFigure]:
         """By region and state; TERMINATED VMs are left out."""
         ...
@@ -342,6 +389,10 @@ class Tx(Protocol):
 
     @property
     def vms(self) -> VmRows: ...
+    @property
+    def transitions(self) -> TransitionRows: ...
+    @property
+    def provisionings(self) -> ProvisioningRows: ...
     @property
     def hosts(self) -> HostRows: ...
     @property
@@ -477,4 +528,38 @@ class Ids(Protocol):
 
     def secret(self) -> str:
         """256 random bits, URL-safe."""
+        ...
+
+
+class Provider(Protocol):
+    """Who rents machines. Every call goes over the network, may be lost, and may have been done all the same: it is
+    never made inside a transaction. Raises ProviderRefused when nothing was done; anything else means unknown."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
+        """What can be had now in these regions for this template."""
+        ...
+
+    async def create(self, offer: Offer, tag: str, invitation: Invitation) -> Instance:
+        """Rents one machine that carries `tag` from its first moment. With a tag that a machine has, that machine."""
+        ...
+
+    async def find(self, tag: str) -> Listing:
+        """The machines with this tag."""
+        ...
+
+    async def list_owned(self, prefix: str) -> Listing:
+        """All machines whose tag begins with `prefix`."""
+        ...
+
+    async def destroy(self, instance_id: str) -> None:
+        """Ends it for good; one that is gone is fine. A listing confirms it."""
+        ...
+
+    async def start(self, instance_id: str) -> None: ...
+
+    async def stop(self, instance_id: str) -> None:
+        """Keeps the machine and its disks, switched off. Raises ProviderRefused where that cannot be had."""
         ...

@@ -91,12 +91,40 @@ def _replica(value: Any) -> str:
     return str(value)
 
 
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not str(value).isdecimal():
+        raise ValueError("must be a whole number from 0")
+    return int(value)
+
+
+def _share(value: Any) -> float:
+    if not 0 <= float(value) <= 1:
+        raise ValueError("must be a part of the whole, from 0 to 1")
+    return float(value)
+
+
+SCHEDULE_WORDS = "attempts=5,first_delay_s=5,multiplier=2,cap_s=300,jitter=0.5,budget_s=3600; or some of these"
+_SCHEDULE_NAMES = frozenset({"attempts", "first_delay_s", "multiplier", "cap_s", "jitter", "budget_s"})
+
+
+def _schedule(value: Any) -> dict[str, float]:
+    """Some figures of a retry schedule; the others keep their defaults."""
+    pairs = [entry.split("=", 1) for entry in value.split(",")] if isinstance(value, str) else list(value.items())
+    figures = {str(name).strip(): float(figure) for name, figure in pairs}
+    if unknown := figures.keys() - _SCHEDULE_NAMES:
+        raise ValueError(f"knows no {', '.join(sorted(unknown))}")
+    return figures
+
+
 POSITIVE, NOT_NEGATIVE = _seconds(0, above=True), _seconds(0)
 
 
 def _of(parse: Callable[[Any], Any], default: Any, about: str = "", *, secret: bool = False) -> Any:
     """A setting: how its value is read, its default, and what to know of it."""
-    return dataclasses.field(default=default, repr=not secret, metadata={"parse": parse, "about": about})
+    metadata = {"parse": parse, "about": about}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, repr=not secret, metadata=metadata)
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +163,20 @@ class Settings:
     disconnect_timeout_s: float = _of(NOT_NEGATIVE, 120.0)
     max_duration_s: float = _of(NOT_NEGATIVE, 14400.0)
     queue_timeout_s: float = _of(NOT_NEGATIVE, 30.0)
+
+    # Renting. An order that stays unanswered is looked for; listings may be this much behind the provider's own doings.
+    local_vms: int = _of(_count, 2, "machines that the provider local may start on this machine; 0: none")
+    local_vm_delay_s: float = _of(NOT_NEGATIVE, 0.0, "how long the provider local takes for an order")
+    local_vm_failures: float = _of(_share, 0.0, "the part of its orders that the provider local refuses")
+    local_vm_price_micro_per_hour: int = _of(_count, 0, "what the provider local asks")
+    vm_running_timeout_s: float = _of(POSITIVE, 600.0, "for a rented machine to run")
+    vm_boot_timeout_s: float = _of(POSITIVE, 600.0, "for its agent to join, once it runs")
+    provider_poll_s: float = _of(POSITIVE, 5.0)
+    provider_listing_lag_s: float = _of(NOT_NEGATIVE, 30.0)
+    retry_provisioning: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
+    retry_boot: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
+    retry_network: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
+    retry_provider_api: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
 
     # How long credentials live.
     stream_token_ttl_s: float = _of(POSITIVE, 60.0)
@@ -206,6 +248,11 @@ def sign_in_link(gateway_url: str, code: str, session_id: str = "") -> str:
 def child_environment(**changes: str) -> dict[str, str]:
     """The environment for a process of ours: this one's, with QUARTERDECK_<NAME> set for each change."""
     return os.environ | {f"{ENV_PREFIX}{name.upper()}": value for name, value in changes.items()}
+
+
+def foreign_environment() -> dict[str, str]:
+    """The environment for a machine of somebody else's: none of our settings, none of our secrets."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
 
 
 def _gather(options: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:

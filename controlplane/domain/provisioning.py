@@ -21,6 +21,9 @@ class Phase(StrEnum):
     BOUGHT = "BOUGHT"
     BOOTING = "BOOTING"
     HELD = "HELD"
+    PARKING = "PARKING"
+    PARKED = "PARKED"
+    STARTING = "STARTING"
     RELEASING = "RELEASING"
     RELEASED = "RELEASED"
 
@@ -31,7 +34,10 @@ class Trigger(StrEnum):
     NOT_BOUGHT = "not_bought"
     RUNNING = "running"
     JOINED = "joined"
+    STOP = "stop"
     STOPPED = "stopped"
+    START = "start"
+    STARTED = "started"
     RELEASE = "release"
     GONE = "gone"
     AGAIN = "again"
@@ -55,13 +61,23 @@ PROVISIONING_MACHINE: Machine[Phase, Trigger] = Machine(
         (P.BOOTING, T.JOINED): P.HELD,
         (P.BOOTING, T.GONE): P.WANTED,
         (P.BOOTING, T.RELEASE): P.RELEASING,
-        (P.HELD, T.STOPPED): P.BOUGHT,
+        (P.HELD, T.STOP): P.PARKING,
         (P.HELD, T.GONE): P.WANTED,
         (P.HELD, T.RELEASE): P.RELEASING,
+        (P.PARKING, T.STOPPED): P.PARKED,
+        (P.PARKING, T.RELEASE): P.RELEASING,
+        (P.PARKED, T.START): P.STARTING,
+        (P.PARKED, T.RELEASE): P.RELEASING,
+        (P.STARTING, T.STARTED): P.BOUGHT,
+        (P.STARTING, T.RELEASE): P.RELEASING,
         (P.RELEASING, T.GONE): P.RELEASED,
         (P.RELEASING, T.AGAIN): P.WANTED,
     },
 )
+
+
+# Phases that go on by themselves; the others wait for somebody's wish.
+SELF_MOVING = frozenset(Phase) - {P.HELD, P.PARKED, P.RELEASED}
 
 
 @dataclass(frozen=True)
@@ -92,12 +108,12 @@ class Failure:
 
 @dataclass(frozen=True)
 class Provisioning:
-    """The progress of one rented VM. `tag` is deterministic and carried by the provider's machine from its first
-    moment; `absences` counts complete listings that did not show it while BUYING; `refused` holds the offers that are
-    not to be tried again. `next_attempt_at` delays the next step, `again_at` only the next attempt, once a failed
-    machine is gone. `release_for_good` says that RELEASING ends in RELEASED, not in another attempt."""
+    """The progress of one rented VM; `id` is the VM's. `tag` is deterministic and carried by the provider's machine
+    from its first moment; `absences` counts complete listings that did not show it while BUYING; `refused` holds the
+    offers that are not to be tried again. `next_attempt_at` delays the next step, `again_at` only the next attempt,
+    once a failed machine is gone. `release_for_good` says that RELEASING ends in RELEASED, not in another attempt."""
 
-    vm_id: str
+    id: str
     project_id: str
     provider: str
     tag: str
@@ -119,6 +135,10 @@ class Provisioning:
     release_for_good: bool = False
     version: int = 1
 
+    @property
+    def name(self) -> str:
+        return f"vms/{self.id}"
+
     def on(self, trigger: Trigger) -> Provisioning:
         """Raises WrongState."""
         return replace(self, phase=PROVISIONING_MACHINE.next(self.phase, trigger), version=self.version + 1)
@@ -131,6 +151,7 @@ class Patience:
     running_s: float = 600.0
     boot_s: float = 600.0
     poll_s: float = 10.0
+    agent_poll_s: float = 2.0
     listing_lag_s: float = 30.0
     absences: int = 2
     schedules: Mapping[FailureKind, Schedule] = field(default_factory=lambda: DEFAULT_SCHEDULES)
@@ -145,6 +166,8 @@ class Step(StrEnum):
     POLL = "POLL"
     AWAIT_AGENT = "AWAIT_AGENT"
     GIVE_UP_ON_MACHINE = "GIVE_UP_ON_MACHINE"
+    STOP = "STOP"
+    START = "START"
     DESTROY = "DESTROY"
     NOTHING = "NOTHING"
 
@@ -163,6 +186,10 @@ def next_step(row: Provisioning, now: datetime) -> Step:
             return Step.GIVE_UP_ON_MACHINE if late else Step.POLL
         case Phase.BOOTING:
             return Step.GIVE_UP_ON_MACHINE if late else Step.AWAIT_AGENT
+        case Phase.PARKING:
+            return Step.STOP
+        case Phase.STARTING:
+            return Step.START
         case Phase.RELEASING:
             return Step.DESTROY
         case _:
@@ -222,8 +249,20 @@ def joined(row: Provisioning) -> Provisioning:
 def released(row: Provisioning, now: datetime) -> Provisioning:
     """Somebody wants it gone. What was never bought is gone at once; what may exist is destroyed first."""
     if row.phase is Phase.RELEASING:
-        return replace(row, release_for_good=True, next_attempt_at=now, version=row.version + 1)
-    return replace(row.on(Trigger.RELEASE), release_for_good=True, next_attempt_at=None, deadline_at=None)
+        return replace(row, release_for_good=True, next_attempt_at=None, version=row.version + 1)
+    return replace(row.on(Trigger.RELEASE), release_for_good=True, next_attempt_at=None, deadline_at=None, absences=0)
+
+
+def started(row: Provisioning, now: datetime, patience: Patience) -> Provisioning:
+    """The provider has been told to start a stopped machine again."""
+    return replace(
+        row.on(Trigger.STARTED), deadline_at=now + timedelta(seconds=patience.running_s), next_attempt_at=None
+    )
+
+
+def postponed(row: Provisioning, now: datetime, wait_s: float) -> Provisioning:
+    """The same step again, later: nothing has been learnt."""
+    return replace(row, next_attempt_at=now + timedelta(seconds=wait_s), version=row.version + 1)
 
 
 def gone(row: Provisioning) -> Provisioning:
@@ -250,6 +289,8 @@ def failed(
         case Phase.BUYING:
             return replace(counted.on(Trigger.NOT_BOUGHT), next_attempt_at=next_at)
         case Phase.BOUGHT | Phase.BOOTING:
-            return replace(counted.on(Trigger.RELEASE), next_attempt_at=None, again_at=next_at, deadline_at=None)
+            return replace(
+                counted.on(Trigger.RELEASE), next_attempt_at=None, again_at=next_at, deadline_at=None, absences=0
+            )
         case _:
             return replace(counted, next_attempt_at=next_at, version=row.version + 1)

@@ -7,6 +7,7 @@
 | quarterdeck.hint.outbox | nothing: events wait in the outbox | hint, queue group `relay` |
 | quarterdeck.hint.beats | host ids, one a line; a batch a second from each API replica | hint, queue group `beats` |
 | quarterdeck.hint.slots | nothing: a slot may be free, or somebody queued | hint |
+| quarterdeck.hint.renting | nothing: a rented VM has something to do | hint |
 | quarterdeck.hint.plan.<host> | nothing: the host's plan has changed | hint |
 | quarterdeck.hint.session.<session> | nothing: the session has changed | hint |
 | quarterdeck.hint.accepted.<host> | `epoch:sequence` of the report that is committed | hint |
@@ -26,6 +27,7 @@ REPORTS = "quarterdeck.work.report.*"
 BEATS = "quarterdeck.hint.beats"
 OUTBOX = "quarterdeck.hint.outbox"
 SLOTS = "quarterdeck.hint.slots"
+RENTING = "quarterdeck.hint.renting"
 PLANS = "quarterdeck.hint.plan.*"
 SESSIONS = "quarterdeck.hint.session.*"
 ACCEPTED = "quarterdeck.hint.accepted.*"

@@ -74,6 +74,7 @@ VM_MACHINE: Machine[VmState, VmTrigger] = Machine(
     },
 )
 
+STATIC = "static"
 PLACEABLE = frozenset({V.READY, V.IN_USE})
 LIVE = frozenset(V) - {V.TEMPLATE, V.TERMINATED}
 
@@ -82,7 +83,8 @@ LIVE = frozenset(V) - {V.TEMPLATE, V.TERMINATED}
 class Vm:
     """`used_units` is the sum of the weights of its unfinished sessions (I1); `plan_version` grows with each change of
     what its host should run; `version` guards every save. An owned machine has provider "static". With
-    `terminate_requested_at` set it terminates by itself when its last session has ended."""
+    `terminate_requested_at` set it terminates by itself when its last session has ended; a rented one only when its
+    provider has confirmed that the machine is gone."""
 
     id: str
     project_id: str
@@ -105,6 +107,10 @@ class Vm:
     @property
     def name(self) -> str:
         return f"vms/{self.id}"
+
+    @property
+    def rented(self) -> bool:
+        return self.provider != STATIC
 
     @property
     def free_units(self) -> int:
@@ -147,7 +153,8 @@ class Vm:
         )
         if vm.active_sessions > 0:
             return vm, ()
-        if vm.terminate_requested_at is not None and VM_MACHINE.allows(vm.state, VmTrigger.TERMINATE):
+        ending = vm.terminate_requested_at is not None and not vm.rented
+        if ending and VM_MACHINE.allows(vm.state, VmTrigger.TERMINATE):
             return vm.on(VmTrigger.TERMINATE, now, vm.reason_detail)
         if VM_MACHINE.allows(vm.state, VmTrigger.LAST_SESSION_ENDED):
             return vm.on(VmTrigger.LAST_SESSION_ENDED, now, vm.reason_detail)
@@ -160,3 +167,25 @@ class Vm:
 
 # Events keep the seeds' words: VMProvisioned means that creation started, VMReady, VMError, VMTerminated.
 WORDS = {VmState.PROVISIONING: "provisioned"}
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One change of a VM's state, as its history keeps it. `version` is the VM's after it."""
+
+    vm_id: str
+    version: int
+    at: datetime
+    previous: str
+    state: str
+    trigger: str
+    detail: str
+
+
+def transition_of(draft: EventDraft, at: datetime) -> Transition | None:
+    """The change of state that an event tells of. Change and event commit together, so that history is read off the
+    events: nobody can forget to write it."""
+    if not draft.type.startswith("quarterdeck.vm.") or "trigger" not in draft.data:
+        return None
+    said = {name: str(draft.data.get(name, "")) for name in ("previous", "state", "trigger", "detail")}
+    return Transition(draft.subject.removeprefix("vms/"), draft.subject_version, at, **said)

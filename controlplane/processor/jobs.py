@@ -7,7 +7,8 @@ import structlog
 from controlplane.domain import subjects
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.ticker import Job
-from controlplane.usecases import queue, upkeep, watch
+from controlplane.usecases import provisioning, queue, upkeep, watch
+from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
@@ -35,11 +36,19 @@ def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
             outbox_backlog=now.backlog.events,
         )
 
+    sweeper = Sweeper(world)
+
+    async def sweep() -> None:
+        for instance in await sweeper.sweep():
+            log.warning("machine.reaped", instance=instance.id, tag=instance.tag)
+
     return (
         Job("judge_hosts", 1.0, lambda: watch.judge_hosts(world)),
         Job("place_queue", 1.0, lambda: queue.place_queue(world), wakes_on=subjects.SLOTS),
         Job("expire_queue", 1.0, lambda: queue.expire_queue(world)),
         Job("expire_unreachable", 1.0, lambda: watch.expire_unreachable(world)),
+        Job("provisioning", 1.0, lambda: provisioning.advance(world), wakes_on=subjects.RENTING),
+        Job("sweep", 60.0, sweep),
         Job("figures", 5.0, figures),
         Job("summary", 30.0, summary),
         Job("prune", 3600.0, lambda: upkeep.prune(world)),

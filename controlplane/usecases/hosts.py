@@ -137,7 +137,7 @@ async def hello(
         await tx.hosts.beat([host_id], now)
         await tx.outbox.append([*events, *await _vm_healthy(tx, host, now)])
         hints = await mark_reachability(tx, host_id, now, reachable=True)
-    await world.tell(*hints, subjects.SLOTS)
+    await world.tell(*hints, subjects.SLOTS, subjects.RENTING)
     return host
 
 
@@ -147,7 +147,7 @@ async def _vm_healthy(tx: Tx, host: Host, now: datetime) -> tuple[EventDraft, ..
         raise WrongState("VM_MISSING", f"{host.name} has no VM")
     events: tuple[EventDraft, ...] = ()
     healthy = vm
-    if VM_MACHINE.allows(vm.state, VmTrigger.AGENT_HEALTHY):
+    if vm.terminate_requested_at is None and VM_MACHINE.allows(vm.state, VmTrigger.AGENT_HEALTHY):
         healthy, events = vm.on(VmTrigger.AGENT_HEALTHY, now)
     if healthy.template_id == LOCAL_TEMPLATE:
         units = max(local_units(host.inventory), healthy.used_units)

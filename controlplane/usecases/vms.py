@@ -1,4 +1,5 @@
-"""Operators' verbs for machines. An owned machine (provider "static") is created here and joins through its agent."""
+"""Operators' verbs for machines: create, drain, terminate. An owned one (provider "static") joins by a token that its
+operator hands to its agent; a rented one is a wish that the workers of `usecases.provisioning` fulfil."""
 
 from __future__ import annotations
 
@@ -7,22 +8,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from controlplane.domain import subjects
+from controlplane.domain import rental, subjects
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.identity import Credential, CredentialKind, Principal, Role
+from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.session import SessionReason, SessionState
-from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
+from controlplane.domain.template import Template
+from controlplane.domain.vm import STATIC, VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.sessions import request_stop
 from controlplane.usecases.world import World, operators_only
 
-STATIC = "static"
-
 
 @dataclass(frozen=True)
 class VmRequest:
-    """`vm_id` "" lets us choose; `media_ports` None takes the default range."""
+    """`vm_id` "" lets us choose; `media_ports` None takes the default range. `provider` is who rents it to us;
+    `fallback_region_ids` are the regions to look in when the first has nothing, in this order."""
 
     vm_id: str
     region_id: str
@@ -30,40 +32,40 @@ class VmRequest:
     advertised_address: str = ""
     client_token: str = ""
     media_ports: tuple[int, int] | None = None
+    provider: str = STATIC
+    fallback_region_ids: tuple[str, ...] = ()
 
 
 async def create_vm(world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
-    """Registers an owned machine, PROVISIONING until its agent enrols. With a client token the id follows from the
-    token, so that a repeated call finds the same VM. Raises InvalidRequest, AlreadyExists."""
+    """Registers an owned machine, or the wish for a rented one: PROVISIONING until its agent enrols. With a client
+    token the id follows from the token, so that a repeated call finds the same VM.
+
+    Raises InvalidRequest, AlreadyExists."""
     operators_only(who)
+    if request.provider != STATIC and request.provider not in world.providers:
+        known = ", ".join([STATIC, *sorted(world.providers)])
+        raise InvalidRequest(
+            "PROVIDER_UNKNOWN", f"there is no provider '{request.provider}'; known: {known}", field="provider"
+        )
     vm_id = request.vm_id or _id_for(world, who, request.client_token)
     async with world.store.tx() as tx:
         earlier = await tx.vms.get(vm_id)
         if earlier is not None:
-            same = (earlier.project_id, earlier.region_id, earlier.template_id) == (
-                who.project_id,
-                request.region_id,
-                request.template_id,
+            same = (who.project_id, request.provider, request.region_id, request.template_id) == (
+                earlier.project_id,
+                earlier.provider,
+                earlier.region_id,
+                earlier.template_id,
             )
             if request.client_token and same:
                 return earlier
             raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
-        template = await tx.shapes.template(request.template_id)
-        if template is None:
-            known = ", ".join(t.id for t in await tx.shapes.templates())
-            raise InvalidRequest(
-                "TEMPLATE_UNKNOWN", f"there is no template '{request.template_id}'; known: {known}", field="template"
-            )
-        if await tx.shapes.region(request.region_id) is None:
-            known = ", ".join(r.id for r in await tx.shapes.regions())
-            raise InvalidRequest(
-                "REGION_UNKNOWN", f"there is no region '{request.region_id}'; known: {known}", field="region"
-            )
+        template = await _shape(tx, request)
         now = await tx.now()
         vm = Vm(
             id=vm_id,
             project_id=who.project_id,
-            provider=STATIC,
+            provider=request.provider,
             region_id=request.region_id,
             template_id=template.id,
             state=VmState.PROVISIONING,
@@ -75,17 +77,48 @@ async def create_vm(world: World, who: Principal, request: VmRequest, request_id
             version=1,
         )
         await tx.vms.add(vm)
+        if vm.rented:
+            await tx.provisionings.add(_wish(world, request, vm))
         born = EventDraft(
             "quarterdeck.vm.provisioned",
             vm.project_id,
             vm.name,
             vm.version,
-            {"state": str(vm.state), "provider": STATIC},
+            {"state": str(vm.state), "provider": vm.provider, "previous": "", "trigger": "create", "detail": ""},
         )
         await tx.outbox.append([born])
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateVm", vm.name, request_id))
-    await world.tell()
+    await world.tell(subjects.RENTING)
     return vm
+
+
+async def _shape(tx: Tx, request: VmRequest) -> Template:
+    """The wished template. Raises InvalidRequest, for an unknown region too."""
+    template = await tx.shapes.template(request.template_id)
+    if template is None:
+        known = ", ".join(t.id for t in await tx.shapes.templates())
+        raise InvalidRequest(
+            "TEMPLATE_UNKNOWN", f"there is no template '{request.template_id}'; known: {known}", field="template"
+        )
+    if await tx.shapes.region(request.region_id) is None:
+        known = ", ".join(r.id for r in await tx.shapes.regions())
+        raise InvalidRequest(
+            "REGION_UNKNOWN", f"there is no region '{request.region_id}'; known: {known}", field="region"
+        )
+    return template
+
+
+def _wish(world: World, request: VmRequest, vm: Vm) -> Provisioning:
+    return Provisioning(
+        id=vm.id,
+        project_id=vm.project_id,
+        provider=vm.provider,
+        tag=rental.tag_of(world.authority.ca_sha256, vm.id),
+        phase=Phase.WANTED,
+        region_ids=tuple(dict.fromkeys([vm.region_id, *request.fallback_region_ids])),
+        template_id=vm.template_id,
+        created_at=vm.created_at,
+    )
 
 
 def _id_for(world: World, who: Principal, client_token: str) -> str:
@@ -97,7 +130,7 @@ def _id_for(world: World, who: Principal, client_token: str) -> str:
 async def get_vm(world: World, who: Principal, vm_id: str) -> Vm:
     """Raises NotFound, for another project's VM too."""
     async with world.store.reading() as tx:
-        return _owned(await tx.vms.get(vm_id), who, vm_id)
+        return owned(await tx.vms.get(vm_id), who, vm_id)
 
 
 async def list_vms(world: World, who: Principal, states: Sequence[VmState], page: Page) -> Sequence[Vm]:
@@ -111,7 +144,7 @@ async def create_join_token(world: World, who: Principal, vm_id: str, request_id
     operators_only(who)
     secret = world.ids.secret()
     async with world.store.tx() as tx:
-        vm = _owned(await tx.vms.lock(vm_id), who, vm_id)
+        vm = owned(await tx.vms.lock(vm_id), who, vm_id)
         if vm.state is VmState.TERMINATED:
             raise WrongState("VM_TERMINATED", f"{vm.name} is terminated; create a new VM")
         now = await tx.now()
@@ -141,7 +174,7 @@ async def drain_vm(world: World, who: Principal, vm_id: str, request_id: str) ->
 async def undrain_vm(world: World, who: Principal, vm_id: str, request_id: str) -> Vm:
     """Back to READY, or to IN_USE while sessions play. Calls off a termination that waits for the last of them."""
     async with world.store.reading() as tx:
-        busy = _owned(await tx.vms.get(vm_id), who, vm_id).active_sessions > 0
+        busy = owned(await tx.vms.get(vm_id), who, vm_id).active_sessions > 0
     target = VmState.IN_USE if busy else VmState.READY
     trigger = VmTrigger.UNDRAIN_BUSY if busy else VmTrigger.UNDRAIN
     return await _steer(world, who, vm_id, "UndrainVm", request_id, target, trigger)
@@ -152,9 +185,11 @@ async def _steer(
 ) -> Vm:
     operators_only(who)
     async with world.store.tx() as tx:
-        vm = _owned(await tx.vms.lock(vm_id), who, vm_id)
+        vm = owned(await tx.vms.lock(vm_id), who, vm_id)
         if vm.state is target:
             return vm
+        if trigger is not VmTrigger.DRAIN and await _being_released(tx, vm):
+            raise WrongState("VM_BEING_RELEASED", f"the machine of {vm.name} is being given back; create a new VM")
         if trigger is VmTrigger.UNDRAIN and vm.active_sessions > 0:
             trigger = VmTrigger.UNDRAIN_BUSY
         elif trigger is VmTrigger.UNDRAIN_BUSY and vm.active_sessions == 0:
@@ -170,11 +205,12 @@ async def _steer(
 
 
 async def terminate_vm(world: World, who: Principal, vm_id: str, request_id: str, *, force: bool) -> Vm:
-    """TERMINATED at once when empty. While sessions play: refused, or with `force` drained, its sessions stopped with
-    reason VM_TERMINATED, and terminated when the last has ended. Raises WrongState."""
+    """TERMINATED at once when empty, a rented VM once its machine is confirmed to be gone. While sessions play:
+    refused, or with `force` drained, its sessions stopped with reason VM_TERMINATED, and terminated when the last has
+    ended. Raises WrongState."""
     operators_only(who)
     async with world.store.tx() as tx:
-        vm = _owned(await tx.vms.lock(vm_id), who, vm_id)
+        vm = owned(await tx.vms.lock(vm_id), who, vm_id)
         if vm.state is VmState.TERMINATED:
             return vm
         now = await tx.now()
@@ -185,19 +221,30 @@ async def terminate_vm(world: World, who: Principal, vm_id: str, request_id: str
                 f"{vm.name} has {len(sessions)} unfinished sessions: drain it, or use force",
                 field="force",
             )
-        vm = await _towards_termination(tx, vm, bool(sessions), now)
+        held = vm.rented and await _may_have_machine(tx, vm)
+        vm = await _towards_termination(tx, vm, bool(sessions) or held, now)
         hints: list[str] = []
         for session in sessions:
             if session.state is not SessionState.STOPPING:
                 hints.extend(await request_stop(tx, world, session, SessionReason.VM_TERMINATED, now))
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "TerminateVm", vm.name, request_id))
-        vm = _owned(await tx.vms.get(vm_id), who, vm_id)
-    await world.tell(*hints)
+        vm = owned(await tx.vms.get(vm_id), who, vm_id)
+    await world.tell(*hints, subjects.RENTING)
     return vm
 
 
-async def _towards_termination(tx: Tx, vm: Vm, busy: bool, now: datetime) -> Vm:
-    if not busy:
+async def _may_have_machine(tx: Tx, vm: Vm) -> bool:
+    row = await tx.provisionings.get(vm.id)
+    return row is not None and row.phase is not Phase.RELEASED
+
+
+async def _being_released(tx: Tx, vm: Vm) -> bool:
+    row = await tx.provisionings.get(vm.id) if vm.rented else None
+    return row is not None and row.phase in (Phase.RELEASING, Phase.RELEASED)
+
+
+async def _towards_termination(tx: Tx, vm: Vm, waits: bool, now: datetime) -> Vm:
+    if not waits:
         ended, events = vm.on(VmTrigger.TERMINATE, now)
     elif VM_MACHINE.allows(vm.state, VmTrigger.DRAIN):
         ended, events = vm.on(VmTrigger.DRAIN, now)
@@ -209,7 +256,7 @@ async def _towards_termination(tx: Tx, vm: Vm, busy: bool, now: datetime) -> Vm:
     return ended
 
 
-def _owned(vm: Vm | None, who: Principal, vm_id: str) -> Vm:
+def owned(vm: Vm | None, who: Principal, vm_id: str) -> Vm:
     if vm is None or vm.project_id != who.project_id:
         raise NotFound("VM_NOT_FOUND", f"there is no VM 'vms/{vm_id}'", field="name")
     return vm

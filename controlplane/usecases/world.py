@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
@@ -11,9 +11,22 @@ from controlplane.domain import subjects
 from controlplane.domain.errors import Forbidden
 from controlplane.domain.host import Silence
 from controlplane.domain.identity import Principal, Role
+from controlplane.domain.provisioning import Patience
 from controlplane.domain.session import Limits
-from controlplane.interfaces import Bus, CertificateAuthority, Ids, Store, StreamTokens
+from controlplane.interfaces import Bus, CertificateAuthority, Ids, Provider, Store, StreamTokens
 from controlplane.usecases.combining import Combiner
+
+
+@dataclass(frozen=True)
+class Renting:
+    """`enrolment_target` is HOST:PORT, as rented machines dial it. A worker's lease outlasts its calls by far: whoever
+    takes over knows that none is still under way."""
+
+    enrolment_target: str = ""
+    patience: Patience = field(default_factory=Patience)
+    lease_s: float = 120.0
+    call_timeout_s: float = 25.0
+    orphan_age_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Policy:
     media_ports: tuple[int, int] = (28000, 28999)
     default_preset_id: str = "software-720p30"
     poll_s: float = 1.0
+    renting: Renting = field(default_factory=Renting)
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,7 @@ class World:
     stream_tokens: StreamTokens
     policy: Policy = field(default_factory=Policy)
     creating: Combiner = field(default_factory=Combiner)
+    providers: Mapping[str, Provider] = field(default_factory=dict)
 
     async def tell(self, *hints: str) -> None:
         """After a commit: wakes whoever waits for these subjects, and the relay. Only hints: losing them costs time."""

@@ -54,6 +54,8 @@ def _codec(hint: Any, in_json: bool) -> Codec:
     if origin is tuple:
         encode, decode = _codec(arguments[0], True)
         return (lambda items: [encode(i) for i in items], lambda items: tuple(decode(i) for i in items))
+    if origin is frozenset:
+        return (sorted, frozenset)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return (dict, dict)
     if isinstance(hint, type) and issubclass(hint, Enum):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from controlplane.adapters.store.connection import TxConnection
-from controlplane.adapters.store.tables import outbox, vms
+from controlplane.adapters.store.tables import outbox, projects, vms
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Backlog, VmFigure
 
@@ -20,6 +21,12 @@ class SqlFigures:
         counted = [sa.func.count().label("events"), sa.func.min(outbox.c.at).label("oldest_at")]
         row = await self._connection.row(sa.select(*counted).where(outbox.c.published_at.is_(None)))
         return Backlog(**row) if row else Backlog()
+
+    async def born_at(self) -> datetime:
+        row = await self._connection.row(sa.select(sa.func.min(projects.c.created_at).label("born_at")))
+        assert row is not None
+        born_at: datetime = row["born_at"]
+        return born_at
 
     async def fleet(self) -> Sequence[VmFigure]:
         capacity, used = sa.func.sum(vms.c.capacity_units), sa.func.sum(vms.c.used_units)

@@ -13,10 +13,19 @@ import sqlalchemy as sa
 from controlplane.adapters.store.codec import from_row, to_row
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.event_ids import event_id
-from controlplane.adapters.store.tables import audit, dead_letters, inbox, outbox, projects, spent_tokens
+from controlplane.adapters.store.tables import (
+    audit,
+    dead_letters,
+    inbox,
+    outbox,
+    projects,
+    spent_tokens,
+    vm_transitions,
+)
 from controlplane.adapters.store.trail import chained
 from controlplane.domain.errors import NotFound
 from controlplane.domain.events import Event, EventDraft
+from controlplane.domain.vm import transition_of
 from controlplane.interfaces import AuditEntry, AuditRecord
 
 
@@ -36,6 +45,9 @@ class SqlOutbox:
         ]
         self._position += len(rows)
         await self._connection.write(sa.insert(outbox), rows)
+        changes = [to_row(change) for draft in drafts if (change := transition_of(draft, at))]
+        if changes:
+            await self._connection.write(sa.insert(vm_transitions), changes)
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[Event]:
         now = await self._connection.now()

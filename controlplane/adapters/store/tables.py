@@ -23,6 +23,7 @@ from controlplane.adapters.store.columns import (
 from controlplane.domain.game import Picture
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import CredentialKind, Role
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 
@@ -108,6 +109,59 @@ vms = sa.Table(
     sa.CheckConstraint("active_sessions >= 0", name="active_sessions"),
     sa.Index(None, "project_id", "created_at", "id"),
     sa.Index(None, "project_id", "state"),
+)
+
+vm_transitions = sa.Table(
+    "vm_transitions",
+    metadata,
+    reference("vm_id", "vms.id"),
+    integer("version"),
+    moment("at"),
+    text("previous"),
+    text("state"),
+    text("trigger"),
+    text("detail"),
+    sa.PrimaryKeyConstraint("vm_id", "version"),
+)
+
+UNRELEASED = "phase <> 'RELEASED'"
+
+# A rented VM's way to its machine; the tag is committed before anything is bought.
+provisionings = sa.Table(
+    "provisionings",
+    metadata,
+    sa.Column("id", sa.Text(), sa.ForeignKey("vms.id"), primary_key=True),
+    project(),
+    text("provider"),
+    text("tag"),
+    text("phase"),
+    json("region_ids"),
+    text("template_id"),
+    moment("created_at"),
+    json("offer", optional=True),
+    text("instance_id"),
+    text("address"),
+    integer("attempt"),
+    moment("next_attempt_at", optional=True),
+    moment("again_at", optional=True),
+    moment("deadline_at", optional=True),
+    moment("buying_since", optional=True),
+    integer("absences"),
+    json("refused"),
+    json("failure", optional=True),
+    flag("release_for_good"),
+    integer("version"),
+    text("lease_token"),
+    moment("lease_until", optional=True),
+    one_of("phase", Phase),
+    sa.UniqueConstraint("provider", "tag"),
+    sa.Index(
+        "ix_provisionings_unreleased",
+        "provider",
+        "id",
+        postgresql_where=sa.text(UNRELEASED),
+        sqlite_where=sa.text(UNRELEASED),
+    ),
 )
 
 hosts = sa.Table(

@@ -14,6 +14,7 @@ from controlplane.adapters.store.memory.batch import MemoryBatch, MemoryQueue
 from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.news import MemoryOutbox
+from controlplane.adapters.store.memory.provisionings import MemoryProvisionings, MemoryTransitions
 from controlplane.adapters.store.memory.scope import MemoryCatalogue, MemoryCredentials, MemoryFeed, MemoryShapes
 from controlplane.adapters.store.memory.tables import Table, TxTables, first_tables
 from controlplane.interfaces import Tx
@@ -23,6 +24,8 @@ class MemoryTx:
     def __init__(self, tables: TxTables) -> None:
         self.now = tables.now
         self.vms = MemoryVms(tables)
+        self.transitions = MemoryTransitions(tables)
+        self.provisionings = MemoryProvisionings(tables)
         self.hosts = MemoryHosts(tables)
         self.sessions = MemorySessions(tables)
         self.ports = MemoryPorts(tables)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 
 from controlplane.adapters.store.memory.tables import TxTables
@@ -17,6 +18,9 @@ class MemoryFigures:
     async def backlog(self) -> Backlog:
         waiting = [row.event.at for row in self._tables.seen("outbox").values() if row.published_at is None]
         return Backlog(len(waiting), min(waiting, default=None))
+
+    async def born_at(self) -> datetime:
+        return datetime.min.replace(tzinfo=UTC)
 
     async def fleet(self) -> Sequence[VmFigure]:
         rows: list[Vm] = [vm for vm in self._tables.seen("vms").values() if vm.state is not VmState.TERMINATED]

@@ -10,6 +10,7 @@ from controlplane.adapters.store.event_ids import event_id
 from controlplane.adapters.store.memory.tables import TxTables
 from controlplane.adapters.store.trail import FIRST_SHA256, chained
 from controlplane.domain.events import Event, EventDraft
+from controlplane.domain.vm import transition_of
 from controlplane.interfaces import AuditEntry, AuditRecord
 
 
@@ -32,6 +33,10 @@ class MemoryOutbox:
             event = Event(event_id(at, self._position), at, draft)
             self._position += 1
             self._tables.own("outbox")[event.id] = Waiting(event)
+            change = transition_of(draft, at)
+            if change is not None:
+                self._tables.refer("vms", change.vm_id)
+                self._tables.insert("vm_transitions", (change.vm_id, change.version), change, "transition")
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[Event]:
         now = await self._tables.now()

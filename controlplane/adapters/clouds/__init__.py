@@ -1,0 +1,1 @@
+"""Who rents machines: one module for each provider, all behind interfaces.Provider."""

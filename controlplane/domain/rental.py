@@ -1,0 +1,108 @@
+"""How a rented VM follows its provisioning, and which of a provider's machines nobody wants. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controlplane.domain.events import EventDraft
+from controlplane.domain.instance import Instance
+from controlplane.domain.provisioning import Offer, Phase, Provisioning
+from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
+
+JOINED = frozenset({VmState.READY, VmState.IN_USE, VmState.DRAINING})
+TAG_ID_CHARS = 40
+REAPED_AT_LEAST, REAPED_SHARE = 5, 0.1
+
+
+def tag_prefix(ca_sha256: str) -> str:
+    """What the tags of one deployment begin with: it follows from its certificate authority, which no other has."""
+    return f"qd-{ca_sha256[:12]}-"
+
+
+def tag_of(ca_sha256: str, vm_id: str) -> str:
+    """Deterministic, at most 63 characters, letters, digits and dashes: clouds' labels allow no more."""
+    short = vm_id if len(vm_id) <= TAG_ID_CHARS else hashlib.sha256(vm_id.encode()).hexdigest()[:TAG_ID_CHARS]
+    return tag_prefix(ca_sha256) + short
+
+
+def choose(offers: Iterable[Offer], row: Provisioning) -> Offer | None:
+    """The cheapest offer of the first wished region that has one which was not refused."""
+    fitting = [offer for offer in offers if offer.key not in row.refused and offer.region_id in row.region_ids]
+    order = {region_id: place for place, region_id in enumerate(row.region_ids)}
+    return min(fitting, key=lambda o: (order[o.region_id], o.price_micro_per_hour, o.key), default=None)
+
+
+def ends(row: Provisioning, vm: Vm) -> bool:
+    """The VM is to be terminated, nobody plays on it any more, and the row does not know yet."""
+    asked = vm.terminate_requested_at is not None and vm.active_sessions == 0
+    return asked and not row.release_for_good and row.phase is not Phase.RELEASED
+
+
+def follow(vm: Vm, before: Provisioning, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventDraft, ...]]:
+    """The VM once its row went from `before` to `after`, and what to tell."""
+    told: tuple[EventDraft, ...] = ()
+
+    def on(trigger: VmTrigger, detail: str = "") -> None:
+        nonlocal vm, told
+        if VM_MACHINE.allows(vm.state, trigger):
+            vm, events = vm.on(trigger, now, detail)
+            told = (*told, *events)
+
+    if after.phase is Phase.BUYING and vm.state is VmState.ERROR:
+        on(VmTrigger.RETRY, f"attempt {after.attempt}")
+    if after.phase in (Phase.BOOTING, Phase.HELD):
+        on(VmTrigger.PROVISIONED)
+    failed_anew = after.failure is not None and (after.failure, after.attempt) != (before.failure, before.attempt)
+    if failed_anew and after.failure is not None and vm.state in (VmState.PROVISIONING, VmState.BOOTING):
+        on(VmTrigger.FAIL, f"{after.failure.code}: {after.failure.message}")
+    if after.phase is Phase.RELEASED and vm.terminate_requested_at is not None:
+        on(VmTrigger.TERMINATE, vm.reason_detail)
+    return vm, told
+
+
+def furnished(vm: Vm, instance: Instance, now: datetime) -> Vm:
+    """The VM with what only its machine's provider knows."""
+    address = vm.advertised_address or instance.address
+    ports = instance.media_ports or vm.media_ports
+    region_id = instance.region_id or vm.region_id
+    changed = replace(vm, advertised_address=address, media_ports=ports, region_id=region_id)
+    return vm if changed == vm else replace(changed, updated_at=now, version=vm.version + 1)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`orphans` may go now; `suspects` are unwanted but too young, or too many for one round."""
+
+    orphans: tuple[Instance, ...]
+    suspects: tuple[Instance, ...]
+
+
+def sweep(
+    instances: Sequence[Instance],
+    rows: Iterable[Provisioning],
+    first_seen_s: Mapping[str, float],
+    now_s: float,
+    *,
+    prefix: str,
+    age_s: float,
+    database_born_at: datetime,
+) -> Sweep:
+    """Which of a complete listing's machines no row wants (I10), as far as one round may go (I11).
+
+    Never one whose tag is not ours, one older than the database, or one that we have known for less than `age_s`;
+    at most five or a tenth of the machines, whichever is more. `first_seen_s` and `now_s` are one clock of ours."""
+    wanted = {row.tag: row.instance_id for row in rows if row.phase is not Phase.RELEASED}
+    unwanted = [
+        instance
+        for instance in instances
+        if instance.tag.startswith(prefix)
+        and instance.created_at >= database_born_at
+        and wanted.get(instance.tag, instance.tag) not in ("", instance.id)
+    ]
+    old = [i for i in unwanted if now_s - first_seen_s.get(i.id, now_s) >= age_s]
+    most = max(REAPED_AT_LEAST, int(REAPED_SHARE * len(instances)))
+    orphans = tuple(sorted(old, key=lambda instance: instance.id)[:most])
+    return Sweep(orphans, tuple(instance for instance in unwanted if instance not in orphans))

@@ -1,0 +1,293 @@
+"""Gets rented machines and gives them back, one committed step after another.
+
+Each step is chosen by the domain from the row alone: load under a lease, call the provider outside any transaction,
+apply under the lease. A crash at any await leaves a row from which the next worker goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from controlplane.domain import provisioning as domain
+from controlplane.domain import rental
+from controlplane.domain.errors import Conflict, Unavailable
+from controlplane.domain.identity import Credential, CredentialKind, Role
+from controlplane.domain.instance import Instance, InstanceState, Invitation, ProviderRefused
+from controlplane.domain.provisioning import Failure, Offer, Provisioning, Step
+from controlplane.domain.retry import FailureKind, Remedy
+from controlplane.domain.vm import Vm
+from controlplane.interfaces import Provider, Tx
+from controlplane.usecases.world import World
+
+BATCH = 20
+STEPS_AT_ONCE = 6
+# What a call over a network may end in that leaves unknown whether it was done.
+UNKNOWN = (TimeoutError, OSError, Unavailable)
+
+T = TypeVar("T")
+Decision = Callable[[Provisioning, Vm, datetime], tuple[Provisioning, Vm]]
+
+
+async def advance(world: World) -> int:
+    """Carries every row that is due as far as it goes now; returns how many there were. Any number of replicas may.
+
+    Raises an ExceptionGroup of what was not foreseen; the rows concerned go on from what they have committed."""
+    renting = world.policy.renting
+    token = world.ids.new("lease")
+    async with world.store.tx() as tx:
+        rows = await tx.provisionings.claim(BATCH, renting.lease_s, token)
+    if not rows:
+        return 0
+    try:
+        outcomes = await asyncio.gather(*(_carry(world, row, token) for row in rows), return_exceptions=True)
+    finally:
+        async with world.store.tx() as tx:
+            await tx.provisionings.give_back(token)
+    broken = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if broken:
+        raise ExceptionGroup("provisioning", broken)
+    return len(rows)
+
+
+async def _carry(world: World, row: Provisioning, token: str) -> None:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + world.policy.renting.lease_s / 2
+    for _ in range(STEPS_AT_ONCE):
+        try:
+            after = await Worker(world, row, token).step()
+        except Conflict:
+            return  # somebody has changed the row: it is claimed anew, and looked at again
+        if after is None or loop.time() > until:
+            return
+        row = after
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One step on one row, under a lease."""
+
+    world: World
+    row: Provisioning
+    token: str
+
+    async def step(self) -> Provisioning | None:
+        """The row after one step; None when there is nothing to do now. Raises Conflict."""
+        async with self.world.store.reading() as tx:
+            vm, now = await tx.vms.get(self.row.id), await tx.now()
+        if vm is not None and rental.ends(self.row, vm):
+            return await self._apply(lambda row, vm, now: (domain.released(row, now), vm))
+        match domain.next_step(self.row, now):
+            case Step.CHOOSE_AND_BUY:
+                return await self._buy()
+            case Step.FIND:
+                return await self._find()
+            case Step.POLL:
+                return await self._poll()
+            case Step.AWAIT_AGENT | Step.GIVE_UP_ON_MACHINE:
+                return await self._apply(self._awaited)
+            case Step.STOP | Step.START as power:
+                return await self._power(power)
+            case Step.DESTROY:
+                return await self._destroy()
+            case _:
+                return None
+
+    async def _buy(self) -> Provisioning:
+        try:
+            offers = await self._call(self._provider.offers(self.row.region_ids, self.row.template_id))
+        except ProviderRefused as refusal:
+            return await self._fail(refusal.failure)
+        except UNKNOWN as error:
+            return await self._fail(_failure(FailureKind.PROVIDER_API, "PROVIDER_AWAY", error))
+        offer = rental.choose(offers, self.row)
+        if offer is None:
+            nothing = Failure(FailureKind.PROVISIONING, "NO_OFFER", "no offer fits now", Remedy.RETRY)
+            return await self._fail(nothing, forget_refusals=True)
+        secret = self.world.ids.secret()
+        intent = await self._apply(lambda row, vm, now: (domain.buying(row, offer, now), vm), self._invite(secret))
+        return await replace(self, row=intent)._create(offer, secret)
+
+    async def _create(self, offer: Offer, secret: str) -> Provisioning:
+        world = self.world
+        target = world.policy.renting.enrolment_target
+        invitation = Invitation(self.row.id, target, world.authority.ca_sha256, secret)
+        try:
+            instance = await self._call(self._provider.create(offer, self.row.tag, invitation))
+        except ProviderRefused as refusal:
+            return await self._fail(refusal.failure)
+        except UNKNOWN:
+            return await self._later()  # it may have been bought: the row says BUYING, so it will be looked for
+        return await self._have(instance)
+
+    async def _find(self) -> Provisioning:
+        try:
+            listing = await self._call(self._provider.find(self.row.tag))
+        except (ProviderRefused, *UNKNOWN):
+            return await self._later()
+        if listing.instances:
+            return await self._have(min(listing.instances, key=lambda instance: (instance.created_at, instance.id)))
+        if not listing.complete:
+            return await self._later()
+        lost = Failure(FailureKind.NETWORK, "NO_REPLY", "the provider never got or never did the order", Remedy.RETRY)
+        return await self._apply(lambda row, vm, now: (self._missing(row, now, lost), vm))
+
+    async def _have(self, instance: Instance) -> Provisioning:
+        return await self._apply(
+            lambda row, vm, now: (
+                domain.bought(row, instance.id, instance.address, now, self._patience),
+                rental.furnished(vm, instance, now),
+            )
+        )
+
+    async def _poll(self) -> Provisioning:
+        try:
+            listing = await self._call(self._provider.find(self.row.tag))
+        except (ProviderRefused, *UNKNOWN):
+            return await self._later()
+        found = next((i for i in listing.instances if i.id == self.row.instance_id), None)
+        if found is None and listing.complete:
+            vanished = Failure(
+                FailureKind.BOOT, "INSTANCE_GONE", "the machine is gone before its agent came", Remedy.RETRY
+            )
+            return await self._apply(lambda row, vm, now: (self._missing(row, now, vanished), vm))
+        if found is not None and found.state is InstanceState.FAILED:
+            return await self._fail(
+                Failure(FailureKind.BOOT, "INSTANCE_FAILED", "the provider reports a failed machine", Remedy.RETRY)
+            )
+        if found is None or found.state is not InstanceState.RUNNING:
+            return await self._later()
+        address = found.address
+        return await self._apply(lambda row, vm, now: (domain.running(row, address, now, self._patience), vm))
+
+    def _awaited(self, row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
+        late = row.deadline_at is not None and now >= row.deadline_at
+        if vm.state in rental.JOINED and row.phase is domain.Phase.BOOTING:
+            return domain.joined(row), vm
+        if late and vm.state not in rental.JOINED:
+            never = Failure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
+            return self._failed(row, never, now), vm
+        if row.phase is domain.Phase.BOUGHT:  # its agent was quicker than the provider's own word
+            return domain.running(row, "", now, self._patience), vm
+        return domain.postponed(row, now, self._patience.agent_poll_s), vm
+
+    async def _power(self, step: Step) -> Provisioning:
+        call = self._provider.stop if step is Step.STOP else self._provider.start
+        try:
+            await self._call(call(self.row.instance_id))
+        except ProviderRefused as refusal:
+            failure = refusal.failure
+            return await self._apply(lambda row, vm, now: (self._put_off(replace(row, failure=failure), now), vm))
+        except UNKNOWN:
+            return await self._later()
+        if step is Step.STOP:
+            return await self._apply(lambda row, vm, now: (row.on(domain.Trigger.STOPPED), vm))
+        return await self._apply(lambda row, vm, now: (domain.started(row, now, self._patience), vm))
+
+    async def _destroy(self) -> Provisioning:
+        try:
+            listing = await self._call(self._provider.find(self.row.tag))
+            known = {self.row.instance_id} - {""}
+            for instance_id in sorted(known | {instance.id for instance in listing.instances}):
+                await self._call(self._provider.destroy(instance_id))
+            listing = await self._call(self._provider.find(self.row.tag))
+        except (ProviderRefused, *UNKNOWN) as error:
+            failure = _failure(FailureKind.PROVIDER_API, "DESTROY_FAILED", error)
+            return await self._apply(lambda row, vm, now: (self._put_off(replace(row, failure=failure), now), vm))
+        if listing.instances or not listing.complete:
+            return await self._later()
+        return await self._apply(lambda row, vm, now: (self._confirmed(row, now), vm))
+
+    def _confirmed(self, row: Provisioning, now: datetime) -> Provisioning:
+        # What was never seen may still come: it takes as many listings as a lost order does.
+        if row.instance_id:
+            return domain.gone(row)
+        counted, certain = domain.not_listed(row, now, self._patience)
+        return domain.gone(counted) if certain else counted
+
+    def _missing(self, row: Provisioning, now: datetime, failure: Failure) -> Provisioning:
+        counted, certain = domain.not_listed(row, now, self._patience)
+        return self._failed(counted, failure, now) if certain else counted
+
+    def _failed(self, row: Provisioning, failure: Failure, now: datetime) -> Provisioning:
+        again = domain.failed(row, failure, now, self._patience, random.random())  # noqa: S311 - spreads retries
+        return again or domain.released(replace(row, failure=failure), now)
+
+    async def _fail(self, failure: Failure, *, forget_refusals: bool = False) -> Provisioning:
+        def decide(row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
+            after = self._failed(row, failure, now)
+            return (replace(after, refused=frozenset()) if forget_refusals else after), vm
+
+        return await self._apply(decide)
+
+    async def _later(self) -> Provisioning:
+        return await self._apply(lambda row, vm, now: (self._put_off(row, now), vm))
+
+    def _put_off(self, row: Provisioning, now: datetime) -> Provisioning:
+        return domain.postponed(row, now, self._patience.poll_s)
+
+    async def _apply(
+        self, decide: Decision, beside: Callable[[Tx, Vm, datetime], Awaitable[None]] | None = None
+    ) -> Provisioning:
+        """Commits what follows from the step: the row, its VM, its events. Raises Conflict when the row has changed."""
+        async with self.world.store.tx() as tx:
+            vm, row = await tx.vms.lock(self.row.id), await tx.provisionings.get(self.row.id)
+            if vm is None or row is None or row.version != self.row.version:
+                raise Conflict("PROVISIONING_CHANGED", f"{self.row.name} has changed meanwhile")
+            now = await tx.now()
+            after, changed = decide(row, vm, now)
+            changed, events = rental.follow(changed, row, after, now)
+            if changed != vm:
+                await tx.vms.save(changed)
+                await tx.outbox.append(events)
+            if beside is not None:
+                await beside(tx, changed, now)
+            await tx.provisionings.apply(after, self.token, keep=True)
+        if changed != vm:
+            await self.world.tell()
+        return after
+
+    def _invite(self, secret: str) -> Callable[[Tx, Vm, datetime], Awaitable[None]]:
+        world = self.world
+
+        async def add(tx: Tx, vm: Vm, now: datetime) -> None:
+            invitation = Credential(
+                id=world.ids.new("j"),
+                kind=CredentialKind.JOIN,
+                project_id=vm.project_id,
+                subject=f"hosts/{vm.id}",
+                role=Role.PLAYER,
+                secret_sha256=hashlib.sha256(secret.encode()).hexdigest(),
+                created_at=now,
+                expires_at=now + timedelta(seconds=world.policy.join_token_ttl_s),
+                vm_id=vm.id,
+            )
+            await tx.credentials.add(invitation)
+
+        return add
+
+    async def _call(self, call: Awaitable[T]) -> T:
+        async with asyncio.timeout(self.world.policy.renting.call_timeout_s):
+            return await call
+
+    @property
+    def _provider(self) -> Provider:
+        try:
+            return self.world.providers[self.row.provider]
+        except KeyError:
+            raise Unavailable("PROVIDER_NOT_SET_UP", f"the provider '{self.row.provider}' is not set up here") from None
+
+    @property
+    def _patience(self) -> domain.Patience:
+        return self.world.policy.renting.patience
+
+
+def _failure(kind: FailureKind, code: str, error: Exception) -> Failure:
+    if isinstance(error, ProviderRefused):
+        return error.failure
+    return Failure(kind, code, str(error) or "the provider does not answer", Remedy.RETRY)

@@ -1,0 +1,58 @@
+"""Reaps rented machines that no row wants: the last net below a lost reply (I10), and a careful one (I11)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from controlplane.domain import rental
+from controlplane.domain.instance import Instance
+from controlplane.interfaces import Provider
+from controlplane.usecases.provisioning import UNKNOWN
+from controlplane.usecases.world import World
+
+
+@dataclass
+class Sweeper:
+    """Remembers, by its own clock, since when it has known each machine that nobody wants."""
+
+    world: World
+    clock_s: Callable[[], float] = time.monotonic
+    _first_seen_s: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    async def sweep(self) -> tuple[Instance, ...]:
+        """One round over every provider; returns what it has ended. A provider that does not answer is left alone,
+        and fails the round when the others are done: raises ExceptionGroup."""
+        reaped: list[Instance] = []
+        failures: list[Exception] = []
+        for provider in self.world.providers.values():
+            try:
+                async with asyncio.timeout(self.world.policy.renting.call_timeout_s * 4):
+                    await self._sweep(provider, reaped)
+            except UNKNOWN as error:
+                failures.append(error)
+        if failures:
+            raise ExceptionGroup("sweep", failures)
+        return tuple(reaped)
+
+    async def _sweep(self, provider: Provider, reaped: list[Instance]) -> None:
+        prefix = rental.tag_prefix(self.world.authority.ca_sha256)
+        listing = await provider.list_owned(prefix)
+        if not listing.complete:
+            return
+        # Read after the listing: a machine that is in it was wanted by a row before it was bought.
+        async with self.world.store.reading() as tx:
+            rows = await tx.provisionings.wanted(provider.name)
+            born_at = await tx.figures.born_at()
+        now_s = self.clock_s()
+        seen = {key[1]: since for key, since in self._first_seen_s.items() if key[0] == provider.name}
+        age_s = self.world.policy.renting.orphan_age_s
+        found = rental.sweep(listing.instances, rows, seen, now_s, prefix=prefix, age_s=age_s, database_born_at=born_at)
+        unwanted = {instance.id for instance in (*found.orphans, *found.suspects)}
+        others = {key: since for key, since in self._first_seen_s.items() if key[0] != provider.name}
+        self._first_seen_s = others | {(provider.name, known): seen.get(known, now_s) for known in unwanted}
+        for instance in found.orphans:
+            await provider.destroy(instance.id)
+            reaped.append(instance)
