@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from quarterdeck.v1 import vms_pb2 as pb
 from quarterdeck.v1 import vms_pb2_grpc as rpc
 
 from controlplane.api import identity, pages
-from controlplane.api.mapping.fleet import vm_message, vm_states_of
+from controlplane.api.mapping.fleet import transition_message, vm_message, vm_states_of
 from controlplane.api.mapping.values import last_part, timestamp
-from controlplane.usecases import vms
+from controlplane.domain.identity import Principal
+from controlplane.domain.vm import STATIC, Vm
+from controlplane.usecases import vm_states, vms
 from controlplane.usecases.world import World
 
 OWNED_TEMPLATE = "local"
@@ -29,10 +33,11 @@ class VmServicer(rpc.VmServiceServicer):
         page = pages.page_of(request.page_size, request.page_token, *query)
         found = await vms.list_vms(self._world, who, states, page)
         kept, token = pages.split(page, found, lambda vm: (vm.created_at, vm.id), *query)
-        return pb.ListVmsResponse(vms=map(vm_message, kept), next_page_token=token)
+        rented = await vm_states.provisionings(self._world, kept)
+        return pb.ListVmsResponse(vms=[vm_message(vm, rented.get(vm.id)) for vm in kept], next_page_token=token)
 
     async def GetVm(self, request: pb.GetVmRequest, context: Any) -> pb.Vm:
-        return vm_message(await vms.get_vm(self._world, identity.principal(), last_part(request.name)))
+        return await self._told(await vms.get_vm(self._world, identity.principal(), last_part(request.name)))
 
     async def CreateVm(self, request: pb.CreateVmRequest, context: Any) -> pb.Vm:
         wanted = vms.VmRequest(
@@ -41,8 +46,11 @@ class VmServicer(rpc.VmServiceServicer):
             template_id=request.template or OWNED_TEMPLATE,
             advertised_address=request.advertised_address,
             client_token=request.client_token,
+            provider=request.provider or STATIC,
+            fallback_region_ids=tuple(request.fallback_regions),
         )
-        return vm_message(await vms.create_vm(self._world, identity.principal(), wanted, identity.request_id()))
+        vm = await vms.create_vm(self._world, identity.principal(), wanted, identity.request_id())
+        return await self._told(vm)
 
     async def CreateJoinToken(self, request: pb.CreateJoinTokenRequest, context: Any) -> pb.JoinToken:
         token, ends_at = await vms.create_join_token(
@@ -56,19 +64,39 @@ class VmServicer(rpc.VmServiceServicer):
         )
 
     async def DrainVm(self, request: pb.DrainVmRequest, context: Any) -> pb.Vm:
-        vm_id = last_part(request.name)
-        return vm_message(await vms.drain_vm(self._world, identity.principal(), vm_id, identity.request_id()))
+        return await self._do(vms.drain_vm, request.name)
 
     async def UndrainVm(self, request: pb.UndrainVmRequest, context: Any) -> pb.Vm:
-        vm_id = last_part(request.name)
-        return vm_message(await vms.undrain_vm(self._world, identity.principal(), vm_id, identity.request_id()))
+        return await self._do(vms.undrain_vm, request.name)
 
     async def TerminateVm(self, request: pb.TerminateVmRequest, context: Any) -> pb.Vm:
-        vm = await vms.terminate_vm(
-            self._world,
-            identity.principal(),
-            last_part(request.name),
-            identity.request_id(),
-            force=request.force,
-        )
-        return vm_message(vm)
+        return await self._do(partial(vms.terminate_vm, force=request.force), request.name)
+
+    async def StopVm(self, request: pb.StopVmRequest, context: Any) -> pb.Vm:
+        return await self._do(vm_states.stop_vm, request.name)
+
+    async def StartVm(self, request: pb.StartVmRequest, context: Any) -> pb.Vm:
+        return await self._do(vm_states.start_vm, request.name)
+
+    async def FailVm(self, request: pb.FailVmRequest, context: Any) -> pb.Vm:
+        return await self._do(partial(vm_states.fail_vm, reason=request.reason), request.name)
+
+    async def MarkVmReady(self, request: pb.MarkVmReadyRequest, context: Any) -> pb.Vm:
+        return await self._do(vm_states.mark_vm_ready, request.name)
+
+    async def ListVmTransitions(
+        self, request: pb.ListVmTransitionsRequest, context: Any
+    ) -> pb.ListVmTransitionsResponse:
+        who, vm_id = identity.principal(), last_part(request.parent)
+        query = ("transitions", who.project_id, vm_id)
+        page = pages.page_of(request.page_size, request.page_token, *query)
+        found = await vm_states.list_transitions(self._world, who, vm_id, page)
+        kept, token = pages.split(page, found, lambda change: (change.at, str(change.version)), *query)
+        return pb.ListVmTransitionsResponse(transitions=map(transition_message, kept), next_page_token=token)
+
+    async def _do(self, verb: Callable[[World, Principal, str, str], Awaitable[Vm]], name: str) -> pb.Vm:
+        vm = await verb(self._world, identity.principal(), last_part(name), identity.request_id())
+        return await self._told(vm)
+
+    async def _told(self, vm: Vm) -> pb.Vm:
+        return vm_message(vm, (await vm_states.provisionings(self._world, [vm])).get(vm.id))

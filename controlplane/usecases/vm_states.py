@@ -53,7 +53,7 @@ async def start_vm(world: World, who: Principal, vm_id: str, request_id: str) ->
     return vm
 
 
-async def fail_vm(world: World, who: Principal, vm_id: str, reason: str, request_id: str) -> Vm:
+async def fail_vm(world: World, who: Principal, vm_id: str, request_id: str, *, reason: str) -> Vm:
     """Takes a VM out of service: ERROR, nothing new is placed on it. A rented machine that has not joined is given
     back; one that has is kept until it is terminated, for somebody to look at. Raises WrongState."""
     operators_only(who)

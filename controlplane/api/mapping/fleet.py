@@ -6,14 +6,16 @@ from quarterdeck.v1 import hosts_pb2, vms_pb2
 
 from controlplane.api.mapping.values import enum_member, enum_value, named, timestamp
 from controlplane.domain.host import Encoder, Gpu, Host, Inventory
-from controlplane.domain.vm import Vm, VmState
+from controlplane.domain.provisioning import Provisioning
+from controlplane.domain.vm import Transition, Vm, VmState
 
 
 def vm_states_of(message: vms_pb2.ListVmsRequest) -> tuple[VmState, ...]:
     return tuple(enum_member(vms_pb2.VmState, "VM_STATE", s, VmState) for s in message.states)
 
 
-def vm_message(vm: Vm) -> vms_pb2.Vm:
+def vm_message(vm: Vm, row: Provisioning | None = None) -> vms_pb2.Vm:
+    """`row` is what a rented VM has beside."""
     enrolled = vm.state not in (VmState.TEMPLATE, VmState.PROVISIONING)
     return vms_pb2.Vm(
         name=vm.name,
@@ -29,6 +31,34 @@ def vm_message(vm: Vm) -> vms_pb2.Vm:
         update_time=timestamp(vm.updated_at),
         host=named("hosts", vm.id if enrolled else ""),
         advertised_address=vm.advertised_address,
+        provisioning=_provisioning_message(row) if row else None,
+    )
+
+
+def _provisioning_message(row: Provisioning) -> vms_pb2.Provisioning:
+    failed = row.failure is not None
+    return vms_pb2.Provisioning(
+        phase=str(row.phase),
+        instance=row.instance_id,
+        tag=row.tag,
+        machine_type=row.offer.machine_type if row.offer else "",
+        price_micro_per_hour=row.offer.price_micro_per_hour if row.offer else 0,
+        currency=row.offer.currency if row.offer else "",
+        attempt=row.attempt,
+        next_attempt_time=timestamp((row.again_at or row.next_attempt_at) if failed else None),
+        error_code=row.failure.code if row.failure else "",
+        error_message=row.failure.message if row.failure else "",
+    )
+
+
+def transition_message(change: Transition) -> vms_pb2.VmTransition:
+    return vms_pb2.VmTransition(
+        previous_state=enum_value(vms_pb2.VmState, "VM_STATE", VmState(change.previous)) if change.previous else None,
+        state=enum_value(vms_pb2.VmState, "VM_STATE", VmState(change.state)),
+        trigger=change.trigger,
+        detail=change.detail,
+        time=timestamp(change.at),
+        version=change.version,
     )
 
 

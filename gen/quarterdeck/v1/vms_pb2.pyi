@@ -36,7 +36,7 @@ VM_STATE_ERROR: VmState
 VM_STATE_TERMINATED: VmState
 
 class Vm(_message.Message):
-    __slots__ = ("name", "provider", "region", "template", "state", "reason_detail", "capacity_units", "used_units", "active_sessions", "create_time", "update_time", "host", "advertised_address")
+    __slots__ = ("name", "provider", "region", "template", "state", "reason_detail", "capacity_units", "used_units", "active_sessions", "create_time", "update_time", "host", "advertised_address", "provisioning")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,7 @@ class Vm(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     ADVERTISED_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PROVISIONING_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: str
     region: str
@@ -63,7 +64,32 @@ class Vm(_message.Message):
     update_time: _timestamp_pb2.Timestamp
     host: str
     advertised_address: str
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., state: _Optional[_Union[VmState, str]] = ..., reason_detail: _Optional[str] = ..., capacity_units: _Optional[int] = ..., used_units: _Optional[int] = ..., active_sessions: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., advertised_address: _Optional[str] = ...) -> None: ...
+    provisioning: Provisioning
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., state: _Optional[_Union[VmState, str]] = ..., reason_detail: _Optional[str] = ..., capacity_units: _Optional[int] = ..., used_units: _Optional[int] = ..., active_sessions: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., advertised_address: _Optional[str] = ..., provisioning: _Optional[_Union[Provisioning, _Mapping]] = ...) -> None: ...
+
+class Provisioning(_message.Message):
+    __slots__ = ("phase", "instance", "tag", "machine_type", "price_micro_per_hour", "currency", "attempt", "next_attempt_time", "error_code", "error_message")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MICRO_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    phase: str
+    instance: str
+    tag: str
+    machine_type: str
+    price_micro_per_hour: int
+    currency: str
+    attempt: int
+    next_attempt_time: _timestamp_pb2.Timestamp
+    error_code: str
+    error_message: str
+    def __init__(self, phase: _Optional[str] = ..., instance: _Optional[str] = ..., tag: _Optional[str] = ..., machine_type: _Optional[str] = ..., price_micro_per_hour: _Optional[int] = ..., currency: _Optional[str] = ..., attempt: _Optional[int] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class ListVmsRequest(_message.Message):
     __slots__ = ("page_size", "page_token", "states")
@@ -90,18 +116,22 @@ class GetVmRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class CreateVmRequest(_message.Message):
-    __slots__ = ("vm_id", "region", "template", "advertised_address", "client_token")
+    __slots__ = ("vm_id", "region", "template", "advertised_address", "client_token", "provider", "fallback_regions")
     VM_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
     ADVERTISED_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    FALLBACK_REGIONS_FIELD_NUMBER: _ClassVar[int]
     vm_id: str
     region: str
     template: str
     advertised_address: str
     client_token: str
-    def __init__(self, vm_id: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., advertised_address: _Optional[str] = ..., client_token: _Optional[str] = ...) -> None: ...
+    provider: str
+    fallback_regions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, vm_id: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., advertised_address: _Optional[str] = ..., client_token: _Optional[str] = ..., provider: _Optional[str] = ..., fallback_regions: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CreateJoinTokenRequest(_message.Message):
     __slots__ = ("name",)
@@ -140,3 +170,63 @@ class TerminateVmRequest(_message.Message):
     name: str
     force: bool
     def __init__(self, name: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class StopVmRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class StartVmRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class FailVmRequest(_message.Message):
+    __slots__ = ("name", "reason")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class MarkVmReadyRequest(_message.Message):
+    __slots__ = ("name",)
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class ListVmTransitionsRequest(_message.Message):
+    __slots__ = ("parent", "page_size", "page_token")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    page_size: int
+    page_token: str
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListVmTransitionsResponse(_message.Message):
+    __slots__ = ("transitions", "next_page_token")
+    TRANSITIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    transitions: _containers.RepeatedCompositeFieldContainer[VmTransition]
+    next_page_token: str
+    def __init__(self, transitions: _Optional[_Iterable[_Union[VmTransition, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class VmTransition(_message.Message):
+    __slots__ = ("previous_state", "state", "trigger", "detail", "time", "version")
+    PREVIOUS_STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    TRIGGER_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    TIME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    previous_state: VmState
+    state: VmState
+    trigger: str
+    detail: str
+    time: _timestamp_pb2.Timestamp
+    version: int
+    def __init__(self, previous_state: _Optional[_Union[VmState, str]] = ..., state: _Optional[_Union[VmState, str]] = ..., trigger: _Optional[str] = ..., detail: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...

@@ -69,6 +69,31 @@ class VmServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_vms__pb2.TerminateVmRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
                 _registered_method=True)
+        self.StopVm = channel.unary_unary(
+                '/quarterdeck.v1.VmService/StopVm',
+                request_serializer=quarterdeck_dot_v1_dot_vms__pb2.StopVmRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+                _registered_method=True)
+        self.StartVm = channel.unary_unary(
+                '/quarterdeck.v1.VmService/StartVm',
+                request_serializer=quarterdeck_dot_v1_dot_vms__pb2.StartVmRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+                _registered_method=True)
+        self.FailVm = channel.unary_unary(
+                '/quarterdeck.v1.VmService/FailVm',
+                request_serializer=quarterdeck_dot_v1_dot_vms__pb2.FailVmRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+                _registered_method=True)
+        self.MarkVmReady = channel.unary_unary(
+                '/quarterdeck.v1.VmService/MarkVmReady',
+                request_serializer=quarterdeck_dot_v1_dot_vms__pb2.MarkVmReadyRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+                _registered_method=True)
+        self.ListVmTransitions = channel.unary_unary(
+                '/quarterdeck.v1.VmService/ListVmTransitions',
+                request_serializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsResponse.FromString,
+                _registered_method=True)
 
 
 class VmServiceServicer:
@@ -87,7 +112,8 @@ class VmServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CreateVm(self, request, context):
-        """Registers an owned machine (provider "static"); its agent joins with a token of CreateJoinToken.
+        """Registers an owned machine (provider "static"), whose agent joins with a token of CreateJoinToken; or rents one of
+        another provider, whose agent joins by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +141,40 @@ class VmServiceServicer:
 
     def TerminateVm(self, request, context):
         """Refused while sessions play, unless force, which ends them first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StopVm(self, request, context):
+        """Switches an empty rented machine off and keeps it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartVm(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FailVm(self, request, context):
+        """Takes a VM out of service: ERROR, with a reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkVmReady(self, request, context):
+        """Refused unless the agent of the VM is enrolled and healthy.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVmTransitions(self, request, context):
+        """Every change of the VM's state, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -157,6 +217,31 @@ def add_VmServiceServicer_to_server(servicer, server):
                     servicer.TerminateVm,
                     request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.TerminateVmRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.SerializeToString,
+            ),
+            'StopVm': grpc.unary_unary_rpc_method_handler(
+                    servicer.StopVm,
+                    request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.StopVmRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.SerializeToString,
+            ),
+            'StartVm': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartVm,
+                    request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.StartVmRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.SerializeToString,
+            ),
+            'FailVm': grpc.unary_unary_rpc_method_handler(
+                    servicer.FailVm,
+                    request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.FailVmRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.SerializeToString,
+            ),
+            'MarkVmReady': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkVmReady,
+                    request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.MarkVmReadyRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.SerializeToString,
+            ),
+            'ListVmTransitions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVmTransitions,
+                    request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -348,6 +433,141 @@ class VmService:
             '/quarterdeck.v1.VmService/TerminateVm',
             quarterdeck_dot_v1_dot_vms__pb2.TerminateVmRequest.SerializeToString,
             quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StopVm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.VmService/StopVm',
+            quarterdeck_dot_v1_dot_vms__pb2.StopVmRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartVm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.VmService/StartVm',
+            quarterdeck_dot_v1_dot_vms__pb2.StartVmRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FailVm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.VmService/FailVm',
+            quarterdeck_dot_v1_dot_vms__pb2.FailVmRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkVmReady(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.VmService/MarkVmReady',
+            quarterdeck_dot_v1_dot_vms__pb2.MarkVmReadyRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVmTransitions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.VmService/ListVmTransitions',
+            quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

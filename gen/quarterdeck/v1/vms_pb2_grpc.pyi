@@ -34,7 +34,9 @@ class VmServiceStub:
     ListVms: _grpc.UnaryUnaryMultiCallable[_vms_pb2.ListVmsRequest, _vms_pb2.ListVmsResponse]
     GetVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.GetVmRequest, _vms_pb2.Vm]
     CreateVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.CreateVmRequest, _vms_pb2.Vm]
-    """Registers an owned machine (provider "static"); its agent joins with a token of CreateJoinToken."""
+    """Registers an owned machine (provider "static"), whose agent joins with a token of CreateJoinToken; or rents one of
+    another provider, whose agent joins by itself.
+    """
     CreateJoinToken: _grpc.UnaryUnaryMultiCallable[_vms_pb2.CreateJoinTokenRequest, _vms_pb2.JoinToken]
     """A single-use secret with which the agent of this VM enrols."""
     DrainVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.DrainVmRequest, _vms_pb2.Vm]
@@ -42,6 +44,15 @@ class VmServiceStub:
     UndrainVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.UndrainVmRequest, _vms_pb2.Vm]
     TerminateVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.TerminateVmRequest, _vms_pb2.Vm]
     """Refused while sessions play, unless force, which ends them first."""
+    StopVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.StopVmRequest, _vms_pb2.Vm]
+    """Switches an empty rented machine off and keeps it."""
+    StartVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.StartVmRequest, _vms_pb2.Vm]
+    FailVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.FailVmRequest, _vms_pb2.Vm]
+    """Takes a VM out of service: ERROR, with a reason."""
+    MarkVmReady: _grpc.UnaryUnaryMultiCallable[_vms_pb2.MarkVmReadyRequest, _vms_pb2.Vm]
+    """Refused unless the agent of the VM is enrolled and healthy."""
+    ListVmTransitions: _grpc.UnaryUnaryMultiCallable[_vms_pb2.ListVmTransitionsRequest, _vms_pb2.ListVmTransitionsResponse]
+    """Every change of the VM's state, newest first."""
 
 @_typing.type_check_only
 class VmServiceAsyncStub(VmServiceStub):
@@ -49,7 +60,9 @@ class VmServiceAsyncStub(VmServiceStub):
     ListVms: _aio.UnaryUnaryMultiCallable[_vms_pb2.ListVmsRequest, _vms_pb2.ListVmsResponse]  # type: ignore[assignment]
     GetVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.GetVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
     CreateVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.CreateVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
-    """Registers an owned machine (provider "static"); its agent joins with a token of CreateJoinToken."""
+    """Registers an owned machine (provider "static"), whose agent joins with a token of CreateJoinToken; or rents one of
+    another provider, whose agent joins by itself.
+    """
     CreateJoinToken: _aio.UnaryUnaryMultiCallable[_vms_pb2.CreateJoinTokenRequest, _vms_pb2.JoinToken]  # type: ignore[assignment]
     """A single-use secret with which the agent of this VM enrols."""
     DrainVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.DrainVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
@@ -57,6 +70,15 @@ class VmServiceAsyncStub(VmServiceStub):
     UndrainVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.UndrainVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
     TerminateVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.TerminateVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
     """Refused while sessions play, unless force, which ends them first."""
+    StopVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.StopVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
+    """Switches an empty rented machine off and keeps it."""
+    StartVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.StartVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
+    FailVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.FailVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
+    """Takes a VM out of service: ERROR, with a reason."""
+    MarkVmReady: _aio.UnaryUnaryMultiCallable[_vms_pb2.MarkVmReadyRequest, _vms_pb2.Vm]  # type: ignore[assignment]
+    """Refused unless the agent of the VM is enrolled and healthy."""
+    ListVmTransitions: _aio.UnaryUnaryMultiCallable[_vms_pb2.ListVmTransitionsRequest, _vms_pb2.ListVmTransitionsResponse]  # type: ignore[assignment]
+    """Every change of the VM's state, newest first."""
 
 class VmServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -79,7 +101,9 @@ class VmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vms_pb2.CreateVmRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vms_pb2.Vm, _abc.Awaitable[_vms_pb2.Vm]]:
-        """Registers an owned machine (provider "static"); its agent joins with a token of CreateJoinToken."""
+        """Registers an owned machine (provider "static"), whose agent joins with a token of CreateJoinToken; or rents one of
+        another provider, whose agent joins by itself.
+        """
 
     @_abc_1.abstractmethod
     def CreateJoinToken(
@@ -111,5 +135,44 @@ class VmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vms_pb2.Vm, _abc.Awaitable[_vms_pb2.Vm]]:
         """Refused while sessions play, unless force, which ends them first."""
+
+    @_abc_1.abstractmethod
+    def StopVm(
+        self,
+        request: _vms_pb2.StopVmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vms_pb2.Vm, _abc.Awaitable[_vms_pb2.Vm]]:
+        """Switches an empty rented machine off and keeps it."""
+
+    @_abc_1.abstractmethod
+    def StartVm(
+        self,
+        request: _vms_pb2.StartVmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vms_pb2.Vm, _abc.Awaitable[_vms_pb2.Vm]]: ...
+
+    @_abc_1.abstractmethod
+    def FailVm(
+        self,
+        request: _vms_pb2.FailVmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vms_pb2.Vm, _abc.Awaitable[_vms_pb2.Vm]]:
+        """Takes a VM out of service: ERROR, with a reason."""
+
+    @_abc_1.abstractmethod
+    def MarkVmReady(
+        self,
+        request: _vms_pb2.MarkVmReadyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vms_pb2.Vm, _abc.Awaitable[_vms_pb2.Vm]]:
+        """Refused unless the agent of the VM is enrolled and healthy."""
+
+    @_abc_1.abstractmethod
+    def ListVmTransitions(
+        self,
+        request: _vms_pb2.ListVmTransitionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vms_pb2.ListVmTransitionsResponse, _abc.Awaitable[_vms_pb2.ListVmTransitionsResponse]]:
+        """Every change of the VM's state, newest first."""
 
 def add_VmServiceServicer_to_server(servicer: VmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
