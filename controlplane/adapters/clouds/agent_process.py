@@ -57,9 +57,9 @@ def find(folder: Path) -> ProcessId | None:
     for process in psutil.process_iter():
         try:
             agent = process.cmdline()[1 : 1 + len(AGENT)] == list(AGENT)
-            if agent and process.environ().get(FOLDER) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            if agent and _marks(process.pid).get(FOLDER) == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
                 return ProcessId(process.pid, process.create_time())
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+        except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
             continue
     return None
 
@@ -108,10 +108,16 @@ def _belongs(other: psutil.Process, leader: ProcessId | None, directory: Path) -
             return False
         if leader is not None and other.pid == leader.pid:
             return _running(leader) is not None
-        environment = other.environ()
-        return any(Path(environment.get(mark, "/")).is_relative_to(directory) for mark in MARKS)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return any(Path(mark).is_relative_to(directory) for mark in _marks(other.pid).values())
+    except (psutil.NoSuchProcess, psutil.AccessDenied, OSError):
         return False
+
+
+def _marks(pid: int) -> dict[str, str]:
+    """Which folders a process carries. Raises OSError when it is gone, or not ours to look at."""
+    entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    pairs = dict(os.fsdecode(entry).partition("=")[::2] for entry in entries if entry)
+    return {mark: pairs[mark] for mark in MARKS if pairs.get(mark)}
 
 
 async def _ended(pid: int) -> None:
