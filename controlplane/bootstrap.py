@@ -269,10 +269,10 @@ async def _processor(
     stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, *, alone: bool
 ) -> dict[str, Any]:
     """Starts relay, consumers and jobs; `alone` in its process, it has a listener for health and metrics."""
-    from controlplane.adapters.bus.codec import decode_report
+    from controlplane.adapters.bus.codec import decode_event, decode_report
     from controlplane.processor import monitoring, service
 
-    processor = await stack.enter_async_context(service.running(world, decode_report, registry))
+    processor = await stack.enter_async_context(service.running(world, decode_report, decode_event, registry))
     if not alone:
         return {}
     listener = monitoring.listening(processor, settings.http_host, settings.processor_http_port)

@@ -3,6 +3,7 @@
 | subject | carries | kind |
 |---|---|---|
 | quarterdeck.event.<project>.<entity>.<word> | serialized quarterdeck.v1.Event | durable, stream QD_EVENTS |
+| quarterdeck.ext.<project>.<entity>.<word> | JSON, see docs/external-events.md | durable, QD_EXTERNAL |
 | quarterdeck.work.report.<host> | serialized quarterdeck.v1.Report | durable, stream QD_WORK |
 | quarterdeck.hint.outbox | nothing: events wait in the outbox | hint, queue group `relay` |
 | quarterdeck.hint.beats | host ids, one a line; a batch a second from each API replica | hint, queue group `beats` |
@@ -22,6 +23,7 @@ import re
 from controlplane.domain.errors import InvalidRequest
 
 EVENTS = "quarterdeck.event.>"
+EXTERNAL = "quarterdeck.ext.>"
 WORK = "quarterdeck.work.>"
 REPORTS = "quarterdeck.work.report.*"
 BEATS = "quarterdeck.hint.beats"
@@ -52,6 +54,11 @@ def event(project_id: str, event_type: str) -> str:
             "EVENT_TYPE_INVALID", "Event types are quarterdeck.<entity>.<word>.", type=event_type[:128]
         )
     return f"quarterdeck.event.{_token(project_id)}.{event_type.removeprefix(EVENT_TYPE_PREFIX)}"
+
+
+def external(project_id: str, event_type: str) -> str:
+    """Where the public copy of such an event goes. Raises InvalidRequest."""
+    return event(project_id, event_type).replace("quarterdeck.event.", "quarterdeck.ext.", 1)
 
 
 def events_of(project_id: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from controlplane.domain import subjects
+from controlplane.domain.events import Event
 from controlplane.domain.reconcile import Report
 from controlplane.interfaces import Delivery, Handler
 from controlplane.processor import consumer
@@ -25,8 +26,13 @@ class Route:
     handler: Handler
 
 
-def routes(world: World, decode_report: Callable[[bytes], Report]) -> tuple[Route, ...]:
-    return (Route("reports", subjects.REPORTS, consumer.reports(world, decode_report)),)
+def routes(
+    world: World, decode_report: Callable[[bytes], Report], decode_event: Callable[[bytes], Event]
+) -> tuple[Route, ...]:
+    return (
+        Route("reports", subjects.REPORTS, consumer.reports(world, decode_report)),
+        Route("external", subjects.EVENTS, consumer.external(world, decode_event)),
+    )
 
 
 async def serve(world: World, route: Route, metrics: Metrics) -> None:

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from controlplane.domain.errors import QuarterdeckError
+from controlplane.domain.events import Event
 from controlplane.domain.reconcile import Report
 from controlplane.processor import ticker
 from controlplane.processor.heartbeats import Heartbeats
@@ -33,7 +34,11 @@ class Processor:
     """`registry` may be shared with other parts of the process."""
 
     def __init__(
-        self, world: World, decode_report: Callable[[bytes], Report], registry: CollectorRegistry | None = None
+        self,
+        world: World,
+        decode_report: Callable[[bytes], Report],
+        decode_event: Callable[[bytes], Event],
+        registry: CollectorRegistry | None = None,
     ) -> None:
         self._world = world
         self.metrics = Metrics(registry or CollectorRegistry())
@@ -41,7 +46,7 @@ class Processor:
             "relay": Relay(world.store, world.bus, self.metrics).run,
             "heartbeats": Heartbeats(world, self.metrics).run,
         }
-        for route in routes(world, decode_report):
+        for route in routes(world, decode_report, decode_event):
             self._parts[f"consumer {route.durable}"] = partial(serve, world, route, self.metrics)
         for job in jobs(world, self.metrics):
             self._parts[f"job {job.name}"] = partial(ticker.tick, job, world.bus, self.metrics)
@@ -76,11 +81,14 @@ class Processor:
 
 @asynccontextmanager
 async def running(
-    world: World, decode_report: Callable[[bytes], Report], registry: CollectorRegistry | None = None
+    world: World,
+    decode_report: Callable[[bytes], Report],
+    decode_event: Callable[[bytes], Event],
+    registry: CollectorRegistry | None = None,
 ) -> AsyncIterator[Processor]:
     """Runs a processor meanwhile. On leaving it has STOP_GRACE_S seconds to finish; what is cut off is done again by
     another, since leases end and messages come back."""
-    processor = Processor(world, decode_report, registry)
+    processor = Processor(world, decode_report, decode_event, registry)
     task = asyncio.create_task(processor.run(), name="processor")
     try:
         yield processor

@@ -62,7 +62,7 @@ class MemoryBroker:
 
     def wipe(self) -> None:
         self._lives += 1
-        self.logs = {name: Log(f"{self._lives:016x}") for name in (streams.EVENTS, streams.WORK)}
+        self.logs = {name: Log(f"{self._lives:016x}") for name in (streams.EVENTS, streams.WORK, streams.EXTERNAL)}
         self.durables: dict[str, Durable] = {}
 
     async def kill(self) -> None:

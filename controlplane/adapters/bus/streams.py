@@ -1,4 +1,4 @@
-"""The two JetStream streams: what they hold, for how long, and that they exist."""
+"""The three JetStream streams: what they hold, for how long, and that they exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from controlplane.adapters.bus.connection import Link
 from controlplane.domain import subjects
 from controlplane.domain.errors import InvalidRequest
 
-EVENTS, WORK = "QD_EVENTS", "QD_WORK"
+EVENTS, WORK, EXTERNAL = "QD_EVENTS", "QD_WORK", "QD_EXTERNAL"
 NAME_TAKEN = 10058
 REQUEST_TIMEOUT_S = 5.0
 # An unacknowledged message is given to another consumer after this; a long handler asks for more time.
@@ -28,6 +28,7 @@ class Bounds:
 
     events_age_s: float = 7 * 86400.0
     events_bytes: int = 512 << 20
+    external_bytes: int = 128 << 20
     work_bytes: int = 128 << 20
     duplicate_window_s: float = 300.0
     replicas: int = 1
@@ -35,15 +36,21 @@ class Bounds:
 
 async def make_streams(link: Link, bounds: Bounds) -> None:
     """Idempotent; a stream that exists with other bounds is changed. Raises Unavailable."""
-    events = StreamConfig(
-        name=EVENTS,
-        subjects=[subjects.EVENTS],
-        retention=RetentionPolicy.LIMITS,
-        discard=DiscardPolicy.OLD,
-        max_age=bounds.events_age_s,
-        max_bytes=bounds.events_bytes,
-        duplicate_window=bounds.duplicate_window_s,
-        num_replicas=bounds.replicas,
+    events, external = (
+        StreamConfig(
+            name=name,
+            subjects=[subject],
+            retention=RetentionPolicy.LIMITS,
+            discard=DiscardPolicy.OLD,
+            max_age=bounds.events_age_s,
+            max_bytes=max_bytes,
+            duplicate_window=bounds.duplicate_window_s,
+            num_replicas=bounds.replicas,
+        )
+        for name, subject, max_bytes in (
+            (EVENTS, subjects.EVENTS, bounds.events_bytes),
+            (EXTERNAL, subjects.EXTERNAL, bounds.external_bytes),
+        )
     )
     work = StreamConfig(
         name=WORK,
@@ -54,7 +61,7 @@ async def make_streams(link: Link, bounds: Bounds) -> None:
         duplicate_window=bounds.duplicate_window_s,
         num_replicas=bounds.replicas,
     )
-    for config in (events, work):
+    for config in (events, work, external):
         async with link.within(REQUEST_TIMEOUT_S):
             try:
                 await link.js.add_stream(config)
@@ -108,7 +115,7 @@ def identity(info: Info) -> str:
 
 
 def stream_of(subject: str) -> str:
-    for stream, prefix in ((EVENTS, subjects.EVENTS[:-1]), (WORK, subjects.WORK[:-1])):
-        if subject.startswith(prefix):
+    for stream, pattern in ((EVENTS, subjects.EVENTS), (WORK, subjects.WORK), (EXTERNAL, subjects.EXTERNAL)):
+        if subject.startswith(pattern.removesuffix(">")):
             return stream
     raise InvalidRequest("SUBJECT_INVALID", "Durable messages are events or work.", subject=subject[:128])

@@ -39,7 +39,7 @@ async def world(store: Store, bus: JetStreamBus, tmp_path: Path) -> World:
 
 @pytest.fixture
 async def processor(world: World) -> AsyncIterator[service.Processor]:
-    async with service.running(world, codec.decode_report) as processor:
+    async with service.running(world, codec.decode_report, codec.decode_event) as processor:
         yield processor
 
 
@@ -156,7 +156,7 @@ async def test_two_processors_serve_one_house(world, store, own_nats_server):
         await other.wait_connected(20)
         worlds = [world, World(store, other, world.ids, world.authority, world.stream_tokens)]
         for one in worlds:
-            await stack.enter_async_context(service.running(one, codec.decode_report))
+            await stack.enter_async_context(service.running(one, codec.decode_report, codec.decode_event))
         async with world.bus.subscribe(subjects.accepted("vm-1")) as told:
             for sequence in range(1, 101):
                 await world.bus.publish(subjects.report("vm-1"), report(sequence), f"{sequence}")
@@ -173,7 +173,7 @@ async def test_health_and_figures_are_served(world, store, own_nats_server):
     async with store.tx() as tx:
         await tx.vms.add(a_vm("vm-9", state=VmState.READY))
     async with (
-        service.running(world, codec.decode_report) as processor,
+        service.running(world, codec.decode_report, codec.decode_event) as processor,
         monitoring.listening(processor, "127.0.0.1", 0) as port,
         httpx.AsyncClient() as http,
     ):
@@ -206,8 +206,8 @@ async def test_a_stopped_processor_finishes_the_report_that_it_has_begun(world, 
 
     accept = service.routes  # the real list, with a handler that waits before it goes on
 
-    def waiting_routes(a_world, decode):
-        (route,) = accept(a_world, decode)
+    def waiting_routes(a_world, decode, _):
+        route, _ = accept(a_world, decode, codec.decode_event)
 
         async def handle(delivery):
             decode(delivery.payload)
@@ -217,7 +217,7 @@ async def test_a_stopped_processor_finishes_the_report_that_it_has_begun(world, 
         return (type(route)(route.durable, route.subject, handle),)
 
     monkeypatch.setattr(service, "routes", waiting_routes)
-    async with service.running(world, slow):
+    async with service.running(world, slow, codec.decode_event):
         await world.bus.publish(subjects.report("vm-1"), report(5), "1")
         await asyncio.wait_for(begun.wait(), PATIENCE_S)
         asyncio.get_running_loop().call_later(0.1, release.set)

@@ -1,0 +1,1 @@
+"""Two programs that follow the fleet from outside; docs/external-events.md says what they are told."""
