@@ -52,8 +52,9 @@ class VmRows(Protocol):
         """VMs of a project; no states means all."""
         ...
 
-    async def placeable(self, project_id: str, region_id: str, limit: int) -> Sequence[tuple[Vm, Host]]:
-        """READY and IN_USE VMs with free units and their hosts, fullest first, ties by id; "" means any region."""
+    async def placeable(self, project_id: str, regions: Sequence[str], limit: int) -> Sequence[tuple[Vm, Host]]:
+        """READY and IN_USE VMs with free units and their hosts: in the order of these regions, then fullest first, ties
+        by id. No regions: any, all alike."""
         ...
 
     async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
@@ -215,6 +216,8 @@ class Wanted:
     game_id: str
     preset_id: str
     region_id: str
+    territory: str = ""
+    located: bool = False
 
 
 class QueueRows(Protocol):
@@ -240,6 +243,10 @@ class CatalogueRows(Protocol):
 
     async def add_game(self, game: Game) -> None: ...
 
+    async def save_game(self, game: Game) -> None:
+        """Writes what may change of it: names, default preset, law."""
+        ...
+
     async def deployment(self, project_id: str, game_id: str, number: int) -> Deployment | None: ...
 
     async def add_deployment(self, deployment: Deployment) -> Deployment:
@@ -248,7 +255,7 @@ class CatalogueRows(Protocol):
 
 
 class ShapeRows(Protocol):
-    """Templates, presets and regions: data, created by migration."""
+    """Templates, presets and regions: data, the first of it created by migration. Lists are by id."""
 
     async def template(self, template_id: str) -> Template | None: ...
 
@@ -256,15 +263,19 @@ class ShapeRows(Protocol):
 
     async def region(self, region_id: str) -> Region | None: ...
 
-    async def put_template(self, template: Template) -> None: ...
-
-    async def put_region(self, region: Region) -> None: ...
-
     async def templates(self) -> Sequence[Template]: ...
 
     async def presets(self) -> Sequence[Preset]: ...
 
     async def regions(self) -> Sequence[Region]: ...
+
+    async def put(self, shape: Template | Preset | Region) -> None:
+        """Adds it, or writes it over the one of its id."""
+        ...
+
+    async def delete(self, shape: Template | Preset | Region) -> None:
+        """Raises WrongState while a VM, game or session refers to it; then the transaction can only be rolled back."""
+        ...
 
 
 class CredentialRows(Protocol):
@@ -370,8 +381,33 @@ class VmFigure:
     used_units: int
 
 
+@dataclass(frozen=True)
+class RegionFigure:
+    """The VMs of a project in one region and state whose hosts are online, or are not. `free_seats` counts whole
+    ones, VM by VM: what is left over on two machines makes no seat."""
+
+    region_id: str
+    state: VmState
+    online: bool
+    vms: int
+    active_sessions: int
+    capacity_units: int
+    used_units: int
+    free_seats: int
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What sessions did in a region since a moment: how many gave a slot back, and how many wait for one now. A session
+    that waits without a wish for a region is counted under ""."""
+
+    region_id: str
+    released: int
+    waiting: int
+
+
 class FigureRows(Protocol):
-    """Counts over all projects, for metrics and the log."""
+    """Counts, for metrics, the log, and answers that must say how things stand."""
 
     async def backlog(self) -> Backlog: ...
 
@@ -379,8 +415,20 @@ class FigureRows(Protocol):
         """When this database was made."""
         ...
 
+    async def regions(self, project_id: str) -> Sequence[RegionFigure]:
+        """By region, state and whether online; TERMINATED VMs are left out."""
+        ...
+
+    async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
+        """By region; those where nothing moved are left out."""
+        ...
+
+    async def turn(self, project_id: str, region_id: str, low: bool) -> int:
+        """Remembers that capacity is low, or no longer. 0 when that was known, else how often it has turned."""
+        ...
+
     async def fleet(self) -> Sequence[VmFigure]:
-        """By region and state; TERMINATED VMs are left out."""
+        """By region and state over all projects; TERMINATED VMs are left out."""
         ...
 
 

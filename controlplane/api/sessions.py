@@ -12,7 +12,7 @@ from controlplane.api import identity, pages
 from controlplane.api.mapping.sessions import request_of, session_message, states_of
 from controlplane.api.mapping.values import last_part
 from controlplane.domain.session import Session, SessionState
-from controlplane.usecases import creation, sessions
+from controlplane.usecases import assignment, creation, sessions
 from controlplane.usecases.world import World
 
 
@@ -42,6 +42,18 @@ class SessionServicer(rpc.SessionServiceServicer):
     async def WatchSession(self, request: pb.WatchSessionRequest, context: Any) -> AsyncIterator[pb.Session]:
         async for view in sessions.watch_session(self._world, identity.principal(), last_part(request.name)):
             yield session_message(view)
+
+    async def AssignSession(self, request: pb.AssignSessionRequest, context: Any) -> pb.Session:
+        session_id, vm_id = last_part(request.name), last_part(request.vm)
+        who = identity.principal()
+        view = await assignment.assign_session(self._world, who, session_id, vm_id, identity.request_id())
+        return session_message(view)
+
+    async def ReleaseSession(self, request: pb.ReleaseSessionRequest, context: Any) -> pb.Session:
+        session_id, vm_id = last_part(request.name), last_part(request.vm)
+        who = identity.principal()
+        view = await assignment.release_session(self._world, who, vm_id, session_id, identity.request_id())
+        return session_message(view)
 
     async def StopSession(self, request: pb.StopSessionRequest, context: Any) -> pb.Session:
         who, session_id = identity.principal(), last_part(request.name)

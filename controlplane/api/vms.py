@@ -11,10 +11,11 @@ from quarterdeck.v1 import vms_pb2_grpc as rpc
 
 from controlplane.api import identity, pages
 from controlplane.api.mapping.fleet import transition_message, vm_message, vm_states_of
+from controlplane.api.mapping.placement import coordinates_of, passed_over_message
 from controlplane.api.mapping.values import last_part, timestamp
 from controlplane.domain.identity import Principal
 from controlplane.domain.vm import STATIC, Vm
-from controlplane.usecases import vm_states, vms
+from controlplane.usecases import assignment, vm_states, vms
 from controlplane.usecases.world import World
 
 OWNED_TEMPLATE = "local"
@@ -38,6 +39,21 @@ class VmServicer(rpc.VmServiceServicer):
 
     async def GetVm(self, request: pb.GetVmRequest, context: Any) -> pb.Vm:
         return await self._told(await vms.get_vm(self._world, identity.principal(), last_part(request.name)))
+
+    async def FindVm(self, request: pb.FindVmRequest, context: Any) -> pb.FindVmResponse:
+        wish = assignment.VmWish(
+            game_id=last_part(request.game),
+            preset_id=request.preset,
+            region_id=request.region,
+            coordinates=coordinates_of(request),
+            territory=request.territory,
+        )
+        found = await assignment.find_vm(self._world, identity.principal(), wish)
+        return pb.FindVmResponse(
+            vm=vm_message(found.vm) if found.vm else None,
+            units=found.units,
+            passed_over=map(passed_over_message, found.passed_over),
+        )
 
     async def CreateVm(self, request: pb.CreateVmRequest, context: Any) -> pb.Vm:
         wanted = vms.VmRequest(

@@ -6,26 +6,13 @@ some, whatever their distance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from math import asin, cos, radians, sin, sqrt
+from math import asin, cos, inf, radians, sin, sqrt
 
-from controlplane.domain.region import Region
+from controlplane.domain.region import Law, Region
 
 EARTH_RADIUS_KM = 6371.0088
-
-
-@dataclass(frozen=True)
-class Law:
-    """Territories (ISO 3166-1 alpha-2) that may play: all of `allow` (empty: everybody) but none of `deny`."""
-
-    allow: frozenset[str] = frozenset()
-    deny: frozenset[str] = frozenset()
-
-    def permits(self, territory: str) -> bool:
-        if territory in self.deny:
-            return False
-        return not self.allow or territory in self.allow
 
 
 @dataclass(frozen=True)
@@ -46,8 +33,11 @@ class RegionChoice:
 
 @dataclass(frozen=True)
 class RegionPassedOver:
+    """`forbidden`: by law; else only because no chain leads there."""
+
     region_id: str
     why: str
+    forbidden: bool = True
 
 
 def distance_km(here: tuple[float, float], there: tuple[float, float]) -> float:
@@ -58,19 +48,15 @@ def distance_km(here: tuple[float, float], there: tuple[float, float]) -> float:
     return 2 * EARTH_RADIUS_KM * asin(min(1.0, sqrt(chord)))
 
 
-def order(
-    wish: Wish,
-    regions: Iterable[Region],
-    chains: Mapping[str, Sequence[str]],
-    laws: Mapping[str, Law],
-) -> tuple[tuple[RegionChoice, ...], tuple[RegionPassedOver, ...]]:
+def order(wish: Wish, regions: Iterable[Region]) -> tuple[tuple[RegionChoice, ...], tuple[RegionPassedOver, ...]]:
     """The regions to try, best first, and those the law forbids.
 
     A wished region comes first, then its chain; without a wish the nearest comes first (by id when the caller gave no
     coordinates), and whatever no chain names follows by distance. Every region is in exactly one of the answers."""
     known = {region.id: region for region in regions}
-    named = [wish.region_id, *chains.get(wish.region_id, ())] if wish.region_id else []
-    by_distance = sorted(known, key=lambda region_id: (_distance(wish, known[region_id]) or 0.0, region_id))
+    wished = known.get(wish.region_id)
+    named = [wish.region_id, *(wished.chain if wished else ())] if wish.region_id else []
+    by_distance = sorted(known, key=lambda region_id: (_rank(wish, known[region_id]), region_id))
     # A caller who names a region without coordinates means that region and its chain, not the whole world.
     rest = by_distance if not wish.region_id or wish.coordinates else []
     choices: list[RegionChoice] = []
@@ -78,28 +64,35 @@ def order(
     for region_id in dict.fromkeys([*named, *rest]):
         if region_id not in known:
             continue
-        why = _forbidden(wish, known[region_id], laws.get(region_id, Law()))
+        why = forbidden(wish, known[region_id])
         if why:
             passed.append(RegionPassedOver(region_id, why))
         else:
             choices.append(RegionChoice(region_id, _distance(wish, known[region_id])))
     tried = {choice.region_id for choice in choices} | {entry.region_id for entry in passed}
     passed.extend(
-        RegionPassedOver(region_id, f"is not in the fallback chain of {wish.region_id}")
+        RegionPassedOver(region_id, f"is not in the fallback chain of {wish.region_id}", forbidden=False)
         for region_id in sorted(known.keys() - tried)
     )
     return tuple(choices), tuple(passed)
 
 
+def _rank(wish: Wish, region: Region) -> float:
+    """By distance; a region that is nobody knows where comes last for whoever is somewhere."""
+    distance = _distance(wish, region)
+    return distance if distance is not None else inf if wish.coordinates else 0.0
+
+
 def _distance(wish: Wish, region: Region) -> float | None:
-    if wish.coordinates is None:
+    if wish.coordinates is None or not region.located:
         return None
     return distance_km(wish.coordinates, (region.latitude, region.longitude))
 
 
-def _forbidden(wish: Wish, region: Region, law: Law) -> str:
+def forbidden(wish: Wish, region: Region) -> str:
+    """Why the law closes `region` to `wish`, or ""."""
     if not wish.game_law.permits(region.territory):
         return f"the game may not run in {region.territory or 'an unknown territory'}"
-    if wish.territory and not law.permits(wish.territory):
+    if wish.territory and not region.law.permits(wish.territory):
         return f"may not serve players from {wish.territory}"
     return ""

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from controlplane.domain.errors import InvalidRequest
+from controlplane.domain.region import Law
 
 
 class Picture(StrEnum):
@@ -37,7 +38,8 @@ class Readiness:
 
 @dataclass(frozen=True)
 class Deployment:
-    """A runtime spec. `command` is an argv list and never meets a shell."""
+    """A runtime spec. `command` is an argv list and never meets a shell. `replaceable`: when its host is lost, the game
+    may start afresh elsewhere."""
 
     game_id: str
     project_id: str
@@ -49,6 +51,7 @@ class Deployment:
     ports: tuple[PortSpec, ...] = ()
     readiness: Readiness | None = None
     stop_grace_s: float = 10.0
+    replaceable: bool = False
 
     @property
     def name(self) -> str:
@@ -57,6 +60,8 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Game:
+    """`law`: the territories in whose regions it may run."""
+
     id: str
     project_id: str
     display_name: str
@@ -64,6 +69,7 @@ class Game:
     default_preset_id: str
     created_at: datetime
     current_deployment: int = 0
+    law: Law = field(default_factory=Law)
 
     @property
     def name(self) -> str:

@@ -13,12 +13,13 @@ from controlplane.domain.vm import PLACEABLE, Vm
 
 @dataclass(frozen=True)
 class Need:
-    """What a session asks of a VM. An empty region means any. `ports`: whether it needs ports of the host."""
+    """What a session asks of a VM. `regions` are those it may go to, best first; empty: any, all alike. `ports`:
+    whether it needs ports of the host."""
 
     project_id: str
     preset: Preset
     picture: Picture
-    region_id: str = ""
+    regions: tuple[str, ...] = ()
     ports: bool = False
 
 
@@ -39,26 +40,39 @@ class Choice:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A VM that was not taken, and why, in words for the answer."""
+    """A VM that was not taken, and why, in words for the answer. Without a VM: its whole region, or just why."""
 
     vm_id: str
     why: str
+    region_id: str = ""
+    full: bool = False
+
+    @property
+    def told(self) -> str:
+        name = f"vms/{self.vm_id} " if self.vm_id else f"regions/{self.region_id} " if self.region_id else ""
+        return f"{name}{self.why}"
 
 
 def rank(need: Need, candidates: Iterable[Candidate]) -> tuple[tuple[Choice, ...], tuple[PassedOver, ...]]:
-    """The VMs that fit, best first, and those passed over. Fullest first, so that others drain empty (bin packing);
-    ties by id, so that the same snapshot always gives the same answer."""
-    fitting: list[tuple[int, str, Choice]] = []
+    """The VMs that fit, best first, and those passed over. By region, then fullest first, so that others drain empty
+    (bin packing); ties by id, so that the same snapshot always gives the same answer."""
+    order = {region_id: place for place, region_id in enumerate(need.regions)}
+    fitting: list[tuple[int, int, str, Choice]] = []
     passed: list[PassedOver] = []
     for candidate in candidates:
-        units = weight(need.preset, candidate.vm.capacity_units) if need.picture is not Picture.NONE else 1
+        vm, units = candidate.vm, units_on(need, candidate.vm)
         obstacle = _obstacle(need, candidate, units)
         if obstacle:
-            passed.append(PassedOver(candidate.vm.id, obstacle))
+            passed.append(PassedOver(vm.id, obstacle, vm.region_id, units > vm.free_units))
         else:
-            fitting.append((candidate.vm.free_units - units, candidate.vm.id, Choice(candidate.vm.id, units)))
-    fitting.sort(key=lambda entry: entry[:2])
-    return tuple(choice for _, _, choice in fitting), tuple(passed)
+            fitting.append((order.get(vm.region_id, 0), vm.free_units - units, vm.id, Choice(vm.id, units)))
+    fitting.sort(key=lambda entry: entry[:3])
+    return tuple(choice for *_, choice in fitting), tuple(passed)
+
+
+def units_on(need: Need, vm: Vm) -> int:
+    """What a session takes of this VM. One without a picture holds no encoder: the smallest weight."""
+    return weight(need.preset, vm.capacity_units) if need.picture is not Picture.NONE else 1
 
 
 def assign_many(
@@ -93,7 +107,7 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
     checks = (
         (vm.project_id != need.project_id, "belongs to another project"),
         (vm.state not in PLACEABLE, f"is {vm.state}"),
-        (need.region_id not in ("", vm.region_id), f"is in region {vm.region_id}"),
+        (bool(need.regions) and vm.region_id not in need.regions, f"is in region {vm.region_id}"),
         (host.state is not HostState.ONLINE, f"its host is {host.state}"),
         (host.revoked_at is not None, "its host is revoked"),
         (need.ports and candidate.portless, f"has no free port in {vm.media_ports[0]}-{vm.media_ports[1]}"),

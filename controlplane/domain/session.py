@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
+from controlplane.domain.placement import PassedOver
 
 
 class SessionState(StrEnum):
@@ -125,7 +126,8 @@ class Video:
 @dataclass(frozen=True)
 class Session:
     """`(id, generation)` is bound to one host for ever (I2). `units` is its weight on the VM that it is bound to.
-    `unreachable_at` is a condition: its host is stale or lost, the game may well be playing."""
+    `unreachable_at` is a condition: its host is stale or lost, the game may well be playing. `passed_over` says why it
+    is not elsewhere; `lease_s` above 0: it may be re-placed, once the lease of its lost host has lapsed (I2)."""
 
     id: str
     project_id: str
@@ -154,6 +156,10 @@ class Session:
     client_token: str = ""
     request_sha256: str = ""
     created_by: str = ""
+    coordinates: tuple[float, float] | None = None
+    territory: str = ""
+    passed_over: tuple[PassedOver, ...] = ()
+    lease_s: float = 0.0
     version: int = 0
 
     @property

@@ -23,13 +23,18 @@ class Template:
     gpu_model: str = ""
 
     @property
+    def name(self) -> str:
+        return f"templates/{self.id}"
+
+    @property
     def capacity_units(self) -> int:
         return self.seats * UNITS_PER_SEAT
 
 
 @dataclass(frozen=True)
 class Preset:
-    """`sessions_per_vm` of 0 means: one seat each. `min_vram_gb` is the hardware floor."""
+    """`sessions_per_vm` overrides the template's seats; 0: one seat each. `min_vram_gb` is the hardware floor. With a
+    `game_id` it is of that game of `project_id` alone; without, of the house and for everybody."""
 
     id: str
     display_name: str
@@ -42,6 +47,16 @@ class Preset:
     encoder_preset: str
     sessions_per_vm: int = 0
     min_vram_gb: int = 0
+    project_id: str = ""
+    game_id: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"presets/{self.id}"
+
+    def fits(self, project_id: str, game_id: str) -> bool:
+        """Whether sessions of this game may use it."""
+        return not self.game_id or (self.project_id, self.game_id) == (project_id, game_id)
 
 
 def weight(preset: Preset, capacity_units: int) -> int:

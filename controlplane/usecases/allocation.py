@@ -11,12 +11,15 @@ from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
 from controlplane.domain.events import EventDraft
+from controlplane.domain.fallback import Wish
 from controlplane.domain.game import MEDIA_PORT, Deployment, Picture
-from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, assign_many, free_port
+from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, assign_many, free_port, rank
+from controlplane.domain.region import Law
 from controlplane.domain.session import PortLease, Session, SessionTrigger
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm
-from controlplane.interfaces import Tx, Wanted
+from controlplane.interfaces import RegionFigure, Tx, Wanted
+from controlplane.usecases.survey import Way, explained, in_words, ways
 from controlplane.usecases.world import Policy
 
 # Most batches need few machines; when those are not enough, all there are.
@@ -35,16 +38,16 @@ def ports_of(deployment: Deployment) -> Ports:
 
 @dataclass(frozen=True)
 class Ask:
-    """A PENDING session and what it is to run."""
+    """A PENDING session and what it is to run, by what law."""
 
     session: Session
     deployment: Deployment
     preset: Preset
+    law: Law
 
     @property
-    def need(self) -> Need:
-        session, ports = self.session, bool(self.ports)
-        return Need(session.project_id, self.preset, self.deployment.picture, session.region_id, ports)
+    def wish(self) -> Wish:
+        return Wish(self.session.region_id, self.session.coordinates, self.session.territory, self.law)
 
     @property
     def ports(self) -> Ports:
@@ -53,7 +56,10 @@ class Ask:
     @property
     def wanted(self) -> Wanted:
         session = self.session
-        return Wanted(session.project_id, session.game_id, session.preset_id, session.region_id)
+        somewhere = session.coordinates is not None
+        return Wanted(
+            session.project_id, session.game_id, session.preset_id, session.region_id, session.territory, somewhere
+        )
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool =
     The caller saves or adds the sessions; VMs, ports and events are written here. VMs that others hold are passed by,
     and what nothing else was found for is `contended`; with `wait` they are waited for, once and in sorted order, so
     that nobody waits for us meanwhile (no deadlock)."""
-    placing = _Placing(tx, asks, now)
+    placing = _Placing(tx, asks, ways(await tx.shapes.regions(), [ask.wish for ask in asks]), now)
     limit, skipped, sure, locking = NEAR, frozenset[str](), False, True
     for _ in range(ROUNDS):
         snapshot = await placing.candidates(limit)
@@ -102,17 +108,34 @@ async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool =
     return await placing.finish(contended=not sure)
 
 
+async def place_on(tx: Tx, ask: Ask, candidate: Candidate, now: datetime) -> Placement:
+    """The session bound to that VM, which the caller has locked, whatever its region; or why not."""
+    placing = _Placing(tx, [ask], [Way((candidate.vm.region_id,), (), ())], now)
+    chosen = placing.assign([candidate])
+    if chosen:
+        await placing.bind([candidate], {candidate.vm.id: candidate.vm})
+    (placement,) = await placing.finish(contended=False)
+    return placement
+
+
 class _Placing:
     """What one transaction has placed so far."""
 
-    def __init__(self, tx: Tx, asks: Sequence[Ask], now: datetime) -> None:
+    def __init__(self, tx: Tx, asks: Sequence[Ask], found: Sequence[Way], now: datetime) -> None:
         self._tx = tx
         self._asks = asks
+        self._ways = found
+        self._needs = [
+            Need(ask.session.project_id, ask.preset, ask.deployment.picture, way.regions, bool(ask.ports))
+            for ask, way in zip(asks, found, strict=True)
+        ]
+        self._seen: dict[str, Candidate] = {}
         self._now = now
         self._done: dict[int, Placement] = {}
         self._vms: dict[str, Vm] = {}
         self._passed: dict[Need, tuple[PassedOver, ...]] = {}
         self._portless: set[str] = set()
+        self._figures: dict[str, Sequence[RegionFigure]] = {}
         self._events: list[EventDraft] = []
 
     @property
@@ -120,11 +143,12 @@ class _Placing:
         return [index for index in range(len(self._asks)) if index not in self._done]
 
     async def candidates(self, limit: int) -> list[Candidate]:
-        scopes = {(self._asks[i].session.project_id, self._asks[i].session.region_id) for i in self.unplaced}
+        scopes = {(self._needs[i].project_id, self._needs[i].regions) for i in self.unplaced if self._needs[i].regions}
         found: dict[str, Candidate] = {}
-        for project_id, region_id in sorted(scopes):
-            for vm, host in await self._tx.vms.placeable(project_id, region_id, limit):
+        for project_id, regions in sorted(scopes):
+            for vm, host in await self._tx.vms.placeable(project_id, regions, limit):
                 found.setdefault(vm.id, Candidate(self._vms.get(vm.id, vm), host, vm.id in self._portless))
+        self._seen |= found
         return list(found.values())
 
     def assign(self, candidates: Sequence[Candidate]) -> frozenset[str]:
@@ -132,9 +156,11 @@ class _Placing:
         return frozenset(choice.vm_id for choice in self._assign(candidates) if choice is not None)
 
     def _assign(self, candidates: Sequence[Candidate]) -> Sequence[Choice | None]:
-        choices, passed = assign_many([self._asks[index].need for index in self.unplaced], candidates)
+        open_to = [index for index in self.unplaced if self._needs[index].regions]
+        choices, passed = assign_many([self._needs[index] for index in open_to], candidates)
         self._passed |= passed
-        return choices
+        chosen = dict(zip(open_to, choices, strict=True))
+        return [chosen.get(index) for index in self.unplaced]
 
     async def bind(self, candidates: Sequence[Candidate], locked: Mapping[str, Vm]) -> None:
         """Places whom the locked VMs have room for, as they are now."""
@@ -174,10 +200,29 @@ class _Placing:
         placed = {placement.bound.vm_id for placement in self._done.values() if placement.bound}
         await self._tx.batch.save_vms([self._vms[vm_id] for vm_id in sorted(placed)])
         await self._tx.outbox.append(self._events)
-        return [
-            self._done.get(index) or Placement(passed=self._passed.get(ask.need, ()), contended=contended)
-            for index, ask in enumerate(self._asks)
-        ]
+        return [await self._told(index, contended) for index in range(len(self._asks))]
+
+    async def _told(self, index: int, contended: bool) -> Placement:
+        """The placement of an ask, with why it is not elsewhere."""
+        need, way, done = self._needs[index], self._ways[index], self._done.get(index)
+        if done is None or done.bound is None:
+            passed = self._passed.get(need, ())
+            return Placement(passed=await self._explain(way, need, passed, ""), contended=contended)
+        region_id = done.bound.region_id
+        if region_id == way.regions[0] and not way.forbidden:
+            return done
+        fleet = [replace(seen, vm=self._vms.get(vm_id, seen.vm)) for vm_id, seen in self._seen.items()]
+        passed = await self._explain(way, need, rank(need, fleet)[1], region_id)
+        elsewhere = self._asks[index].session.region_id not in ("", region_id)
+        detail = f"placed in {region_id}: {in_words(passed)}" if elsewhere else ""
+        return replace(done, bound=replace(done.bound, passed_over=passed, reason_detail=detail), passed=passed)
+
+    async def _explain(
+        self, way: Way, need: Need, passed: Sequence[PassedOver], taken_region: str
+    ) -> tuple[PassedOver, ...]:
+        if need.project_id not in self._figures:
+            self._figures[need.project_id] = await self._tx.figures.regions(need.project_id)
+        return explained(way, self._figures[need.project_id], passed, taken_region)
 
 
 def leases_on(

@@ -32,6 +32,7 @@ from controlplane.domain.template import Preset
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.allocation import Ask, Placement, place_many
 from controlplane.usecases.sessions import SessionView, view_of
+from controlplane.usecases.survey import in_words, known_preset, known_region, queue_estimate_s
 from controlplane.usecases.world import World
 
 TRIES = 12
@@ -41,11 +42,14 @@ BEHIND = (PassedOver("", "others wait for the same"),)
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """What a caller asks for; None means the default of the control plane. Times in seconds."""
+    """What a caller asks for; None means the default of the control plane. Times in seconds; coordinates in degrees;
+    `territory` is the player's (ISO 3166-1 alpha-2)."""
 
     game_id: str
     preset_id: str = ""
     region_id: str = ""
+    coordinates: tuple[float, float] | None = None
+    territory: str = ""
     client_token: str = ""
     idle_timeout_s: float | None = None
     disconnect_timeout_s: float | None = None
@@ -182,7 +186,7 @@ class _Batch:
                 continue
             game, deployment, preset = found
             session = _new_session(self._world, order.who, order.request, game, deployment, preset, now)
-            asks[index] = Ask(session, deployment, preset)
+            asks[index] = Ask(session, deployment, preset, game.law)
         return asks
 
     async def _write(self, tx: Tx, asks: Mapping[int, Ask], placements: Mapping[int, Placement], now: datetime) -> None:
@@ -207,7 +211,9 @@ class _Batch:
         places = await tx.queue.places([session.id for session in queued]) if queued else {}
         for index, view in created.items():
             order = self._orders[index]
-            self._answers[index] = replace(view, queue_position=places.get(view.session.id, 0))
+            place = places.get(view.session.id, 0)
+            estimate_s = await queue_estimate_s(tx, view.session, place, now) if place else None
+            self._answers[index] = replace(view, queue_position=place, queue_estimate_s=estimate_s)
             entry = AuditEntry(
                 order.who.project_id, order.who.subject, "CreateSession", view.session.name, order.request_id
             )
@@ -233,15 +239,8 @@ async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest
     if deployment is None:
         raise InvalidRequest("GAME_NOT_DEPLOYED", f"{game.name} has no deployment yet", field="game")
     preset_id = request.preset_id or game.default_preset_id or world.policy.default_preset_id
-    preset = await tx.shapes.preset(preset_id)
-    if preset is None:
-        known = ", ".join(p.id for p in await tx.shapes.presets())
-        raise InvalidRequest("PRESET_UNKNOWN", f"there is no preset '{preset_id}'; known: {known}", field="preset")
-    if request.region_id and await tx.shapes.region(request.region_id) is None:
-        known = ", ".join(r.id for r in await tx.shapes.regions())
-        raise InvalidRequest(
-            "REGION_UNKNOWN", f"there is no region '{request.region_id}'; known: {known}", field="region"
-        )
+    preset = await known_preset(tx, who.project_id, game.id, preset_id)
+    await known_region(tx, request.region_id)
     return game, deployment, preset
 
 
@@ -284,6 +283,9 @@ def _new_session(
         client_token=request.client_token,
         request_sha256=request.digest(),
         created_by=who.subject,
+        coordinates=request.coordinates,
+        territory=request.territory,
+        lease_s=policy.session_lease_s if deployment.replaceable else 0.0,
         version=1,
     )
 
@@ -304,7 +306,7 @@ def _queued(
     session: Session, request: SessionRequest, passed: Sequence[PassedOver], now: datetime, default_s: float
 ) -> Session:
     wait_s = default_s if request.queue_timeout_s is None else request.queue_timeout_s
-    why = "; ".join(f"vms/{p.vm_id} {p.why}" if p.vm_id else p.why for p in passed[:10]) or "no VM is ready"
+    why = in_words(passed) or "no VM is ready"
     if wait_s <= 0:
         raise Exhausted(
             "NO_CAPACITY", f"no VM has room for this session: {why}. Set queue_timeout to wait for one.", why=why
@@ -313,5 +315,6 @@ def _queued(
         session,
         queue_deadline_at=now + timedelta(seconds=wait_s),
         reason_detail=f"waits for a slot: {why}",
+        passed_over=tuple(passed),
         version=session.version + 1,
     )

@@ -272,7 +272,7 @@ async def plan_of(world: World, host_id: str) -> HostPlan:
             if want_run is None or deployment is None:
                 continue
             held = tuple(lease for lease in ports.get(session.id, ()) if lease.free_at is None)
-            entries.append(PlanEntry(session, deployment, held, want_run))
+            entries.append(PlanEntry(session, deployment, held, want_run, session.lease_s or None))
         return HostPlan(vm.plan_version, vm, tuple(entries))
 
 

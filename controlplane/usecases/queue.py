@@ -9,7 +9,7 @@ from datetime import datetime
 
 from controlplane.domain import subjects
 from controlplane.domain.errors import Conflict
-from controlplane.domain.game import Deployment
+from controlplane.domain.game import Deployment, Game
 from controlplane.domain.session import Session, SessionReason, SessionState, SessionTrigger
 from controlplane.domain.template import Preset
 from controlplane.interfaces import Tx, Wanted
@@ -45,7 +45,7 @@ async def _place_batch(world: World, last: Last, unmet: frozenset[Wanted]) -> tu
         try:
             async with world.store.tx() as tx:
                 now = await tx.now()
-                asks = await _asks(tx, await tx.queue.after(last, BATCH))
+                asks = await asks_of(tx, await tx.queue.after(last, BATCH))
                 hopeful = [index for index, ask in enumerate(asks) if ask.wanted not in unmet]
                 found = await place_many(tx, [asks[index] for index in hopeful], now, wait=attempt > 0)
                 await tx.batch.save_sessions([placement.bound for placement in found if placement.bound is not None])
@@ -61,9 +61,10 @@ async def _place_batch(world: World, last: Last, unmet: frozenset[Wanted]) -> tu
     return placements, asks
 
 
-async def _asks(tx: Tx, waiting: Sequence[Session]) -> list[Ask]:
+async def asks_of(tx: Tx, waiting: Sequence[Session]) -> list[Ask]:
     deployments: dict[tuple[str, str, int], Deployment | None] = {}
     presets: dict[str, Preset | None] = {}
+    games: dict[tuple[str, str], Game | None] = {}
     asks = []
     for session in waiting:
         key = (session.project_id, session.game_id, session.deployment_number)
@@ -71,10 +72,12 @@ async def _asks(tx: Tx, waiting: Sequence[Session]) -> list[Ask]:
             deployments[key] = await tx.catalogue.deployment(*key)
         if session.preset_id not in presets:
             presets[session.preset_id] = await tx.shapes.preset(session.preset_id)
-        deployment, preset = deployments[key], presets[session.preset_id]
-        if deployment is None or preset is None:
-            raise RuntimeError(f"{session.name} refers to a deployment or preset that is gone")
-        asks.append(Ask(session, deployment, preset))
+        if key[:2] not in games:
+            games[key[:2]] = await tx.catalogue.game(*key[:2])
+        game, deployment, preset = games[key[:2]], deployments[key], presets[session.preset_id]
+        if game is None or deployment is None or preset is None:
+            raise RuntimeError(f"{session.name} refers to a game, deployment or preset that is gone")
+        asks.append(Ask(session, deployment, preset, game.law))
     return asks
 
 

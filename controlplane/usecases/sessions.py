@@ -18,17 +18,20 @@ from controlplane.domain.session import (
 )
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.allocation import settle
+from controlplane.usecases.survey import queue_estimate_s
 from controlplane.usecases.world import World, woken
 
 
 @dataclass(frozen=True)
 class SessionView:
-    """A session as a caller sees it at `now`. `queue_position` counts from 1; 0 when not queued."""
+    """A session as a caller sees it at `now`. `queue_position` counts from 1; 0 when not queued. `queue_estimate_s` is
+    reckoned from the slots freed lately; None when there were too few."""
 
     session: Session
     ports: tuple[PortLease, ...]
     queue_position: int
     now: datetime
+    queue_estimate_s: float | None = None
 
 
 async def get_session(world: World, who: Principal, session_id: str) -> SessionView:
@@ -112,9 +115,11 @@ async def owned(tx: Tx, who: Principal, session_id: str) -> Session:
 
 
 async def view_of(tx: Tx, session: Session) -> SessionView:
-    waits = session.state is SessionState.PENDING
-    position = (await tx.queue.places([session.id])).get(session.id, 0) if waits else 0
-    return SessionView(session, _held(await tx.ports.of_session(session.id)), position, await tx.now())
+    held, now = _held(await tx.ports.of_session(session.id)), await tx.now()
+    if session.state is not SessionState.PENDING:
+        return SessionView(session, held, 0, now)
+    position = (await tx.queue.places([session.id])).get(session.id, 0)
+    return SessionView(session, held, position, now, await queue_estimate_s(tx, session, position, now))
 
 
 def _held(leases: Sequence[PortLease]) -> tuple[PortLease, ...]:

@@ -36,6 +36,7 @@ class Policy:
     silence: Silence = field(default_factory=Silence)
     limits: Limits = field(default_factory=Limits)
     lost_after_s: float = 900.0
+    session_lease_s: float = 600.0
     queue_timeout_s: float = 30.0
     port_quarantine_s: float = 60.0
     lost_port_quarantine_s: float = 3600.0

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import sqlalchemy as sa
 
-from controlplane.adapters.store.codec import from_row
+from controlplane.adapters.store.codec import from_row, to_row
 from controlplane.adapters.store.connection import TxConnection, insert_new, paged
 from controlplane.adapters.store.tables import deployments, games
 from controlplane.domain.errors import NotFound
 from controlplane.domain.game import Deployment, Game
 from controlplane.interfaces import Page
+
+EDITABLE = frozenset({"display_name", "summary", "default_preset_id", "law"})
 
 
 class SqlCatalogue:
@@ -29,6 +31,11 @@ class SqlCatalogue:
 
     async def add_game(self, game: Game) -> None:
         await insert_new(self._connection, games, game, "game")
+
+    async def save_game(self, game: Game) -> None:
+        values = {name: value for name, value in to_row(game).items() if name in EDITABLE}
+        statement = games.update().where(games.c.project_id == game.project_id, games.c.id == game.id)
+        await self._connection.write(statement.values(values))
 
     async def deployment(self, project_id: str, game_id: str, number: int) -> Deployment | None:
         row = await self._connection.row(

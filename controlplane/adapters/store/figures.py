@@ -1,16 +1,20 @@
-"""Counts over all projects in SQL, each one statement."""
+"""Counts in SQL, each one statement."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
-from controlplane.adapters.store.connection import TxConnection
-from controlplane.adapters.store.tables import outbox, projects, vms
+from controlplane.adapters.store.connection import Row, TxConnection
+from controlplane.adapters.store.tables import hosts, outbox, projects, sessions, tides, vms
+from controlplane.domain.host import HostState
+from controlplane.domain.session import SessionState
+from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import VmState
-from controlplane.interfaces import Backlog, VmFigure
+from controlplane.interfaces import Backlog, Flow, RegionFigure, VmFigure
 
 
 class SqlFigures:
@@ -39,3 +43,58 @@ class SqlFigures:
         )
         rows = await self._connection.rows(statement)
         return [VmFigure(**{**row, "state": VmState(row["state"])}) for row in rows]
+
+    async def regions(self, project_id: str) -> Sequence[RegionFigure]:
+        online = sa.and_(hosts.c.state == str(HostState.ONLINE), hosts.c.revoked_at.is_(None))
+        online = sa.case((online, sa.true()), else_=sa.false()).label("online")
+        sums = (
+            sa.func.count().label("vms"),
+            sa.func.sum(vms.c.active_sessions).label("active_sessions"),
+            sa.func.sum(vms.c.capacity_units).label("capacity_units"),
+            sa.func.sum(vms.c.used_units).label("used_units"),
+            sa.func.sum((vms.c.capacity_units - vms.c.used_units) // UNITS_PER_SEAT).label("free_seats"),
+        )
+        statement = (
+            sa.select(vms.c.region_id, vms.c.state, online, *sums)
+            .join_from(vms, hosts, hosts.c.id == vms.c.id, isouter=True)
+            .where(vms.c.project_id == project_id, vms.c.state != str(VmState.TERMINATED))
+            .group_by(vms.c.region_id, vms.c.state, online)
+            .order_by(vms.c.region_id, vms.c.state, online)
+        )
+        rows = await self._connection.rows(statement)
+        return [
+            RegionFigure(**{**{name: int(row[name]) for name in row if name in COUNTS}, **_of_region(row)})
+            for row in rows
+        ]
+
+    async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
+        released = sa.case((sessions.c.vm_id.is_not(None) & (sessions.c.ended_at >= since), 1), else_=0)
+        waiting = sa.case((sessions.c.state == str(SessionState.PENDING), 1), else_=0)
+        statement = (
+            sa.select(sessions.c.region_id, sa.func.sum(released).label("released"))
+            .add_columns(sa.func.sum(waiting).label("waiting"))
+            .where(sessions.c.project_id == project_id)
+            .where(sa.or_(sessions.c.ended_at >= since, sessions.c.state == str(SessionState.PENDING)))
+            .group_by(sessions.c.region_id)
+            .order_by(sessions.c.region_id)
+        )
+        rows = await self._connection.rows(statement)
+        flows = (Flow(row["region_id"], int(row["released"]), int(row["waiting"])) for row in rows)
+        return [flow for flow in flows if flow.released or flow.waiting]
+
+    async def turn(self, project_id: str, region_id: str, low: bool) -> int:
+        first = {"project_id": project_id, "region_id": region_id, "low": False, "version": 0}
+        await self._connection.write(self._connection.insert(tides).values(first).on_conflict_do_nothing())
+        turned = tides.update().where(
+            tides.c.project_id == project_id, tides.c.region_id == region_id, tides.c.low != low
+        )
+        counted = turned.values(low=low, version=tides.c.version + 1).returning(tides.c.version)
+        rows = await self._connection.returning(counted)
+        return int(rows[0]["version"]) if rows else 0
+
+
+COUNTS = frozenset({"vms", "active_sessions", "capacity_units", "used_units", "free_seats"})
+
+
+def _of_region(row: Row) -> dict[str, Any]:
+    return {"region_id": row["region_id"], "state": VmState(row["state"]), "online": bool(row["online"])}

@@ -14,7 +14,14 @@ from controlplane.interfaces import Wanted
 
 ORDER = (sessions.c.created_at, sessions.c.id)
 WAITING = sessions.c.state == str(SessionState.PENDING)
-WANTED = (sessions.c.project_id, sessions.c.game_id, sessions.c.preset_id, sessions.c.region_id)
+WANTED = (
+    sessions.c.project_id,
+    sessions.c.game_id,
+    sessions.c.preset_id,
+    sessions.c.region_id,
+    sessions.c.territory,
+    sessions.c.coordinates.is_not(sa.null()).label("located"),
+)
 
 
 class SqlQueue:

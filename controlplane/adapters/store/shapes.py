@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
 from controlplane.adapters.store.connection import TxConnection
-from controlplane.adapters.store.tables import presets, regions, templates
+from controlplane.adapters.store.tables import presets, regions, templates, tides
+from controlplane.adapters.store.versions import in_use
+from controlplane.domain.errors import NotFound
 from controlplane.domain.region import Region
 from controlplane.domain.template import Preset, Template
 
 T = TypeVar("T")
+TABLES: Mapping[type, sa.Table] = {Template: templates, Preset: presets, Region: regions}
 
 
 class SqlShapes:
@@ -28,12 +31,6 @@ class SqlShapes:
 
     async def region(self, region_id: str) -> Region | None:
         return await self._one(Region, regions, region_id)
-
-    async def put_template(self, template: Template) -> None:
-        await self._put(templates, template)
-
-    async def put_region(self, region: Region) -> None:
-        await self._put(regions, region)
 
     async def templates(self) -> Sequence[Template]:
         return await self._all(Template, templates)
@@ -51,7 +48,16 @@ class SqlShapes:
     async def _all(self, cls: type[T], table: sa.Table) -> Sequence[T]:
         return [from_row(cls, row) for row in await self._connection.rows(sa.select(table).order_by(table.c.id))]
 
-    async def _put(self, table: sa.Table, shape: Any) -> None:
+    async def put(self, shape: Template | Preset | Region) -> None:
         values = to_row(shape)
-        insert = self._connection.insert(table).values(values)
+        insert = self._connection.insert(TABLES[type(shape)]).values(values)
         await self._connection.write(insert.on_conflict_do_update(index_elements=["id"], set_=values))
+
+    async def delete(self, shape: Template | Preset | Region) -> None:
+        table = TABLES[type(shape)]
+        if isinstance(shape, Region):
+            await self._connection.write(tides.delete().where(tides.c.region_id == shape.id))
+        try:
+            await self._connection.write(table.delete().where(table.c.id == shape.id))
+        except NotFound as reference:
+            raise in_use(shape.name) from reference

@@ -200,6 +200,7 @@ games = sa.Table(
     reference("default_preset_id", "presets.id", optional=True),
     moment("created_at"),
     integer("current_deployment"),
+    json("law"),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.Index(None, "project_id", "created_at", "id"),
 )
@@ -217,6 +218,7 @@ deployments = sa.Table(
     json("ports"),
     json("readiness", optional=True),
     number("stop_grace_s"),
+    flag("replaceable"),
     sa.PrimaryKeyConstraint("project_id", "game_id", "number"),
     sa.ForeignKeyConstraint(["project_id", "game_id"], ["games.project_id", "games.id"]),
     one_of("picture", Picture),
@@ -256,6 +258,10 @@ sessions = sa.Table(
     text("request_sha256"),
     text("created_by"),
     integer("version"),
+    json("coordinates", optional=True),
+    text("territory"),
+    json("passed_over"),
+    number("lease_s"),
     sa.ForeignKeyConstraint(
         ["project_id", "game_id", "deployment_number"],
         ["deployments.project_id", "deployments.game_id", "deployments.number"],
@@ -273,6 +279,7 @@ sessions = sa.Table(
         sqlite_where=sa.text("client_token <> ''"),
     ),
     sa.Index(None, "vm_id", "created_at"),
+    sa.Index(None, "project_id", "ended_at"),
     sa.Index(
         "ix_sessions_unfinished",
         "state",
@@ -331,6 +338,8 @@ presets = sa.Table(
     text("encoder_preset"),
     integer("sessions_per_vm"),
     integer("min_vram_gb"),
+    text("project_id"),
+    text("game_id"),
     sa.CheckConstraint("min_bitrate_kbps <= bitrate_kbps AND bitrate_kbps <= max_bitrate_kbps", name="bitrate"),
 )
 
@@ -342,6 +351,20 @@ regions = sa.Table(
     number("latitude"),
     number("longitude"),
     text("territory"),
+    json("chain"),
+    json("law"),
+    integer("low_water_seats"),
+)
+
+# What was last told of a project's capacity in a region; `version` counts the tellings.
+tides = sa.Table(
+    "tides",
+    metadata,
+    project(),
+    reference("region_id", "regions.id"),
+    flag("low"),
+    integer("version"),
+    sa.PrimaryKeyConstraint("project_id", "region_id"),
 )
 
 # One row: how the heartbeats as a whole arrive.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from controlplane.domain.errors import Conflict
+from controlplane.domain.errors import Conflict, WrongState
 
 
 def version_read(versions: Mapping[tuple[str, str], int], key: tuple[str, str]) -> int:
@@ -17,3 +17,7 @@ def version_read(versions: Mapping[tuple[str, str], int], key: tuple[str, str]) 
 
 def version_conflict(name: str) -> Conflict:
     return Conflict("VERSION_CONFLICT", f"{name} has changed since it was read: read again and retry")
+
+
+def in_use(name: str) -> WrongState:
+    return WrongState("SHAPE_IN_USE", f"{name} cannot be deleted while something refers to it")

@@ -49,17 +49,18 @@ class SqlVms:
         rows = await self._connection.rows(paged(statement, vms, page))
         return [read_versioned(self._connection, vms, Vm, row) for row in rows]
 
-    async def placeable(self, project_id: str, region_id: str, limit: int) -> Sequence[tuple[Vm, Host]]:
+    async def placeable(self, project_id: str, regions: Sequence[str], limit: int) -> Sequence[tuple[Vm, Host]]:
+        place = [sa.case({region: at for at, region in enumerate(regions)}, value=vms.c.region_id)] if regions else []
         statement = (
             sa.select(*VM_COLUMNS, *HOST_COLUMNS)
             .join_from(vms, hosts, hosts.c.id == vms.c.id)
             .where(vms.c.project_id == project_id, vms.c.state.in_(words(list(PLACEABLE))))
             .where(vms.c.used_units < vms.c.capacity_units)
-            .order_by(vms.c.capacity_units - vms.c.used_units, vms.c.id)
+            .order_by(*place, vms.c.capacity_units - vms.c.used_units, vms.c.id)
             .limit(limit)
         )
-        if region_id:
-            statement = statement.where(vms.c.region_id == region_id)
+        if regions:
+            statement = statement.where(vms.c.region_id.in_(regions))
         rows = await self._connection.rows(statement)
         # Not remembered for the version guard: a placement locks the VM it chooses, and so reads it again.
         return [(from_row(Vm, _part(row, "vm_")), from_row(Host, _part(row, "host_"))) for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quarterdeck.v1 import sessions_pb2 as pb
 
+from controlplane.api.mapping.placement import coordinates_of, passed_over_message
 from controlplane.api.mapping.values import (
     duration,
     enum_member,
@@ -31,6 +32,8 @@ def request_of(message: pb.CreateSessionRequest) -> SessionRequest:
         max_duration_s=seconds(message.limits, "max_duration"),
         lost_after_s=seconds(message, "lost_after"),
         queue_timeout_s=seconds(message, "queue_timeout"),
+        coordinates=coordinates_of(message),
+        territory=message.territory,
     )
 
 
@@ -65,6 +68,8 @@ def session_message(view: SessionView) -> pb.Session:
         queue_deadline=timestamp(session.queue_deadline_at if session.state is SessionState.PENDING else None),
         streamed=session.streamed,
         connected_players=session.connected_players,
+        passed_over=map(passed_over_message, session.passed_over),
+        queue_estimate=duration(view.queue_estimate_s),
     )
 
 

@@ -54,6 +54,16 @@ class SessionServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_sessions__pb2.WatchSessionRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
                 _registered_method=True)
+        self.AssignSession = channel.unary_unary(
+                '/quarterdeck.v1.SessionService/AssignSession',
+                request_serializer=quarterdeck_dot_v1_dot_sessions__pb2.AssignSessionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
+                _registered_method=True)
+        self.ReleaseSession = channel.unary_unary(
+                '/quarterdeck.v1.SessionService/ReleaseSession',
+                request_serializer=quarterdeck_dot_v1_dot_sessions__pb2.ReleaseSessionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
+                _registered_method=True)
         self.StopSession = channel.unary_unary(
                 '/quarterdeck.v1.SessionService/StopSession',
                 request_serializer=quarterdeck_dot_v1_dot_sessions__pb2.StopSessionRequest.SerializeToString,
@@ -90,6 +100,20 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AssignSession(self, request, context):
+        """Binds a waiting session to this VM, in one transaction, or says why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseSession(self, request, context):
+        """Ends the session's binding to this VM: stops its game. Refused for a session that is not on it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StopSession(self, request, context):
         """Asks the game to stop politely, then firmly. Stopping a finished session changes nothing.
         """
@@ -118,6 +142,16 @@ def add_SessionServiceServicer_to_server(servicer, server):
             'WatchSession': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchSession,
                     request_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.WatchSessionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.SerializeToString,
+            ),
+            'AssignSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignSession,
+                    request_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.AssignSessionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.SerializeToString,
+            ),
+            'ReleaseSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseSession,
+                    request_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.ReleaseSessionRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.SerializeToString,
             ),
             'StopSession': grpc.unary_unary_rpc_method_handler(
@@ -233,6 +267,60 @@ class SessionService:
             target,
             '/quarterdeck.v1.SessionService/WatchSession',
             quarterdeck_dot_v1_dot_sessions__pb2.WatchSessionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AssignSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.SessionService/AssignSession',
+            quarterdeck_dot_v1_dot_sessions__pb2.AssignSessionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.SessionService/ReleaseSession',
+            quarterdeck_dot_v1_dot_sessions__pb2.ReleaseSessionRequest.SerializeToString,
             quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
             options,
             channel_credentials,

@@ -37,6 +37,10 @@ class SessionServiceStub:
     ListSessions: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]
     WatchSession: _grpc.UnaryStreamMultiCallable[_sessions_pb2.WatchSessionRequest, _sessions_pb2.Session]
     """Sends the session now and after every change; ends after its final state."""
+    AssignSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.AssignSessionRequest, _sessions_pb2.Session]
+    """Binds a waiting session to this VM, in one transaction, or says why not."""
+    ReleaseSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.ReleaseSessionRequest, _sessions_pb2.Session]
+    """Ends the session's binding to this VM: stops its game. Refused for a session that is not on it."""
     StopSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.StopSessionRequest, _sessions_pb2.Session]
     """Asks the game to stop politely, then firmly. Stopping a finished session changes nothing."""
 
@@ -49,6 +53,10 @@ class SessionServiceAsyncStub(SessionServiceStub):
     ListSessions: _aio.UnaryUnaryMultiCallable[_sessions_pb2.ListSessionsRequest, _sessions_pb2.ListSessionsResponse]  # type: ignore[assignment]
     WatchSession: _aio.UnaryStreamMultiCallable[_sessions_pb2.WatchSessionRequest, _sessions_pb2.Session]  # type: ignore[assignment]
     """Sends the session now and after every change; ends after its final state."""
+    AssignSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.AssignSessionRequest, _sessions_pb2.Session]  # type: ignore[assignment]
+    """Binds a waiting session to this VM, in one transaction, or says why not."""
+    ReleaseSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.ReleaseSessionRequest, _sessions_pb2.Session]  # type: ignore[assignment]
+    """Ends the session's binding to this VM: stops its game. Refused for a session that is not on it."""
     StopSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.StopSessionRequest, _sessions_pb2.Session]  # type: ignore[assignment]
     """Asks the game to stop politely, then firmly. Stopping a finished session changes nothing."""
 
@@ -82,6 +90,22 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_sessions_pb2.Session], _abc.AsyncIterator[_sessions_pb2.Session]]:
         """Sends the session now and after every change; ends after its final state."""
+
+    @_abc_1.abstractmethod
+    def AssignSession(
+        self,
+        request: _sessions_pb2.AssignSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sessions_pb2.Session, _abc.Awaitable[_sessions_pb2.Session]]:
+        """Binds a waiting session to this VM, in one transaction, or says why not."""
+
+    @_abc_1.abstractmethod
+    def ReleaseSession(
+        self,
+        request: _sessions_pb2.ReleaseSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sessions_pb2.Session, _abc.Awaitable[_sessions_pb2.Session]]:
+        """Ends the session's binding to this VM: stops its game. Refused for a session that is not on it."""
 
     @_abc_1.abstractmethod
     def StopSession(

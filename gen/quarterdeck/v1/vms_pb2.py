@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from quarterdeck.v1 import placement_pb2 as quarterdeck_dot_v1_dot_placement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18quarterdeck/v1/vms.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x03\n\x02Vm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12&\n\x05state\x18\x05 \x01(\x0e\x32\x17.quarterdeck.v1.VmState\x12\x15\n\rreason_detail\x18\x06 \x01(\t\x12\x16\n\x0e\x63\x61pacity_units\x18\x07 \x01(\x05\x12\x12\n\nused_units\x18\x08 \x01(\x05\x12\x17\n\x0f\x61\x63tive_sessions\x18\t \x01(\x05\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x0c \x01(\t\x12\x1a\n\x12\x61\x64vertised_address\x18\r \x01(\t\x12\x32\n\x0cprovisioning\x18\x0e \x01(\x0b\x32\x1c.quarterdeck.v1.Provisioning\"\xf5\x01\n\x0cProvisioning\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x14\n\x0cmachine_type\x18\x04 \x01(\t\x12\x1c\n\x14price_micro_per_hour\x18\x05 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nerror_code\x18\t \x01(\t\x12\x15\n\rerror_message\x18\n \x01(\t\"\x87\x01\n\x0eListVmsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x38\n\x06states\x18\x03 \x03(\x0e\x32\x17.quarterdeck.v1.VmStateB\x0f\xbaH\x0c\x92\x01\t\"\x07\x82\x01\x04\x10\x01 \x00\"K\n\x0fListVmsResponse\x12\x1f\n\x03vms\x18\x01 \x03(\x0b\x32\x12.quarterdeck.v1.Vm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x0cGetVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"\xfc\x02\n\x0f\x43reateVmRequest\x12/\n\x05vm_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12-\n\x06region\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12\x38\n\x08template\x18\x03 \x01(\tB&\xbaH#r!2\x1f^([A-Za-z][A-Za-z0-9-]{0,62})?$\x12$\n\x12\x61\x64vertised_address\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xfd\x01\x12\x35\n\x0c\x63lient_token\x18\x05 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\x12\x32\n\x08provider\x18\x06 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12>\n\x10\x66\x61llback_regions\x18\x07 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x14\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\"L\n\x16\x43reateJoinTokenRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"x\n\tJoinToken\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tca_sha256\x18\x03 \x01(\t\x12\x18\n\x10\x65nrolment_target\x18\x04 \x01(\t\"D\n\x0e\x44rainVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"F\n\x10UndrainVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"W\n\x12TerminateVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"C\n\rStopVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"D\n\x0eStartVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"]\n\rFailVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"H\n\x12MarkVmReadyRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"\x8d\x01\n\x18ListVmTransitionsRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"g\n\x19ListVmTransitionsResponse\x12\x31\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1c.quarterdeck.v1.VmTransition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc3\x01\n\x0cVmTransition\x12/\n\x0eprevious_state\x18\x01 \x01(\x0e\x32\x17.quarterdeck.v1.VmState\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.quarterdeck.v1.VmState\x12\x0f\n\x07trigger\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x06 \x01(\x03*\xee\x01\n\x07VmState\x12\x18\n\x14VM_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11VM_STATE_TEMPLATE\x10\x01\x12\x19\n\x15VM_STATE_PROVISIONING\x10\x02\x12\x14\n\x10VM_STATE_BOOTING\x10\x03\x12\x12\n\x0eVM_STATE_READY\x10\x04\x12\x13\n\x0fVM_STATE_IN_USE\x10\x05\x12\x15\n\x11VM_STATE_DRAINING\x10\x06\x12\x14\n\x10VM_STATE_STOPPED\x10\x07\x12\x12\n\x0eVM_STATE_ERROR\x10\x08\x12\x17\n\x13VM_STATE_TERMINATED\x10\t2\xec\t\n\tVmService\x12[\n\x07ListVms\x12\x1e.quarterdeck.v1.ListVmsRequest\x1a\x1f.quarterdeck.v1.ListVmsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/v1/vms\x12S\n\x05GetVm\x12\x1c.quarterdeck.v1.GetVmRequest\x1a\x12.quarterdeck.v1.Vm\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/{name=vms/*}\x12S\n\x08\x43reateVm\x12\x1f.quarterdeck.v1.CreateVmRequest\x1a\x12.quarterdeck.v1.Vm\"\x12\x82\xd3\xe4\x93\x02\x0c\"\x07/v1/vms:\x01*\x12\x81\x01\n\x0f\x43reateJoinToken\x12&.quarterdeck.v1.CreateJoinTokenRequest\x1a\x19.quarterdeck.v1.JoinToken\"+\x82\xd3\xe4\x93\x02%\" /v1/{name=vms/*}:createJoinToken:\x01*\x12`\n\x07\x44rainVm\x12\x1e.quarterdeck.v1.DrainVmRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:drain:\x01*\x12\x66\n\tUndrainVm\x12 .quarterdeck.v1.UndrainVmRequest\x1a\x12.quarterdeck.v1.Vm\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=vms/*}:undrain:\x01*\x12l\n\x0bTerminateVm\x12\".quarterdeck.v1.TerminateVmRequest\x1a\x12.quarterdeck.v1.Vm\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=vms/*}:terminate:\x01*\x12]\n\x06StopVm\x12\x1d.quarterdeck.v1.StopVmRequest\x1a\x12.quarterdeck.v1.Vm\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/{name=vms/*}:stop:\x01*\x12`\n\x07StartVm\x12\x1e.quarterdeck.v1.StartVmRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:start:\x01*\x12^\n\x06\x46\x61ilVm\x12\x1d.quarterdeck.v1.FailVmRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:error:\x01*\x12h\n\x0bMarkVmReady\x12\".quarterdeck.v1.MarkVmReadyRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:ready:\x01*\x12\x90\x01\n\x11ListVmTransitions\x12(.quarterdeck.v1.ListVmTransitionsRequest\x1a).quarterdeck.v1.ListVmTransitionsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=vms/*}/transitionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18quarterdeck/v1/vms.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1equarterdeck/v1/placement.proto\"\x8a\x03\n\x02Vm\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0e\n\x06region\x18\x03 \x01(\t\x12\x10\n\x08template\x18\x04 \x01(\t\x12&\n\x05state\x18\x05 \x01(\x0e\x32\x17.quarterdeck.v1.VmState\x12\x15\n\rreason_detail\x18\x06 \x01(\t\x12\x16\n\x0e\x63\x61pacity_units\x18\x07 \x01(\x05\x12\x12\n\nused_units\x18\x08 \x01(\x05\x12\x17\n\x0f\x61\x63tive_sessions\x18\t \x01(\x05\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04host\x18\x0c \x01(\t\x12\x1a\n\x12\x61\x64vertised_address\x18\r \x01(\t\x12\x32\n\x0cprovisioning\x18\x0e \x01(\x0b\x32\x1c.quarterdeck.v1.Provisioning\"\xf5\x01\n\x0cProvisioning\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x14\n\x0cmachine_type\x18\x04 \x01(\t\x12\x1c\n\x14price_micro_per_hour\x18\x05 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x35\n\x11next_attempt_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nerror_code\x18\t \x01(\t\x12\x15\n\rerror_message\x18\n \x01(\t\"\x87\x01\n\x0eListVmsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x38\n\x06states\x18\x03 \x03(\x0e\x32\x17.quarterdeck.v1.VmStateB\x0f\xbaH\x0c\x92\x01\t\"\x07\x82\x01\x04\x10\x01 \x00\"K\n\x0fListVmsResponse\x12\x1f\n\x03vms\x18\x01 \x03(\x0b\x32\x12.quarterdeck.v1.Vm\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"B\n\x0cGetVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"\x84\x02\n\rFindVmRequest\x12\x34\n\x04game\x18\x01 \x01(\tB&\xbaH#r!2\x1f^(games/[a-z][a-z0-9-]{0,62})?$\x12\x30\n\x06preset\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x30\n\x06region\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x30\n\x0b\x63oordinates\x18\x04 \x01(\x0b\x32\x1b.quarterdeck.v1.Coordinates\x12\'\n\tterritory\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{2})?$\"p\n\x0e\x46indVmResponse\x12\x1e\n\x02vm\x18\x01 \x01(\x0b\x32\x12.quarterdeck.v1.Vm\x12\r\n\x05units\x18\x02 \x01(\x05\x12/\n\x0bpassed_over\x18\x03 \x03(\x0b\x32\x1a.quarterdeck.v1.PassedOver\"\xfc\x02\n\x0f\x43reateVmRequest\x12/\n\x05vm_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12-\n\x06region\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12\x38\n\x08template\x18\x03 \x01(\tB&\xbaH#r!2\x1f^([A-Za-z][A-Za-z0-9-]{0,62})?$\x12$\n\x12\x61\x64vertised_address\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xfd\x01\x12\x35\n\x0c\x63lient_token\x18\x05 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\x12\x32\n\x08provider\x18\x06 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12>\n\x10\x66\x61llback_regions\x18\x07 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x14\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\"L\n\x16\x43reateJoinTokenRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"x\n\tJoinToken\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tca_sha256\x18\x03 \x01(\t\x12\x18\n\x10\x65nrolment_target\x18\x04 \x01(\t\"D\n\x0e\x44rainVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"F\n\x10UndrainVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"W\n\x12TerminateVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\"C\n\rStopVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"D\n\x0eStartVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"]\n\rFailVmRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\x12\x18\n\x06reason\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\"H\n\x12MarkVmReadyRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"\x8d\x01\n\x18ListVmTransitionsRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"g\n\x19ListVmTransitionsResponse\x12\x31\n\x0btransitions\x18\x01 \x03(\x0b\x32\x1c.quarterdeck.v1.VmTransition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc3\x01\n\x0cVmTransition\x12/\n\x0eprevious_state\x18\x01 \x01(\x0e\x32\x17.quarterdeck.v1.VmState\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.quarterdeck.v1.VmState\x12\x0f\n\x07trigger\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x06 \x01(\x03*\xee\x01\n\x07VmState\x12\x18\n\x14VM_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11VM_STATE_TEMPLATE\x10\x01\x12\x19\n\x15VM_STATE_PROVISIONING\x10\x02\x12\x14\n\x10VM_STATE_BOOTING\x10\x03\x12\x12\n\x0eVM_STATE_READY\x10\x04\x12\x13\n\x0fVM_STATE_IN_USE\x10\x05\x12\x15\n\x11VM_STATE_DRAINING\x10\x06\x12\x14\n\x10VM_STATE_STOPPED\x10\x07\x12\x12\n\x0eVM_STATE_ERROR\x10\x08\x12\x17\n\x13VM_STATE_TERMINATED\x10\t2\xce\n\n\tVmService\x12[\n\x07ListVms\x12\x1e.quarterdeck.v1.ListVmsRequest\x1a\x1f.quarterdeck.v1.ListVmsResponse\"\x0f\x82\xd3\xe4\x93\x02\t\x12\x07/v1/vms\x12S\n\x05GetVm\x12\x1c.quarterdeck.v1.GetVmRequest\x1a\x12.quarterdeck.v1.Vm\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/{name=vms/*}\x12`\n\x06\x46indVm\x12\x1d.quarterdeck.v1.FindVmRequest\x1a\x1e.quarterdeck.v1.FindVmResponse\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/vms:find:\x01*\x12S\n\x08\x43reateVm\x12\x1f.quarterdeck.v1.CreateVmRequest\x1a\x12.quarterdeck.v1.Vm\"\x12\x82\xd3\xe4\x93\x02\x0c\"\x07/v1/vms:\x01*\x12\x81\x01\n\x0f\x43reateJoinToken\x12&.quarterdeck.v1.CreateJoinTokenRequest\x1a\x19.quarterdeck.v1.JoinToken\"+\x82\xd3\xe4\x93\x02%\" /v1/{name=vms/*}:createJoinToken:\x01*\x12`\n\x07\x44rainVm\x12\x1e.quarterdeck.v1.DrainVmRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:drain:\x01*\x12\x66\n\tUndrainVm\x12 .quarterdeck.v1.UndrainVmRequest\x1a\x12.quarterdeck.v1.Vm\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/{name=vms/*}:undrain:\x01*\x12l\n\x0bTerminateVm\x12\".quarterdeck.v1.TerminateVmRequest\x1a\x12.quarterdeck.v1.Vm\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=vms/*}:terminate:\x01*\x12]\n\x06StopVm\x12\x1d.quarterdeck.v1.StopVmRequest\x1a\x12.quarterdeck.v1.Vm\" \x82\xd3\xe4\x93\x02\x1a\"\x15/v1/{name=vms/*}:stop:\x01*\x12`\n\x07StartVm\x12\x1e.quarterdeck.v1.StartVmRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:start:\x01*\x12^\n\x06\x46\x61ilVm\x12\x1d.quarterdeck.v1.FailVmRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:error:\x01*\x12h\n\x0bMarkVmReady\x12\".quarterdeck.v1.MarkVmReadyRequest\x1a\x12.quarterdeck.v1.Vm\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/{name=vms/*}:ready:\x01*\x12\x90\x01\n\x11ListVmTransitions\x12(.quarterdeck.v1.ListVmTransitionsRequest\x1a).quarterdeck.v1.ListVmTransitionsResponse\"&\x82\xd3\xe4\x93\x02 \x12\x1e/v1/{parent=vms/*}/transitionsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTVMSREQUEST'].fields_by_name['states']._serialized_options = b'\272H\014\222\001\t\"\007\202\001\004\020\001 \000'
   _globals['_GETVMREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETVMREQUEST'].fields_by_name['name']._serialized_options = b'\272H!r\0372\035^vms/[a-z0-9][a-z0-9-]{0,62}$'
+  _globals['_FINDVMREQUEST'].fields_by_name['game']._loaded_options = None
+  _globals['_FINDVMREQUEST'].fields_by_name['game']._serialized_options = b'\272H#r!2\037^(games/[a-z][a-z0-9-]{0,62})?$'
+  _globals['_FINDVMREQUEST'].fields_by_name['preset']._loaded_options = None
+  _globals['_FINDVMREQUEST'].fields_by_name['preset']._serialized_options = b'\272H\035r\0332\031^([a-z][a-z0-9-]{0,62})?$'
+  _globals['_FINDVMREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_FINDVMREQUEST'].fields_by_name['region']._serialized_options = b'\272H\035r\0332\031^([a-z][a-z0-9-]{0,62})?$'
+  _globals['_FINDVMREQUEST'].fields_by_name['territory']._loaded_options = None
+  _globals['_FINDVMREQUEST'].fields_by_name['territory']._serialized_options = b'\272H\021r\0172\r^([A-Z]{2})?$'
   _globals['_CREATEVMREQUEST'].fields_by_name['vm_id']._loaded_options = None
   _globals['_CREATEVMREQUEST'].fields_by_name['vm_id']._serialized_options = b'\272H\035r\0332\031^([a-z][a-z0-9-]{0,62})?$'
   _globals['_CREATEVMREQUEST'].fields_by_name['region']._loaded_options = None
@@ -84,6 +93,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VMSERVICE'].methods_by_name['ListVms']._serialized_options = b'\202\323\344\223\002\t\022\007/v1/vms'
   _globals['_VMSERVICE'].methods_by_name['GetVm']._loaded_options = None
   _globals['_VMSERVICE'].methods_by_name['GetVm']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/{name=vms/*}'
+  _globals['_VMSERVICE'].methods_by_name['FindVm']._loaded_options = None
+  _globals['_VMSERVICE'].methods_by_name['FindVm']._serialized_options = b'\202\323\344\223\002\021\"\014/v1/vms:find:\001*'
   _globals['_VMSERVICE'].methods_by_name['CreateVm']._loaded_options = None
   _globals['_VMSERVICE'].methods_by_name['CreateVm']._serialized_options = b'\202\323\344\223\002\014\"\007/v1/vms:\001*'
   _globals['_VMSERVICE'].methods_by_name['CreateJoinToken']._loaded_options = None
@@ -104,44 +115,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VMSERVICE'].methods_by_name['MarkVmReady']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/{name=vms/*}:ready:\001*'
   _globals['_VMSERVICE'].methods_by_name['ListVmTransitions']._loaded_options = None
   _globals['_VMSERVICE'].methods_by_name['ListVmTransitions']._serialized_options = b'\202\323\344\223\002 \022\036/v1/{parent=vms/*}/transitions'
-  _globals['_VMSTATE']._serialized_start=2634
-  _globals['_VMSTATE']._serialized_end=2872
-  _globals['_VM']._serialized_start=137
-  _globals['_VM']._serialized_end=531
-  _globals['_PROVISIONING']._serialized_start=534
-  _globals['_PROVISIONING']._serialized_end=779
-  _globals['_LISTVMSREQUEST']._serialized_start=782
-  _globals['_LISTVMSREQUEST']._serialized_end=917
-  _globals['_LISTVMSRESPONSE']._serialized_start=919
-  _globals['_LISTVMSRESPONSE']._serialized_end=994
-  _globals['_GETVMREQUEST']._serialized_start=996
-  _globals['_GETVMREQUEST']._serialized_end=1062
-  _globals['_CREATEVMREQUEST']._serialized_start=1065
-  _globals['_CREATEVMREQUEST']._serialized_end=1445
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=1447
-  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=1523
-  _globals['_JOINTOKEN']._serialized_start=1525
-  _globals['_JOINTOKEN']._serialized_end=1645
-  _globals['_DRAINVMREQUEST']._serialized_start=1647
-  _globals['_DRAINVMREQUEST']._serialized_end=1715
-  _globals['_UNDRAINVMREQUEST']._serialized_start=1717
-  _globals['_UNDRAINVMREQUEST']._serialized_end=1787
-  _globals['_TERMINATEVMREQUEST']._serialized_start=1789
-  _globals['_TERMINATEVMREQUEST']._serialized_end=1876
-  _globals['_STOPVMREQUEST']._serialized_start=1878
-  _globals['_STOPVMREQUEST']._serialized_end=1945
-  _globals['_STARTVMREQUEST']._serialized_start=1947
-  _globals['_STARTVMREQUEST']._serialized_end=2015
-  _globals['_FAILVMREQUEST']._serialized_start=2017
-  _globals['_FAILVMREQUEST']._serialized_end=2110
-  _globals['_MARKVMREADYREQUEST']._serialized_start=2112
-  _globals['_MARKVMREADYREQUEST']._serialized_end=2184
-  _globals['_LISTVMTRANSITIONSREQUEST']._serialized_start=2187
-  _globals['_LISTVMTRANSITIONSREQUEST']._serialized_end=2328
-  _globals['_LISTVMTRANSITIONSRESPONSE']._serialized_start=2330
-  _globals['_LISTVMTRANSITIONSRESPONSE']._serialized_end=2433
-  _globals['_VMTRANSITION']._serialized_start=2436
-  _globals['_VMTRANSITION']._serialized_end=2631
-  _globals['_VMSERVICE']._serialized_start=2875
-  _globals['_VMSERVICE']._serialized_end=4135
+  _globals['_VMSTATE']._serialized_start=3043
+  _globals['_VMSTATE']._serialized_end=3281
+  _globals['_VM']._serialized_start=169
+  _globals['_VM']._serialized_end=563
+  _globals['_PROVISIONING']._serialized_start=566
+  _globals['_PROVISIONING']._serialized_end=811
+  _globals['_LISTVMSREQUEST']._serialized_start=814
+  _globals['_LISTVMSREQUEST']._serialized_end=949
+  _globals['_LISTVMSRESPONSE']._serialized_start=951
+  _globals['_LISTVMSRESPONSE']._serialized_end=1026
+  _globals['_GETVMREQUEST']._serialized_start=1028
+  _globals['_GETVMREQUEST']._serialized_end=1094
+  _globals['_FINDVMREQUEST']._serialized_start=1097
+  _globals['_FINDVMREQUEST']._serialized_end=1357
+  _globals['_FINDVMRESPONSE']._serialized_start=1359
+  _globals['_FINDVMRESPONSE']._serialized_end=1471
+  _globals['_CREATEVMREQUEST']._serialized_start=1474
+  _globals['_CREATEVMREQUEST']._serialized_end=1854
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_start=1856
+  _globals['_CREATEJOINTOKENREQUEST']._serialized_end=1932
+  _globals['_JOINTOKEN']._serialized_start=1934
+  _globals['_JOINTOKEN']._serialized_end=2054
+  _globals['_DRAINVMREQUEST']._serialized_start=2056
+  _globals['_DRAINVMREQUEST']._serialized_end=2124
+  _globals['_UNDRAINVMREQUEST']._serialized_start=2126
+  _globals['_UNDRAINVMREQUEST']._serialized_end=2196
+  _globals['_TERMINATEVMREQUEST']._serialized_start=2198
+  _globals['_TERMINATEVMREQUEST']._serialized_end=2285
+  _globals['_STOPVMREQUEST']._serialized_start=2287
+  _globals['_STOPVMREQUEST']._serialized_end=2354
+  _globals['_STARTVMREQUEST']._serialized_start=2356
+  _globals['_STARTVMREQUEST']._serialized_end=2424
+  _globals['_FAILVMREQUEST']._serialized_start=2426
+  _globals['_FAILVMREQUEST']._serialized_end=2519
+  _globals['_MARKVMREADYREQUEST']._serialized_start=2521
+  _globals['_MARKVMREADYREQUEST']._serialized_end=2593
+  _globals['_LISTVMTRANSITIONSREQUEST']._serialized_start=2596
+  _globals['_LISTVMTRANSITIONSREQUEST']._serialized_end=2737
+  _globals['_LISTVMTRANSITIONSRESPONSE']._serialized_start=2739
+  _globals['_LISTVMTRANSITIONSRESPONSE']._serialized_end=2842
+  _globals['_VMTRANSITION']._serialized_start=2845
+  _globals['_VMTRANSITION']._serialized_end=3040
+  _globals['_VMSERVICE']._serialized_start=3284
+  _globals['_VMSERVICE']._serialized_end=4642
 # @@protoc_insertion_point(module_scope)

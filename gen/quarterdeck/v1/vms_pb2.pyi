@@ -3,6 +3,7 @@ import datetime
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import placement_pb2 as _placement_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -114,6 +115,30 @@ class GetVmRequest(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     name: str
     def __init__(self, name: _Optional[str] = ...) -> None: ...
+
+class FindVmRequest(_message.Message):
+    __slots__ = ("game", "preset", "region", "coordinates", "territory")
+    GAME_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    TERRITORY_FIELD_NUMBER: _ClassVar[int]
+    game: str
+    preset: str
+    region: str
+    coordinates: _placement_pb2.Coordinates
+    territory: str
+    def __init__(self, game: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., coordinates: _Optional[_Union[_placement_pb2.Coordinates, _Mapping]] = ..., territory: _Optional[str] = ...) -> None: ...
+
+class FindVmResponse(_message.Message):
+    __slots__ = ("vm", "units", "passed_over")
+    VM_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    PASSED_OVER_FIELD_NUMBER: _ClassVar[int]
+    vm: Vm
+    units: int
+    passed_over: _containers.RepeatedCompositeFieldContainer[_placement_pb2.PassedOver]
+    def __init__(self, vm: _Optional[_Union[Vm, _Mapping]] = ..., units: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ...) -> None: ...
 
 class CreateVmRequest(_message.Message):
     __slots__ = ("vm_id", "region", "template", "advertised_address", "client_token", "provider", "fallback_regions")

@@ -44,6 +44,11 @@ class VmServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_vms__pb2.GetVmRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
                 _registered_method=True)
+        self.FindVm = channel.unary_unary(
+                '/quarterdeck.v1.VmService/FindVm',
+                request_serializer=quarterdeck_dot_v1_dot_vms__pb2.FindVmRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.FindVmResponse.FromString,
+                _registered_method=True)
         self.CreateVm = channel.unary_unary(
                 '/quarterdeck.v1.VmService/CreateVm',
                 request_serializer=quarterdeck_dot_v1_dot_vms__pb2.CreateVmRequest.SerializeToString,
@@ -107,6 +112,13 @@ class VmServiceServicer:
 
     def GetVm(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindVm(self, request, context):
+        """The VM that a session would get now. Reserves nothing.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -192,6 +204,11 @@ def add_VmServiceServicer_to_server(servicer, server):
                     servicer.GetVm,
                     request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.GetVmRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_vms__pb2.Vm.SerializeToString,
+            ),
+            'FindVm': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindVm,
+                    request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.FindVmRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_vms__pb2.FindVmResponse.SerializeToString,
             ),
             'CreateVm': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateVm,
@@ -298,6 +315,33 @@ class VmService:
             '/quarterdeck.v1.VmService/GetVm',
             quarterdeck_dot_v1_dot_vms__pb2.GetVmRequest.SerializeToString,
             quarterdeck_dot_v1_dot_vms__pb2.Vm.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindVm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.VmService/FindVm',
+            quarterdeck_dot_v1_dot_vms__pb2.FindVmRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_vms__pb2.FindVmResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,8 @@ class VmServiceStub:
     def __new__(cls, channel: _aio.Channel) -> VmServiceAsyncStub: ...
     ListVms: _grpc.UnaryUnaryMultiCallable[_vms_pb2.ListVmsRequest, _vms_pb2.ListVmsResponse]
     GetVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.GetVmRequest, _vms_pb2.Vm]
+    FindVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.FindVmRequest, _vms_pb2.FindVmResponse]
+    """The VM that a session would get now. Reserves nothing."""
     CreateVm: _grpc.UnaryUnaryMultiCallable[_vms_pb2.CreateVmRequest, _vms_pb2.Vm]
     """Registers an owned machine (provider "static"), whose agent joins with a token of CreateJoinToken; or rents one of
     another provider, whose agent joins by itself.
@@ -59,6 +61,8 @@ class VmServiceAsyncStub(VmServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListVms: _aio.UnaryUnaryMultiCallable[_vms_pb2.ListVmsRequest, _vms_pb2.ListVmsResponse]  # type: ignore[assignment]
     GetVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.GetVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
+    FindVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.FindVmRequest, _vms_pb2.FindVmResponse]  # type: ignore[assignment]
+    """The VM that a session would get now. Reserves nothing."""
     CreateVm: _aio.UnaryUnaryMultiCallable[_vms_pb2.CreateVmRequest, _vms_pb2.Vm]  # type: ignore[assignment]
     """Registers an owned machine (provider "static"), whose agent joins with a token of CreateJoinToken; or rents one of
     another provider, whose agent joins by itself.
@@ -94,6 +98,14 @@ class VmServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vms_pb2.GetVmRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vms_pb2.Vm, _abc.Awaitable[_vms_pb2.Vm]]: ...
+
+    @_abc_1.abstractmethod
+    def FindVm(
+        self,
+        request: _vms_pb2.FindVmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vms_pb2.FindVmResponse, _abc.Awaitable[_vms_pb2.FindVmResponse]]:
+        """The VM that a session would get now. Reserves nothing."""
 
     @_abc_1.abstractmethod
     def CreateVm(

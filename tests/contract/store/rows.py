@@ -12,6 +12,8 @@ from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness
 from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
 from controlplane.domain.identity import Credential, CredentialKind, Role
+from controlplane.domain.placement import PassedOver
+from controlplane.domain.region import Law
 from controlplane.domain.session import (
     Limits,
     PortLease,
@@ -126,6 +128,10 @@ def a_full_session() -> Session:
         connected_players=1,
         client_token="token-1",
         request_sha256="ab" * 32,
+        coordinates=(52.52, -13.4),
+        territory="DE",
+        passed_over=(PassedOver("", "is full", "eu-west-1"), PassedOver("vm-9", "is DRAINING", "local")),
+        lease_s=600.5,
     )
 
 
@@ -137,6 +143,7 @@ def a_game(game_id: str = "orbit", **fields: Any) -> Game:
         "summary": "Turn, thrust, land.",
         "default_preset_id": "software-720p30",
         "created_at": NOW,
+        "law": Law(deny=frozenset({"CU", "KP"})),
     }
     return Game(**{**values, **fields})
 
@@ -153,6 +160,7 @@ def a_deployment(game_id: str = "orbit", **fields: Any) -> Deployment:
         "ports": (PortSpec("query", "udp", 27015), PortSpec("control", "tcp")),
         "readiness": Readiness(log_pattern="ready", stays_up_s=None, timeout_s=12.5),
         "stop_grace_s": 4.5,
+        "replaceable": True,
     }
     return Deployment(**{**values, **fields})
 

@@ -264,12 +264,14 @@ async def test_placeable_vms_are_fullest_first(store: Store) -> None:
         for vm_id in ("vm-full", "vm-draining"):
             await tx.hosts.add(a_host(vm_id))
     async with store.reading() as tx:
-        everywhere = await tx.vms.placeable("default", "", 10)
+        everywhere = await tx.vms.placeable("default", (), 10)
         assert [(vm.id, host.id) for vm, host in everywhere] == [(f"vm-{n}", f"vm-{n}") for n in "bca"]
         assert everywhere[0][1] == a_host("vm-b")
-        assert [vm.id for vm, _ in await tx.vms.placeable("default", "eu-west-1", 10)] == ["vm-a"]
-        assert [vm.id for vm, _ in await tx.vms.placeable("default", "", 2)] == ["vm-b", "vm-c"]
-        assert await tx.vms.placeable("other", "", 10) == []
+        assert [vm.id for vm, _ in await tx.vms.placeable("default", ("eu-west-1",), 10)] == ["vm-a"]
+        assert [vm.id for vm, _ in await tx.vms.placeable("default", (), 2)] == ["vm-b", "vm-c"]
+        assert await tx.vms.placeable("other", (), 10) == []
+        ordered = await tx.vms.placeable("default", ("eu-west-1", "local"), 10)
+        assert [vm.id for vm, _ in ordered] == ["vm-a", "vm-b", "vm-c"]
 
 
 async def test_links_leave_out_what_is_not_there(store: Store) -> None:

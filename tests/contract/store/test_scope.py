@@ -172,17 +172,18 @@ async def test_the_shapes_of_the_first_migration(store: Store) -> None:
     }
     seeds_regions = ["ap-northeast-1", "ap-southeast-1", "eu-central-1", "eu-west-1", "us-east-1", "us-west-2"]
     assert regions == sorted([*seeds_regions, "local"])
-    assert tokyo == Region("ap-northeast-1", "Asia Pacific (Tokyo)", 35.6762, 139.6503, "JP")
+    chain = ("ap-southeast-1", "us-west-2", "eu-central-1")
+    assert tokyo == Region("ap-northeast-1", "Asia Pacific (Tokyo)", 35.6762, 139.6503, "JP", chain)
 
 
 async def test_a_template_and_a_region_are_put_and_put_again(store: Store) -> None:
     template = Template("H200", "NVIDIA H200", 32, 256, 141, 8, "NVIDIA H200")
     region = Region("eu-north-1", "Stockholm", 59.3293, 18.0686, "SE")
     async with store.tx() as tx:
-        await tx.shapes.put_template(replace(template, seats=1))
-        await tx.shapes.put_template(template)
-        await tx.shapes.put_region(replace(region, territory=""))
-        await tx.shapes.put_region(region)
+        await tx.shapes.put(replace(template, seats=1))
+        await tx.shapes.put(template)
+        await tx.shapes.put(replace(region, territory=""))
+        await tx.shapes.put(region)
     async with store.reading() as tx:
         assert await tx.shapes.template("H200") == template
         assert await tx.shapes.region("eu-north-1") == region

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.domain.fallback import Law, Wish, distance_km, order
-from controlplane.domain.region import Region
+from controlplane.domain.fallback import Wish, distance_km, order
+from controlplane.domain.region import Law, Region
 
 REGIONS = [
     Region("us-east-1", "Ashburn", 39.04, -77.49, "US"),
-    Region("eu-west-1", "Dublin", 53.35, -6.26, "IE"),
+    Region("eu-west-1", "Dublin", 53.35, -6.26, "IE", ("eu-central-1", "us-east-1")),
     Region("eu-central-1", "Frankfurt", 50.11, 8.68, "DE"),
     Region("ap-northeast-1", "Tokyo", 35.68, 139.69, "JP"),
 ]
 IDS = [region.id for region in REGIONS]
-CHAINS = {"eu-west-1": ["eu-central-1", "us-east-1"]}
 BERLIN = (52.52, 13.40)
 
 
-def ids(wish: Wish, laws: dict[str, Law] | None = None) -> list[str]:
-    return [choice.region_id for choice in order(wish, REGIONS, CHAINS, laws or {})[0]]
+def ids(wish: Wish) -> list[str]:
+    return [choice.region_id for choice in order(wish, REGIONS)[0]]
+
+
+def under(laws: dict[str, Law]) -> list[Region]:
+    return [replace(region, law=laws.get(region.id, Law())) for region in REGIONS]
 
 
 def test_known_distances():
@@ -30,7 +35,7 @@ def test_known_distances():
 
 
 def test_a_named_region_comes_first_then_its_chain_and_nothing_else():
-    choices, passed = order(Wish("eu-west-1"), REGIONS, CHAINS, {})
+    choices, passed = order(Wish("eu-west-1"), REGIONS)
     assert [c.region_id for c in choices] == ["eu-west-1", "eu-central-1", "us-east-1"]
     assert [(p.region_id, p.why) for p in passed] == [("ap-northeast-1", "is not in the fallback chain of eu-west-1")]
 
@@ -46,7 +51,7 @@ def test_a_named_region_stays_first_even_when_another_is_nearer():
 def test_the_law_of_the_region_and_of_the_game_forbid():
     laws = {"us-east-1": Law(deny=frozenset({"CU"})), "eu-central-1": Law(allow=frozenset({"DE"}))}
     wish = Wish("eu-west-1", territory="CU", game_law=Law(deny=frozenset({"IE"})))
-    choices, passed = order(wish, REGIONS, CHAINS, laws)
+    choices, passed = order(wish, under(laws))
     assert choices == ()
     assert {p.region_id: p.why for p in passed} == {
         "eu-west-1": "the game may not run in IE",
@@ -72,7 +77,8 @@ laws = st.builds(Law, territories, territories)
     region_laws=st.dictionaries(st.sampled_from(IDS), laws),
 )
 def test_every_region_is_answered_for_exactly_once_and_no_choice_is_forbidden(wish, chains, region_laws):
-    choices, passed = order(wish, REGIONS, chains, region_laws)
+    regions = [replace(region, chain=tuple(chains.get(region.id, ()))) for region in under(region_laws)]
+    choices, passed = order(wish, regions)
     assert sorted([c.region_id for c in choices] + [p.region_id for p in passed]) == sorted(IDS)
     for choice in choices:
         region = next(r for r in REGIONS if r.id == choice.region_id)

@@ -29,7 +29,7 @@ def candidate(name: str = "a", state: VmState = VmState.READY, used: int = 0, ca
 
 
 def need(picture: Picture = Picture.FRAMES, region: str = "", sessions_per_vm: int = 0, vram: int = 0) -> Need:
-    return Need("p", preset(sessions_per_vm, vram), picture, region)
+    return Need("p", preset(sessions_per_vm, vram), picture, (region,) if region else ())
 
 
 def test_the_fullest_machine_that_fits_comes_first_and_ties_go_by_id():

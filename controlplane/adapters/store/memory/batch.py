@@ -64,7 +64,10 @@ class MemoryQueue:
         return {s.id: place for place, s in enumerate(self._line(), start=1) if s.id in session_ids}
 
     async def wanted(self) -> frozenset[Wanted]:
-        return frozenset(Wanted(s.project_id, s.game_id, s.preset_id, s.region_id) for s in self._line())
+        return frozenset(
+            Wanted(s.project_id, s.game_id, s.preset_id, s.region_id, s.territory, s.coordinates is not None)
+            for s in self._line()
+        )
 
     def _line(self) -> Sequence[Session]:
         rows: Sequence[Session] = list(self._tables.seen("sessions").values())

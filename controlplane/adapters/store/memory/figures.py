@@ -1,4 +1,4 @@
-"""Counts over all projects in memory."""
+"""Counts in memory."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from datetime import UTC, datetime
 from itertools import groupby
 
 from controlplane.adapters.store.memory.tables import TxTables
+from controlplane.domain.host import Host, HostState
+from controlplane.domain.session import Session, SessionState
+from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import Vm, VmState
-from controlplane.interfaces import Backlog, VmFigure
+from controlplane.interfaces import Backlog, Flow, RegionFigure, VmFigure
 
 
 class MemoryFigures:
@@ -31,3 +34,36 @@ class MemoryFigures:
             capacity, used = sum(vm.capacity_units for vm in group), sum(vm.used_units for vm in group)
             figures.append(VmFigure(region_id, state, len(group), capacity, used))
         return figures
+
+    async def regions(self, project_id: str) -> Sequence[RegionFigure]:
+        hosts = self._tables.seen("hosts")
+
+        def alike(vm: Vm) -> tuple[str, VmState, bool]:
+            host: Host | None = hosts.get(vm.id)
+            return vm.region_id, vm.state, host is not None and host.state is HostState.ONLINE and not host.revoked_at
+
+        rows: list[Vm] = [vm for vm in self._tables.seen("vms").values() if vm.project_id == project_id]
+        figures = []
+        for key, group in groupby(sorted((vm for vm in rows if vm.state is not VmState.TERMINATED), key=alike), alike):
+            vms = list(group)
+            active, capacity, used, seats = (
+                sum(vm.active_sessions for vm in vms),
+                sum(vm.capacity_units for vm in vms),
+                sum(vm.used_units for vm in vms),
+                sum(vm.free_units // UNITS_PER_SEAT for vm in vms),
+            )
+            figures.append(RegionFigure(*key, len(vms), active, capacity, used, seats))
+        return figures
+
+    async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
+        rows: list[Session] = [s for s in self._tables.seen("sessions").values() if s.project_id == project_id]
+        released = [s.region_id for s in rows if s.vm_id and s.ended_at is not None and s.ended_at >= since]
+        waiting = [s.region_id for s in rows if s.state is SessionState.PENDING]
+        return [Flow(r, released.count(r), waiting.count(r)) for r in sorted({*released, *waiting})]
+
+    async def turn(self, project_id: str, region_id: str, low: bool) -> int:
+        was, version = self._tables.seen("tides").get((project_id, region_id), (False, 0))
+        if was == low:
+            return 0
+        self._tables.own("tides")[project_id, region_id] = (low, version + 1)
+        return int(version) + 1

@@ -40,7 +40,7 @@ class MemoryVms:
         matching = [vm for vm in rows if vm.project_id == project_id and (not states or vm.state in states)]
         return self._tables.read("vms", paged(matching, page))
 
-    async def placeable(self, project_id: str, region_id: str, limit: int) -> Sequence[tuple[Vm, Host]]:
+    async def placeable(self, project_id: str, regions: Sequence[str], limit: int) -> Sequence[tuple[Vm, Host]]:
         rows: Sequence[Vm] = list(self._tables.seen("vms").values())
         hosts = self._tables.seen("hosts")
         fitting = [
@@ -49,10 +49,11 @@ class MemoryVms:
             if vm.project_id == project_id
             and vm.state in PLACEABLE
             and vm.free_units > 0
-            and region_id in ("", vm.region_id)
+            and (not regions or vm.region_id in regions)
             and vm.id in hosts
         ]
-        fitting.sort(key=lambda vm: (vm.free_units, vm.id))
+        order = {region_id: place for place, region_id in enumerate(regions)}
+        fitting.sort(key=lambda vm: (order.get(vm.region_id, 0), vm.free_units, vm.id))
         return [(vm, hosts[vm.id]) for vm in fitting[:limit]]
 
     async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from controlplane.adapters.store.memory.tables import TxTables, exists, paged
+from controlplane.adapters.store.versions import in_use
 from controlplane.domain.errors import NotFound
 from controlplane.domain.game import Deployment, Game
 from controlplane.domain.host import Feed
@@ -33,6 +34,14 @@ class MemoryCatalogue:
             self._tables.refer("presets", game.default_preset_id)
         self._tables.insert("games", (game.project_id, game.id), game, "game")
 
+    async def save_game(self, game: Game) -> None:
+        if game.default_preset_id:
+            self._tables.refer("presets", game.default_preset_id)
+        key = (game.project_id, game.id)
+        kept: Game = self._tables.seen("games")[key]
+        changed = replace(game, created_at=kept.created_at, current_deployment=kept.current_deployment)
+        self._tables.own("games")[key] = changed
+
     async def deployment(self, project_id: str, game_id: str, number: int) -> Deployment | None:
         return self._tables.seen("deployments").get((project_id, game_id, number))
 
@@ -48,6 +57,13 @@ class MemoryCatalogue:
         return numbered
 
 
+REFERRING = {
+    "templates": (("vms", "template_id"),),
+    "presets": (("games", "default_preset_id"), ("sessions", "preset_id")),
+    "regions": (("vms", "region_id"),),
+}
+
+
 class MemoryShapes:
     def __init__(self, tables: TxTables) -> None:
         self._tables = tables
@@ -61,12 +77,6 @@ class MemoryShapes:
     async def region(self, region_id: str) -> Region | None:
         return self._tables.seen("regions").get(region_id)
 
-    async def put_template(self, template: Template) -> None:
-        self._tables.own("templates")[template.id] = template
-
-    async def put_region(self, region: Region) -> None:
-        self._tables.own("regions")[region.id] = region
-
     async def templates(self) -> Sequence[Template]:
         return [row for _, row in sorted(self._tables.seen("templates").items())]
 
@@ -75,6 +85,16 @@ class MemoryShapes:
 
     async def regions(self) -> Sequence[Region]:
         return [row for _, row in sorted(self._tables.seen("regions").items())]
+
+    async def put(self, shape: Template | Preset | Region) -> None:
+        self._tables.own(shape.name.partition("/")[0])[shape.id] = shape
+
+    async def delete(self, shape: Template | Preset | Region) -> None:
+        collection, _, shape_id = shape.name.partition("/")
+        for table, column in REFERRING[collection]:
+            if any(getattr(row, column) == shape_id for row in self._tables.seen(table).values()):
+                raise in_use(shape.name)
+        self._tables.own(collection).pop(shape_id, None)
 
 
 class MemoryCredentials:

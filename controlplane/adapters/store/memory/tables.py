@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+from controlplane.adapters.store.migrations.first_chains import CHAINS
 from controlplane.adapters.store.migrations.first_rows import PRESETS, PROJECTS, REGIONS, TEMPLATES
 from controlplane.adapters.store.versions import version_conflict, version_read
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound
@@ -42,7 +43,7 @@ def first_tables() -> dict[str, Table]:
         "projects": {project["id"]: () for project in PROJECTS},
         "templates": {row["id"]: Template(**row) for row in TEMPLATES},
         "presets": {row["id"]: Preset(**row) for row in PRESETS},
-        "regions": {row["id"]: Region(**row) for row in REGIONS},
+        "regions": {row["id"]: Region(**row, chain=tuple(CHAINS[row["id"]])) for row in REGIONS},
     }
 
 

@@ -1,0 +1,127 @@
+"""The seeds' three verbs beside CreateSession: find a VM, assign a session to it, release it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controlplane.domain.errors import Exhausted, NotFound, WrongState
+from controlplane.domain.fallback import Wish, forbidden
+from controlplane.domain.game import Picture
+from controlplane.domain.identity import Principal
+from controlplane.domain.placement import Candidate, Need, PassedOver
+from controlplane.domain.region import Law
+from controlplane.domain.session import Session, SessionState
+from controlplane.domain.vm import Vm
+from controlplane.interfaces import AuditEntry, Tx
+from controlplane.usecases.allocation import place_on
+from controlplane.usecases.queue import asks_of
+from controlplane.usecases.sessions import SessionView, owned, stop_session, view_of
+from controlplane.usecases.survey import explained, fitting, in_words, known_preset, known_region, ways
+from controlplane.usecases.vms import owned as owned_vm
+from controlplane.usecases.world import World, operators_only
+
+
+@dataclass(frozen=True)
+class VmWish:
+    """What a VM is sought for. Without a game: for any that has a picture, with the default preset."""
+
+    game_id: str = ""
+    preset_id: str = ""
+    region_id: str = ""
+    coordinates: tuple[float, float] | None = None
+    territory: str = ""
+
+
+@dataclass(frozen=True)
+class VmFound:
+    """`vm` None: none has room now. `units` is what a session would take there."""
+
+    vm: Vm | None
+    units: int
+    passed_over: tuple[PassedOver, ...]
+
+
+async def find_vm(world: World, who: Principal, wish: VmWish) -> VmFound:
+    """The VM that a session would get now (seed 001). Answers and reserves nothing: it may be full a moment later.
+
+    Raises NotFound (game), InvalidRequest (preset, region)."""
+    operators_only(who)
+    async with world.store.reading() as tx:
+        picture, law, default_preset_id = await _game(tx, who, wish.game_id)
+        preset_id = wish.preset_id or default_preset_id or world.policy.default_preset_id
+        preset = await known_preset(tx, who.project_id, wish.game_id, preset_id)
+        await known_region(tx, wish.region_id)
+        wished = Wish(wish.region_id, wish.coordinates, wish.territory, law)
+        (found,) = ways(await tx.shapes.regions(), [wished])
+        figures = await tx.figures.regions(who.project_id)
+        passed: list[PassedOver] = []
+        async for choices, unfit in fitting(tx, Need(who.project_id, preset, picture, found.regions)):
+            passed.extend(unfit)
+            if choices:
+                best = choices[0]
+                vm = await tx.vms.get(best.vm_id)
+                told = explained(found, figures, passed, vm.region_id if vm else "")
+                return VmFound(vm, best.units, told)
+        return VmFound(None, 0, explained(found, figures, passed, ""))
+
+
+async def _game(tx: Tx, who: Principal, game_id: str) -> tuple[Picture, Law, str]:
+    if not game_id:
+        return Picture.FRAMES, Law(), ""
+    game = await tx.catalogue.game(who.project_id, game_id)
+    if game is None:
+        raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{game_id}'", field="game")
+    deployment = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
+    return deployment.picture if deployment else Picture.FRAMES, game.law, game.default_preset_id
+
+
+async def assign_session(world: World, who: Principal, session_id: str, vm_id: str, request_id: str) -> SessionView:
+    """Binds a PENDING session to that VM in one transaction; one that is bound to it already stays as it is.
+
+    Raises NotFound; WrongState when the session is elsewhere or over, when the VM does not fit, or when the law
+    forbids its region; Exhausted when it is full."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        vm = owned_vm(await tx.vms.lock(vm_id), who, vm_id)
+        session = await owned(tx, who, session_id)
+        if session.vm_id == vm.id and not session.finished:
+            return await view_of(tx, session)
+        if session.state is not SessionState.PENDING:
+            where = f" on vms/{session.vm_id}" if session.vm_id else ""
+            raise WrongState(
+                "SESSION_NOT_PENDING", f"{session.name} is {session.state}{where}: only a waiting one can be assigned"
+            )
+        bound, hints = await _bound(tx, session, vm)
+        await tx.sessions.save(bound)
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "AssignSession", bound.name, request_id))
+        view = await view_of(tx, bound)
+    await world.tell(*hints)
+    return view
+
+
+async def _bound(tx: Tx, session: Session, vm: Vm) -> tuple[Session, tuple[str, ...]]:
+    (ask,) = await asks_of(tx, [session])
+    host, region = await tx.hosts.get(vm.id), await tx.shapes.region(vm.region_id)
+    if host is None or region is None:
+        raise WrongState("VM_WITHOUT_HOST", f"no agent has enrolled for {vm.name} yet")
+    why = forbidden(ask.wish, region)
+    if why:
+        raise WrongState("REGION_FORBIDDEN", f"{session.name} may not go to {region.name}: {why}")
+    placement = await place_on(tx, ask, Candidate(vm, host), await tx.now())
+    if placement.bound is None:
+        full = any(entry.full for entry in placement.passed)
+        told = in_words(placement.passed)
+        raise Exhausted("NO_CAPACITY", told) if full else WrongState("VM_UNFIT", told)
+    return placement.bound, placement.hints
+
+
+async def release_session(world: World, who: Principal, vm_id: str, session_id: str, request_id: str) -> SessionView:
+    """Ends the session's binding to that VM: its game is asked to stop, and its slot is free when it has. One that is
+    over already changes nothing. Raises NotFound; WrongState when it is not on that VM."""
+    operators_only(who)
+    async with world.store.reading() as tx:
+        owned_vm(await tx.vms.get(vm_id), who, vm_id)
+        session = await owned(tx, who, session_id)
+        if session.vm_id != vm_id:
+            raise WrongState("SESSION_NOT_THERE", f"{session.name} is not on vms/{vm_id}")
+    return await stop_session(world, who, session_id, request_id)

@@ -1,0 +1,154 @@
+"""A session lands in the right next region when one is full, forbidden or failing, and the answer says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
+from controlplane.adapters.ca import FileCertificateAuthority
+from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.stream_tokens import JwtStreamTokens
+from controlplane.domain.errors import Exhausted, WrongState
+from controlplane.domain.host import HostState
+from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
+from controlplane.domain.placement import PassedOver
+from controlplane.domain.region import Law
+from controlplane.domain.session import SessionState
+from controlplane.domain.vm import VmState
+from controlplane.interfaces import Store
+from controlplane.usecases import assignment, creation, queue, sessions
+from controlplane.usecases.assignment import VmWish
+from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.sessions import SessionView
+from controlplane.usecases.world import World
+from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm
+
+OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
+BERLIN = (52.52, 13.40)
+
+
+@pytest.fixture
+async def world(store: Store, tmp_path: Path) -> World:
+    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
+    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, JwtStreamTokens(b"k" * 32))
+    async with store.tx() as tx:
+        await tx.catalogue.add_game(a_game(law=Law()))
+        await tx.catalogue.add_deployment(a_deployment(ports=(), replaceable=False))
+    return world
+
+
+async def machines(world: World, **regions: str) -> None:
+    """One VM of two seats with its host in each region: `eu_west_1="READY"`, or "FULL", "STALE", or a VM's state."""
+    for name, kind in regions.items():
+        region_id = name.replace("_", "-")
+        state = VmState.IN_USE if kind == "FULL" else VmState.READY if kind == "STALE" else VmState(kind)
+        vm = a_vm(
+            f"vm-{region_id}",
+            region_id=region_id,
+            state=state,
+            used_units=24 if kind == "FULL" else 0,
+            terminate_requested_at=None,
+        )
+        async with world.store.tx() as tx:
+            await tx.vms.add(vm)
+            host_state = HostState.STALE if kind == "STALE" else HostState.ONLINE
+            await tx.hosts.add(a_host(vm.id, state=host_state, last_heartbeat_at=None))
+
+
+async def asked(world: World, **wish: object) -> SessionView:
+    return await creation.create_session(world, OPERATOR, SessionRequest("orbit", **wish), "r-1")  # type: ignore[arg-type]
+
+
+def name_of(entry: PassedOver) -> str:
+    return f"vms/{entry.vm_id}" if entry.vm_id else f"regions/{entry.region_id}"
+
+
+def told(view: SessionView) -> dict[str, str]:
+    return {name_of(entry): entry.why for entry in view.session.passed_over}
+
+
+async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_in_order(world: World) -> None:
+    await machines(world, eu_west_1="FULL", eu_central_1="READY", us_east_1="STALE", us_west_2="READY")
+    async with world.store.tx() as tx:
+        frankfurt = await tx.shapes.region("eu-central-1")
+        assert frankfurt is not None
+        await tx.shapes.put(replace(frankfurt, law=Law(deny=frozenset({"FR"}))))
+
+    view = await asked(world, region_id="eu-west-1", territory="FR")
+
+    assert (view.session.state, view.session.region_id) == (SessionState.STARTING, "us-west-2")
+    assert told(view) == {
+        "regions/eu-central-1": "may not serve players from FR",
+        "regions/eu-west-1": "is full: no free seat on 1 VMs",
+        "vms/vm-us-east-1": "its host is STALE",
+    }
+    assert view.session.reason_detail.startswith("placed in us-west-2: ")
+    again = await sessions.get_session(world, OPERATOR, view.session.id)
+    assert told(again) == told(view)
+
+
+async def test_the_law_of_the_game_keeps_it_out_of_a_territory(world: World) -> None:
+    await machines(world, eu_west_1="READY", us_east_1="READY")
+    async with world.store.tx() as tx:
+        await tx.catalogue.save_game(a_game(law=Law(allow=frozenset({"US"})), current_deployment=1))
+    view = await asked(world, region_id="eu-west-1")
+    assert view.session.region_id == "us-east-1"
+    assert told(view)["regions/eu-west-1"] == "the game may not run in IE"
+
+
+async def test_with_coordinates_the_nearest_region_that_has_room_is_taken(world: World) -> None:
+    await machines(world, us_east_1="READY", eu_central_1="READY", ap_northeast_1="READY")
+    near = await asked(world, coordinates=BERLIN)
+    assert (near.session.region_id, told(near)) == ("eu-central-1", {})
+    await asked(world, coordinates=BERLIN)
+    further = await asked(world, coordinates=BERLIN)
+    assert further.session.region_id == "us-east-1"
+    assert told(further) == {
+        "regions/eu-central-1": "is full: no free seat on 1 VMs",
+        "regions/eu-west-1": "has no VM",
+    }
+
+
+async def test_without_room_anywhere_it_waits_and_says_why_and_a_freed_slot_is_taken(world: World) -> None:
+    await machines(world, eu_west_1="FULL", eu_central_1="PROVISIONING", ap_northeast_1="READY")
+    view = await asked(world, region_id="eu-west-1", queue_timeout_s=60)
+    assert (view.session.state, view.queue_position, view.queue_estimate_s) == (SessionState.PENDING, 1, None)
+    assert told(view)["regions/eu-central-1"] == "has no VM that takes sessions: 1 PROVISIONING"
+    assert told(view)["regions/ap-northeast-1"] == "is not in the fallback chain of eu-west-1"
+    await machines(world, us_west_2="READY")
+    assert await queue.place_queue(world) == 1
+    assert (await sessions.get_session(world, OPERATOR, view.session.id)).session.region_id == "us-west-2"
+
+
+async def test_find_reserves_nothing_and_names_what_a_session_then_gets(world: World) -> None:
+    await machines(world, eu_west_1="FULL", eu_central_1="READY")
+    found = await assignment.find_vm(world, OPERATOR, VmWish("orbit", region_id="eu-west-1"))
+    assert found.vm is not None
+    assert (found.vm.id, found.units, found.vm.used_units) == ("vm-eu-central-1", 12, 0)
+    assert [(name_of(entry), entry.why) for entry in found.passed_over] == [
+        ("regions/eu-west-1", "is full: no free seat on 1 VMs")
+    ]
+    assert (await asked(world, region_id="eu-west-1")).session.vm_id == found.vm.id
+
+
+async def test_a_waiting_session_is_assigned_to_one_vm_and_released_from_it(world: World) -> None:
+    await machines(world, eu_west_1="FULL")
+    view = await asked(world, region_id="eu-west-1", queue_timeout_s=60)
+    await machines(world, ap_northeast_1="READY")
+    with pytest.raises(Exhausted):
+        await assignment.assign_session(world, OPERATOR, view.session.id, "vm-eu-west-1", "r")
+
+    bound = await assignment.assign_session(world, OPERATOR, view.session.id, "vm-ap-northeast-1", "r")
+
+    assert (bound.session.state, bound.session.vm_id) == (SessionState.STARTING, "vm-ap-northeast-1")
+    again = await assignment.assign_session(world, OPERATOR, view.session.id, "vm-ap-northeast-1", "r")
+    assert again.session == bound.session
+    with pytest.raises(WrongState):
+        await assignment.release_session(world, OPERATOR, "vm-eu-west-1", view.session.id, "r")
+    released = await assignment.release_session(world, OPERATOR, "vm-ap-northeast-1", view.session.id, "r")
+    assert released.session.state is SessionState.STOPPING
+    with pytest.raises(WrongState):
+        await assignment.assign_session(world, OPERATOR, view.session.id, "vm-eu-west-1", "r2")
