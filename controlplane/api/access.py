@@ -62,6 +62,15 @@ ACCESS: Mapping[str, Access] = {
     "/quarterdeck.v1.StreamingService/CreateStreamToken": PLAYERS,
     # The stream token, its first message, is the credential.
     "/quarterdeck.v1.StreamingService/Signal": PUBLIC,
+    "/quarterdeck.compat.v1.OrchestratorService/CreateVm": OPERATORS,
+    "/quarterdeck.compat.v1.OrchestratorService/GetVm": OPERATORS,
+    "/quarterdeck.compat.v1.OrchestratorService/MarkVmDraining": OPERATORS,
+    "/quarterdeck.compat.v1.OrchestratorService/TerminateVm": OPERATORS,
+    "/quarterdeck.compat.v1.OrchestratorService/ListVmSessions": OPERATORS,
+    "/quarterdeck.compat.v1.OrchestratorService/GetVmCapacity": OPERATORS,
+    "/quarterdeck.compat.v1.StreamingIngestService/CreateStreamUrl": PLAYERS,
+    "/quarterdeck.compat.v1.StreamingIngestService/GetStreamStatus": PLAYERS,
+    "/quarterdeck.compat.v1.SessionFlowService/StartSession": PLAYERS,
     # The join token in the request is the credential.
     "/quarterdeck.v1.EnrolmentService/Enrol": PUBLIC,
     "/quarterdeck.v1.AgentLinkService/Link": HOST,

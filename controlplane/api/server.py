@@ -35,6 +35,7 @@ from quarterdeck.v1 import (
     vms_pb2_grpc,
 )
 
+from controlplane.api import compat
 from controlplane.api.accounts import AccountServicer
 from controlplane.api.channels import Channels
 from controlplane.api.events import EventServicer
@@ -68,6 +69,7 @@ API_SERVICES = tuple(
         (streaming_pb2, "StreamingService"),
     )
 )
+API_SERVICES += compat.SERVICES
 AGENT_SERVICES = tuple(
     agent_pb2.DESCRIPTOR.services_by_name[name].full_name for name in ("EnrolmentService", "AgentLinkService")
 )
@@ -184,6 +186,7 @@ class Server:
         hosts_pb2_grpc.add_HostServiceServicer_to_server(HostServicer(world), server)
         events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)
+        compat.serve(world, options.network, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _reflect(server)
 

@@ -29,11 +29,13 @@ from controlplane.gateway.decode import invalid, pool_of
 from controlplane.gateway.errors import StatusError
 from controlplane.gateway.http_rule import Found, NotAllowed
 from controlplane.gateway.metrics import ROUTE_KEY
+from controlplane.gateway.origins import http_scheme
 from controlplane.gateway.target import Target
 
 _log = structlog.get_logger()
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9.:_\[\]-]{1,255}", re.ASCII)
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])", re.ASCII)
 _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
@@ -72,6 +74,12 @@ def metadata_of(headers: Headers, request_id: str) -> tuple[tuple[str, str], ...
             raise StatusError.of_field("Authorization", "not printable ASCII")
         metadata.append(("authorization", authorization))
     return tuple(metadata)
+
+
+def origin_of(scope: Scope, headers: Headers) -> tuple[tuple[str, str], ...]:
+    """Where the client found this gateway, so that an answer can name a WebSocket's whole URL."""
+    host = headers.get("host", "")
+    return (("x-gateway-origin", f"{http_scheme(scope)}://{host}"),) if _HOST.fullmatch(host) else ()
 
 
 def timeout_of(headers: Headers, default_s: float | None) -> float | None:
@@ -166,7 +174,7 @@ class Transcoder:
         found = self._find(scope)
         binding = found.target
         scope[ROUTE_KEY] = binding.template.source
-        metadata = metadata_of(headers, request_id)
+        metadata = (*metadata_of(headers, request_id), *origin_of(scope, headers))
         timeout_s = timeout_of(headers, None if binding.rpc.streams else self.limits.unary_timeout_s)
         body = await read_body(headers, receive, self.limits.body_bytes)
         request = transcode.to_message(

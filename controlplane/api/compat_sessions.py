@@ -1,0 +1,45 @@
+"""The session service flow of seed 001 in one call: a VM is found or waited for, the game starts, its URLs follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quarterdeck.compat.v1 import sessions_pb2 as pb
+from quarterdeck.compat.v1 import sessions_pb2_grpc as rpc
+
+from controlplane.api import identity
+from controlplane.api.compat_streaming import StreamUrls
+from controlplane.api.mapping.compat import started_session
+from controlplane.domain.errors import Exhausted, WrongState
+from controlplane.domain.session import SessionState
+from controlplane.usecases import creation, sessions
+from controlplane.usecases.world import World
+
+
+class SessionFlowServicer(rpc.SessionFlowServiceServicer):
+    def __init__(self, world: World, urls: StreamUrls) -> None:
+        self._world = world
+        self._urls = urls
+
+    async def StartSession(self, request: pb.StartSessionRequest, context: Any) -> pb.StartedSession:
+        """Raises Exhausted when no slot became free in time, WrongState when the game did not start."""
+        who = identity.principal()
+        wanted = creation.SessionRequest(
+            game_id=request.game_id,
+            preset_id=request.preset,
+            region_id=request.region,
+            client_token=request.client_token,
+        )
+        view = await creation.create_session(self._world, who, wanted, identity.request_id())
+        view = await sessions.wait_until(
+            self._world, who, view.session.id, lambda session: session.state is SessionState.RUNNING
+        )
+        session = view.session
+        if session.state is SessionState.REJECTED:
+            raise Exhausted("NO_CAPACITY", f"{session.name}: {session.reason_detail}", session=session.id)
+        if session.finished:
+            detail = session.reason_detail or "start a new one"
+            raise WrongState(
+                "SESSION_FINISHED", f"{session.name} has ended ({session.reason}): {detail}", session=session.id
+            )
+        return started_session(session, await self._urls.of(session.id, context) if session.streamed else None)
