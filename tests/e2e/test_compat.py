@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from google.api import annotations_pb2
 from quarterdeck.compat.v1 import orchestrator_pb2, sessions_pb2, streaming_pb2
 from websockets.asyncio.client import connect
 
-from tests.component.wrapper.rig import Browser, marks
+from tests.component.wrapper.rig import Browser
 from tests.house import House
 
 pytestmark = pytest.mark.timeout(300)
@@ -155,21 +156,25 @@ def test_a_call_without_a_token_is_refused(system: System) -> None:
         assert answer.status_code == 401, (verb, path, answer.text)
 
 
-class Page(Browser):
+@asynccontextmanager
+async def page_on(webrtc: Mapping[str, Any]) -> AsyncIterator[Browser]:
     """Connects as seed 001's client does: to the signalling URL, with the token as its first message."""
-
-    async def open(self, webrtc: Mapping[str, Any]) -> None:
+    page = Browser()
+    try:
         async with connect(webrtc["signalingUrl"]) as socket:
             await socket.send(json.dumps({"streamToken": webrtc["streamToken"]}))
             offer = json.loads(await socket.recv())["description"]
-            await self.connection.setRemoteDescription(RTCSessionDescription(offer["sdp"], offer["type"]))
-            await self.connection.setLocalDescription(await self.connection.createAnswer())
-            answer = {"type": "answer", "sdp": self.connection.localDescription.sdp}
+            await page.connection.setRemoteDescription(RTCSessionDescription(offer["sdp"], offer["type"]))
+            await page.connection.setLocalDescription(await page.connection.createAnswer())
+            answer = {"type": "answer", "sdp": page.connection.localDescription.sdp}
             await socket.send(json.dumps({"description": answer}))
-            await self._opened.wait()
+            await page.message("hello")
+            yield page
+    finally:
+        await page.close()
 
 
-async def test_the_flow_of_seed_001_ends_in_a_stream_that_is_played(system: System) -> None:
+async def test_the_flow_of_seed_001_ends_in_a_real_stream(system: System) -> None:
     started = system.call("POST", SESSION, WISH)
     assert started.status_code == 200, started.text + system.house.logs()
     session = started.json()
@@ -184,17 +189,15 @@ async def test_the_flow_of_seed_001_ends_in_a_stream_that_is_played(system: Syst
     on_vm = system.call("GET", f"{ORCHESTRATOR}/vm/local/sessions").json()["sessions"]
     assert session["sessionId"] in {entry["sessionId"] for entry in on_vm}
 
-    page = Page()
-    try:
-        await page.open(session["webrtc"])
-        before = marks(await page.frame())
+    async with page_on(session["webrtc"]) as page:
+        first = await page.frame()
+        assert (first.width, first.height) == (1280, 720)
         page.press("Space")
-        after = await page.frame(lambda frame: marks(frame)[1] != before[1])
-        assert marks(after)[0] > before[0]
+        page.send(t="ping")
+        assert (await page.message("pong"))["n"] == 3
+        assert (await page.frame(lambda frame: frame.pts > first.pts)).width == 1280
         status = system.call("GET", f"{STREAMING}/session/{session['sessionId']}/status").json()
         assert status["sessionStatus"] == "RUNNING"
-    finally:
-        await page.close()
 
 
 def test_a_vm_drains_and_keeps_what_plays_on_it(system: System) -> None:
