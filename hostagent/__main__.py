@@ -15,6 +15,8 @@ import typer
 from hostagent.agent import DataDirectoryBusy, configure_logs, run_agent
 from hostagent.enrolment import EnrolmentRefused
 from hostagent.identity import IdentityBroken
+from hostagent.runtime.choice import NoRuntime, RuntimeChoice
+from hostagent.runtime.dockerhost import DEFAULT_SOCKET, DockerSettings
 from hostagent.runtime.process import ProcessLimits, default_command
 from hostagent.settings import Settings, default_probe
 
@@ -105,6 +107,23 @@ def run(
             envvar=_env("MAX_OPEN_FILES"), min=64, help="Descriptors that each process of a session may hold."
         ),
     ] = 65536,
+    runtime: Annotated[
+        RuntimeChoice,
+        typer.Option(envvar=_env("RUNTIME"), help="auto: containers too, where a Docker Engine answers."),
+    ] = RuntimeChoice.AUTO,
+    docker_socket: Annotated[
+        str, typer.Option(envvar=_env("DOCKER_SOCKET"), metavar="URL", help="The Docker Engine of this machine.")
+    ] = DEFAULT_SOCKET,
+    wrapper_image: Annotated[
+        str, typer.Option(envvar=_env("WRAPPER_IMAGE"), help="The image that the wrapper runs in, beside the game's.")
+    ] = DockerSettings.wrapper_image,
+    allow_image: Annotated[
+        list[str] | None,
+        typer.Option(envvar=_env("ALLOW_IMAGE"), help="Images that may run here, as shell patterns. Default: all."),
+    ] = None,
+    require_digest: Annotated[
+        bool, typer.Option(envvar=_env("REQUIRE_DIGEST"), help="Run only images that are pinned by digest.")
+    ] = False,
 ) -> None:
     """Enrol if need be, then keep this host as the plan wants it, until SIGTERM."""
     settings = Settings(
@@ -121,13 +140,20 @@ def run(
         wrapper_command=tuple(shlex.split(wrapper_command)) if wrapper_command else default_command(),
         probe_command=tuple(shlex.split(probe_command)) if probe_command else default_probe(),
         limits=ProcessLimits(open_files=max_open_files, nice=nice),
+        runtime=runtime,
+        docker=DockerSettings(
+            socket=docker_socket,
+            wrapper_image=wrapper_image,
+            allowed_images=tuple(allow_image or ("*",)),
+            digest_needed=require_digest,
+        ),
     )
     configure_logs()
     try:
         asyncio.run(run_agent(settings))
     except EnrolmentRefused as error:
         raise SystemExit(_say(str(error), 3)) from None
-    except (IdentityBroken, DataDirectoryBusy, OSError) as error:
+    except (IdentityBroken, DataDirectoryBusy, NoRuntime, OSError) as error:
         raise SystemExit(_say(str(error), 1)) from None
 
 

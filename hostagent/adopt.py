@@ -61,6 +61,8 @@ async def _take_over(workloads: Workloads, directory: SessionDir, found: Instanc
 
 def _wrapper(directory: SessionDir, launch: Launch | None, found: Instance | None) -> Instance | None:
     """The running wrapper of a directory: the process on record, the agent's own or else the wrapper's."""
+    if found is not None and found.certain:
+        return found
     recorded = (launch.process if launch else None) or directory.wrapper_process()
     if recorded is None:
         # The agent died in the moment between the start and its note of it: the mark alone tells.

@@ -26,6 +26,7 @@ from hostagent.inventory import local_addresses, probe_until_answered, take_inve
 from hostagent.link import Link
 from hostagent.plan import Plan, Want, WorkloadKey, accept, decide
 from hostagent.runtime import Runtime
+from hostagent.runtime.choice import choose_runtime
 from hostagent.runtime.process import ProcessRuntime
 from hostagent.settings import Settings
 from hostagent.workload import Surroundings
@@ -77,8 +78,7 @@ class HostAgent:
     async def _work(self) -> None:
         """Enrols if need be, then keeps the link and the plan."""
         settings = self._settings
-        runtimes = [self.workloads.around.runtime.name]
-        self._inventory = await take_inventory(settings.data_dir, runtimes)
+        self._inventory = await take_inventory(settings.data_dir, self.workloads.around.runtime.names)
         probing = asyncio.create_task(probe_until_answered(settings.probe_command), name="probe")
         probing.add_done_callback(self._on_probed)
         try:
@@ -185,7 +185,7 @@ class HostAgent:
 
 
 async def run_agent(settings: Settings) -> None:
-    """The whole agent. Raises EnrolmentRefused, IdentityBroken, DataDirectoryBusy."""
+    """The whole agent. Raises EnrolmentRefused, IdentityBroken, DataDirectoryBusy, NoRuntime."""
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(settings.data_dir):
         settings.sessions_dir.mkdir(mode=0o700, exist_ok=True)
@@ -195,7 +195,8 @@ async def run_agent(settings: Settings) -> None:
         leave = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, leave.set)
-        runtime = ProcessRuntime(settings.sessions_dir, settings.wrapper_command, settings.limits)
+        processes = ProcessRuntime(settings.sessions_dir, settings.wrapper_command, settings.limits)
+        runtime = await choose_runtime(settings.runtime, settings.sessions_dir, processes, settings.docker)
         await HostAgent(settings, runtime).run(leave)
 
 

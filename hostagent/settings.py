@@ -6,6 +6,8 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hostagent.runtime.choice import RuntimeChoice
+from hostagent.runtime.dockerhost import DockerSettings
 from hostagent.runtime.process import ProcessLimits, default_command
 
 
@@ -26,6 +28,8 @@ class Settings:
     wrapper_command: tuple[str, ...] = field(default_factory=default_command)
     probe_command: tuple[str, ...] = field(default_factory=lambda: default_probe())
     limits: ProcessLimits = field(default_factory=ProcessLimits)
+    runtime: RuntimeChoice = RuntimeChoice.AUTO
+    docker: DockerSettings = field(default_factory=DockerSettings)
 
     @property
     def sessions_dir(self) -> Path:

@@ -61,7 +61,7 @@ def exited(
 
 
 def snapshot(
-    key: WorkloadKey, phase: Phase, last: wrapper_pb2.WorkloadStatus | None, age_s: float
+    key: WorkloadKey, phase: Phase, last: wrapper_pb2.WorkloadStatus | None, age_s: float, progress: str = ""
 ) -> wrapper_pb2.WorkloadStatus:
     """What to report of a workload now: the wrapper's last word in the phase that the agent knows it to be in."""
     status = wrapper_pb2.WorkloadStatus()
@@ -69,6 +69,8 @@ def snapshot(
         status.CopyFrom(last)
     status.session_id, status.generation = key.session_id, key.generation
     status.state = _STATE_OF[phase]
+    if phase is Phase.PREPARING:
+        status.reason_detail = progress[:MAX_DETAIL_CHARACTERS]
     if phase is Phase.EXITED:
         status.ClearField("stream")
     else:

@@ -16,9 +16,10 @@ from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent import netports, statuses
 from hostagent.lifecycle import Phase, Trigger, after
+from hostagent.orders import order_of
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Order, Runtime, StartFailed
+from hostagent.runtime import Instance, Runtime, StartFailed
 from hostagent.sessiondir import SPEC, STATUS, Launch, SessionDir, launch_now
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
@@ -62,6 +63,7 @@ class Workload:
         self._spec = wrapper_pb2.SessionSpec()
         self._launch = launch_now()
         self._last: wrapper_pb2.WorkloadStatus | None = None
+        self._progress = ""
         self._heard = False
         self._stop_reason: sessions_pb2.SessionReason | None = None
         self._stop_asked = asyncio.Event()
@@ -87,7 +89,7 @@ class Workload:
 
     def status(self) -> wrapper_pb2.WorkloadStatus:
         """What to report now."""
-        return statuses.snapshot(self.key, self.phase, self._last, self._launch.age_s())
+        return statuses.snapshot(self.key, self.phase, self._last, self._launch.age_s(), self._progress)
 
     def begin(self) -> None:
         """Starts the workload; call once, and only where no trace of it is on this host."""
@@ -193,12 +195,17 @@ class Workload:
         self.directory.create()
         self.directory.write(SPEC, content)
         await asyncio.to_thread(netports.check, _leases(self._spec))
-        await self._around.runtime.prepare(Order(self.directory.path))
+        await self._around.runtime.prepare(order_of(self.directory.path, self._spec), self._tell)
+
+    def _tell(self, progress: str) -> None:
+        # Not urgent: a long fetch must not become a flood of reports, only never silence.
+        self._progress = progress
+        self._around.changed(False)
 
     async def _start(self) -> Instance:
         self._launch = launch_now()
         self.directory.record_launch(self._launch)
-        instance = await self._around.runtime.start(Order(self.directory.path))
+        instance = await self._around.runtime.start(order_of(self.directory.path, self._spec))
         self._launch = self._launch.of(instance.process)
         self.directory.record_launch(self._launch)
         self._move(Trigger.LAUNCHED)

@@ -15,6 +15,8 @@ WRAPPER_LOG = "wrapper.log"
 GAME_LOG = "game.log"
 HOME = "home"
 """The game's working directory and home."""
+STAGE = "stage"
+"""Where wrapper and game meet when the game has a container of its own."""
 
 
 class DirectoryError(Exception):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from wrapper import sdk
+from wrapper.beside import Beside
 from wrapper.boundedlog import BoundedLog
-from wrapper.directory import GAME_LOG, HOME, SessionDirectory, boot_time_s, own_start_s
+from wrapper.directory import GAME_LOG, HOME, STAGE, SessionDirectory, boot_time_s, own_start_s
 from wrapper.readiness import NotReadyError, ReadinessCheck
 from wrapper.session import Activity, Reason, Session, State, overdue
 from wrapper.spec import Picture, Spec, StreamFigures
@@ -43,7 +44,8 @@ class Life:
         self._activity = Activity(deserted_since_s=now_s, lease_until_s=lease_until_s)
         self._log = structlog.get_logger()
         self._game_log = BoundedLog(directory.path / GAME_LOG)
-        self._game: Supervised | None = None
+        self._game: Supervised | Beside | None = None
+        self._meeting = directory.path / STAGE if spec.beside else directory.path
         self._display: Display | None = None
         self._launched = asyncio.Event()
         self._stopping = False
@@ -104,7 +106,7 @@ class Life:
             if not over:
                 await changed.wait()
 
-    async def _start(self) -> Supervised:
+    async def _start(self) -> Supervised | Beside:
         """The running game; its stream or readiness check goes on in the background.
 
         Raises StartError, NotReadyError and DisplayStartError.
@@ -115,11 +117,12 @@ class Life:
         if self.spec.picture is Picture.NONE:
             check = ReadinessCheck(self.spec.readiness, self.spec.ports)
         elif self.spec.picture is Picture.FRAMES:
-            picture = sdk.prepare(str(self._directory.path), video.width, video.height, video.fps)
+            picture = sdk.prepare(str(self._meeting), video.width, video.height, video.fps)
         else:
-            self._display = await start_display(self._directory.path, video.width, video.height)
+            self._display = await start_display(self._meeting, video.width, video.height)
             picture = self._display.environment
-        game = Supervised(self._game_log, check.line if check is not None else None)
+        line = check.line if check is not None else None
+        game = Beside(self._meeting, self._game_log, line) if self.spec.beside else Supervised(self._game_log, line)
         await game.start(self.spec.command, self._environment() | picture, self._directory.path / HOME)
         self._game = game
         self._launched.set()
@@ -237,11 +240,15 @@ class Life:
     def _environment(self) -> dict[str, str]:
         """Nothing of the wrapper's own environment: what a game sees is what its deployment says."""
         home = str(self._directory.path / HOME)
-        environment = {
+        # A container of its own has its own of these, and the deployment's from its start.
+        own = {
             "PATH": f"{os.path.dirname(sys.executable)}:{_PATH}",
             "HOME": home,
             "LANG": "C.UTF-8",
             **self.spec.environment,
+        }
+        environment = {
+            **({} if self.spec.beside else own),
             # The mark by which the host agent knows whose process this is, should its wrapper be gone.
             "QUARTERDECK_SESSION_DIR": str(self._directory.path),
             "QUARTERDECK_SESSION_ID": self.spec.session_id,

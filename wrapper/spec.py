@@ -83,6 +83,8 @@ class Spec:
     advertised_addresses: tuple[str, ...]
     loopback_candidate: bool
     lease_s: float | None
+    # The game runs out of its own image, in a container beside the wrapper's.
+    beside: bool = False
 
     @property
     def media_port(self) -> Port | None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from wrapper import keeper
 from wrapper.boundedlog import BoundedLog
+from wrapper.lines import LineCutter
 
-LINE_MAX_BYTES = 8192
 _CHUNK_BYTES = 65536
 # Children that are ours by intent; any other child is an orphan.
 _keepers: set[int] = set()
@@ -33,7 +33,7 @@ class Supervised:
         """`line` is called with each line of output, cut at 8 KiB, without its end."""
         self.pid = 0
         self._log = log
-        self._line = line
+        self._cutter = LineCutter(line) if line is not None else None
         self._keeper: asyncio.subprocess.Process | None = None
         self._status: asyncio.StreamReader | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -118,15 +118,10 @@ class Supervised:
         """Always reads, so that the program never waits for its log."""
         if self._keeper is None or self._keeper.stdout is None:
             raise RuntimeError("no program was started")
-        rest = b""
         while chunk := await self._keeper.stdout.read(_CHUNK_BYTES):
             self._log.write(chunk)
-            if self._line is None:
-                continue
-            *lines, rest = (rest + chunk).split(b"\n")
-            rest = rest[:LINE_MAX_BYTES]
-            for line in lines:
-                self._line(line[:LINE_MAX_BYTES].decode("utf-8", "replace").rstrip("\r"))
+            if self._cutter is not None:
+                self._cutter.take(chunk)
 
 
 async def _death(pid: int) -> None:

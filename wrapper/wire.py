@@ -35,7 +35,7 @@ def parse_spec(serialized: bytes) -> Spec:
     except DecodeError as error:
         raise SpecError("the spec is no SessionSpec") from error
     deployment = message.deployment
-    if not deployment.command:
+    if not deployment.command and not deployment.container.image:
         raise SpecError("deployment.command is empty")
     if deployment.picture not in _PICTURES:
         raise SpecError("deployment.picture is not set")
@@ -55,6 +55,7 @@ def parse_spec(serialized: bytes) -> Spec:
         advertised_addresses=tuple(message.advertised_addresses),
         loopback_candidate=message.loopback_candidate,
         lease_s=seconds(message.lease) if message.HasField("lease") else None,
+        beside=bool(deployment.container.image),
     )
 
 

@@ -6,8 +6,9 @@ prepares, starts, finds, waits and kills.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -18,29 +19,80 @@ class StartFailed(Exception):
     """The runtime could not prepare or start the workload; the message says why."""
 
 
+class Pull(Enum):
+    """When an image is fetched from its registry."""
+
+    IF_NOT_PRESENT = "if_not_present"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Upper bounds of a game; 0: the host's own default."""
+
+    memory_bytes: int = 0
+    cpu_millis: int = 0
+    pids: int = 0
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A directory of the session that the game may write, at `path` in its container."""
+
+    volume_name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """A leased port of the host that leads to port `inside` of the session."""
+
+    protocol: str
+    host_port: int
+    inside: int
+
+
 @dataclass(frozen=True)
 class Order:
-    """What to run: the wrapper of one session directory. `image` is for runtimes that pull one."""
+    """What to run: the wrapper of one session directory. With an `image`, the game runs beside it, out of that image;
+    the fields after it are about that game only, `ports` and `resources` about any session in a container."""
 
     session_dir: Path
     image: str = ""
+    pull: Pull = Pull.IF_NOT_PRESENT
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    volumes: tuple[Volume, ...] = ()
+    writable_root: bool = False
+    # "UID" or "UID:GID"; empty: what the image says, unless that is root.
+    user: str = ""
+    ports: tuple[Published, ...] = ()
+    resources: Resources = Resources()
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A running workload: `process` leads it. `session_dir` is its label, the same across restarts of the agent."""
+    """A running workload: `process` leads it. `session_dir` is its label, the same across restarts of the agent.
+    `certain`: the runtime itself keeps that label, so that no other process can be meant."""
 
     session_dir: Path
     process: ProcessId
+    certain: bool = False
+
+
+def _quietly(_: str) -> None:
+    return
 
 
 class Runtime(Protocol):
     """Runs the workloads of one agent, told apart from everything else on the machine by their session directories."""
 
-    name: str
+    # As inventories name them.
+    names: tuple[str, ...]
 
-    async def prepare(self, order: Order) -> None:
-        """Fetches what the start needs (an image). Raises StartFailed."""
+    async def prepare(self, order: Order, tell: Callable[[str], None] = _quietly) -> None:
+        """Fetches what the start needs (an image); `tell` hears how far it is. Raises StartFailed."""
 
     async def start(self, order: Order) -> Instance:
         """Starts the wrapper as a process tree that outlives the agent. Raises StartFailed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -31,11 +31,11 @@ class MemoryRuntime:
 
     root: Path
     machine: MemoryMachine
-    name: str = "memory"
+    names: tuple[str, ...] = ("memory",)
     starts: list[Path] = field(default_factory=list)
     _mine: set[ProcessId] = field(default_factory=set)
 
-    async def prepare(self, order: Order) -> None:
+    async def prepare(self, order: Order, tell: Callable[[str], None] = lambda _: None) -> None:
         """See Runtime.prepare."""
         if order.image:
             raise StartFailed("this runtime has no images")

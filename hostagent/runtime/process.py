@@ -11,13 +11,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostagent import procfs
 from hostagent.procfs import MARK, ProcessId
 from hostagent.runtime import Instance, Order, StartFailed, launch
+from hostagent.runtime.pidfd import gone
 from hostagent.sessiondir import OUTPUT
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
@@ -46,10 +47,10 @@ class ProcessRuntime:
     command: Sequence[str] = field(default_factory=default_command)
     limits: ProcessLimits = field(default_factory=ProcessLimits)
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    name: str = "process"
+    names: tuple[str, ...] = ("process",)
     _children: dict[ProcessId, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    async def prepare(self, order: Order) -> None:
+    async def prepare(self, order: Order, tell: Callable[[str], None] = lambda _: None) -> None:
         """Nothing to fetch: the program is on the machine."""
         if order.image:
             raise StartFailed("this host runs processes, not images")
@@ -103,7 +104,7 @@ class ProcessRuntime:
 
     async def wait(self, instance: Instance) -> int | None:
         """See Runtime.wait; a child is reaped, anyone else is only watched."""
-        await _gone(instance.process)
+        await gone(instance.process)
         child = self._children.pop(instance.process, None)
         return child.wait() if child is not None else None
 
@@ -125,27 +126,3 @@ class ProcessRuntime:
             child.poll()
             child.returncode = child.returncode if child.returncode is not None else 0  # no warning at our own exit
         self._children.clear()
-
-
-async def _gone(process: ProcessId) -> None:
-    try:
-        handle = os.pidfd_open(process.pid)
-    except ProcessLookupError:
-        return
-    loop = asyncio.get_running_loop()
-    try:
-        if not procfs.is_alive(process):
-            return
-        gone: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(handle, _once, gone)
-        try:
-            await gone
-        finally:
-            loop.remove_reader(handle)
-    finally:
-        os.close(handle)
-
-
-def _once(gone: asyncio.Future[None]) -> None:
-    if not gone.done():
-        gone.set_result(None)

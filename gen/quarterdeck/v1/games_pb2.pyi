@@ -19,10 +19,21 @@ class Picture(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PICTURE_NONE: _ClassVar[Picture]
     PICTURE_FRAMES: _ClassVar[Picture]
     PICTURE_X11: _ClassVar[Picture]
+
+class PullPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PULL_POLICY_UNSPECIFIED: _ClassVar[PullPolicy]
+    PULL_POLICY_IF_NOT_PRESENT: _ClassVar[PullPolicy]
+    PULL_POLICY_ALWAYS: _ClassVar[PullPolicy]
+    PULL_POLICY_NEVER: _ClassVar[PullPolicy]
 PICTURE_UNSPECIFIED: Picture
 PICTURE_NONE: Picture
 PICTURE_FRAMES: Picture
 PICTURE_X11: Picture
+PULL_POLICY_UNSPECIFIED: PullPolicy
+PULL_POLICY_IF_NOT_PRESENT: PullPolicy
+PULL_POLICY_ALWAYS: PullPolicy
+PULL_POLICY_NEVER: PullPolicy
 
 class Game(_message.Message):
     __slots__ = ("name", "display_name", "summary", "default_preset", "current_deployment", "create_time")
@@ -62,8 +73,36 @@ class Readiness(_message.Message):
     timeout: _duration_pb2.Duration
     def __init__(self, log_pattern: _Optional[str] = ..., tcp_port: _Optional[str] = ..., stays_up: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
+class ContainerVolume(_message.Message):
+    __slots__ = ("volume_name", "path")
+    VOLUME_NAME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    volume_name: str
+    path: str
+    def __init__(self, volume_name: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class Container(_message.Message):
+    __slots__ = ("image", "pull", "memory_bytes", "cpu_millis", "pids", "volumes", "writable_root", "run_as_user")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    PULL_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CPU_MILLIS_FIELD_NUMBER: _ClassVar[int]
+    PIDS_FIELD_NUMBER: _ClassVar[int]
+    VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    WRITABLE_ROOT_FIELD_NUMBER: _ClassVar[int]
+    RUN_AS_USER_FIELD_NUMBER: _ClassVar[int]
+    image: str
+    pull: PullPolicy
+    memory_bytes: int
+    cpu_millis: int
+    pids: int
+    volumes: _containers.RepeatedCompositeFieldContainer[ContainerVolume]
+    writable_root: bool
+    run_as_user: str
+    def __init__(self, image: _Optional[str] = ..., pull: _Optional[_Union[PullPolicy, str]] = ..., memory_bytes: _Optional[int] = ..., cpu_millis: _Optional[int] = ..., pids: _Optional[int] = ..., volumes: _Optional[_Iterable[_Union[ContainerVolume, _Mapping]]] = ..., writable_root: _Optional[bool] = ..., run_as_user: _Optional[str] = ...) -> None: ...
+
 class Deployment(_message.Message):
-    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time")
+    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -79,6 +118,7 @@ class Deployment(_message.Message):
     READINESS_FIELD_NUMBER: _ClassVar[int]
     STOP_GRACE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
     name: str
     command: _containers.RepeatedScalarFieldContainer[str]
     environment: _containers.ScalarMap[str, str]
@@ -87,7 +127,8 @@ class Deployment(_message.Message):
     readiness: Readiness
     stop_grace: _duration_pb2.Duration
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    container: Container
+    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ...) -> None: ...
 
 class ListGamesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

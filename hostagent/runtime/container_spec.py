@@ -1,0 +1,236 @@
+"""From an order to what Docker is asked for: pure, and hardened whatever the order says.
+
+One container holds the wrapper. A game with an image of its own runs in a second one, which shares the first one's
+process ids, network and shared memory: so the wrapper stops and shows it without any access to Docker.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hostagent.procfs import MARK
+from hostagent.runtime import Order, Resources, StartFailed
+
+ROOT_LABEL = "quarterdeck.sessions-root"
+SESSION_LABEL = "quarterdeck.session-dir"
+ROLE_LABEL = "quarterdeck.role"
+WRAPPER, GAME = "wrapper", "game"
+# Where the session's parts meet inside the session directory; the wrapper knows these names too.
+HOME, STAGE, DISPLAY_SOCKETS, VOLUMES = "home", "stage", "x11", "volumes"
+# Inside the wrapper's image: what begins a game in an image that knows nothing of us.
+LAUNCHER = "/opt/quarterdeck/launcher"
+_X_SOCKETS = "/tmp/.X11-unix"  # noqa: S108 - where X clients look, by convention of all X libraries
+# They reach into the loader or the container runtime's own hooks (CVE-2025-23266), not only into the game.
+_DENIED = re.compile(r"LD_|NVIDIA_|CUDA_VISIBLE_DEVICES$|DYLD_|BASH_ENV$|ENV$|GCONV_PATH$")
+_KEPT_PATHS = ("/proc", "/sys", "/dev", "/etc", "/tmp", LAUNCHER, "/bin", "/lib", "/lib64", "/sbin", "/usr/lib")  # noqa: S108
+_USER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
+_MOST_INT = 2**31 - 2
+
+
+@dataclass(frozen=True)
+class Confinement:
+    """What this host gives every session; `user` is "UID:GID" of games whose image names none that is not root."""
+
+    network: str
+    user: str
+    command: tuple[str, ...]
+    defaults: Resources = field(default_factory=lambda: Resources(memory_bytes=4 << 30, pids=512))
+    wrapper: Resources = field(default_factory=lambda: Resources(memory_bytes=2 << 30, pids=256))
+    # 0: as many as the engine gives.
+    open_files: int = 0
+    shared_memory_bytes: int = 256 << 20
+    # Device files of the graphics cards that are there, and the groups that may open them.
+    devices: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    # The one NVIDIA card granted to this session, by its index; empty: none.
+    gpu: str = ""
+    allow_root: bool = False
+
+
+@dataclass(frozen=True)
+class ImageDefaults:
+    """What an image says of itself."""
+
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    user: str = ""
+    volumes: tuple[str, ...] = field(default=())
+
+
+def user_of(order: Order, image: ImageDefaults, host: Confinement) -> str:
+    """UID:GID that wrapper and game run as, never root unless the host allows it. Raises StartFailed."""
+    if order.user and not _USER.fullmatch(order.user):
+        raise StartFailed(f"run_as_user {order.user!r} is not UID or UID:GID")
+    wanted = order.user or (image.user if _USER.fullmatch(image.user) and not _is_root(image.user) else host.user)
+    if _is_root(wanted) and not host.allow_root:
+        raise StartFailed("this host runs no game as root")
+    uid, _, gid = wanted.partition(":")
+    return f"{uid}:{gid or uid}"
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Raises StartFailed for a variable that reaches beyond the game."""
+    for name, value in environment.items():
+        if _DENIED.match(name):
+            raise StartFailed(f"the variable {name} is not allowed here")
+        if "\0" in name + value or "=" in name or not name:
+            raise StartFailed(f"the variable {name!r} is malformed")
+
+
+def wrapper_container(order: Order, image: str, user: str, root: Path, host: Confinement) -> dict[str, Any]:
+    """The body of Docker's "create container" for the wrapper; a game without an image runs in it."""
+    directory = str(order.session_dir)
+    alone = not order.image
+    binds = [f"{directory}:{directory}", f"{directory}/{DISPLAY_SOCKETS}:{_X_SOCKETS}"]
+    settings = _confined(user, order.resources if alone else host.wrapper, host)
+    settings |= {
+        "Init": True,
+        "IpcMode": "shareable",
+        "NetworkMode": host.network,
+        "ReadonlyRootfs": True,
+        "Binds": binds,
+        "ShmSize": host.shared_memory_bytes,
+        "PortBindings": {f"{port.inside}/{port.protocol}": [{"HostPort": str(port.host_port)}] for port in order.ports},
+        **_graphics(host),
+    }
+    home = f"{directory}/{HOME}"
+    return {
+        "Image": image,
+        "Entrypoint": list(host.command),
+        "Cmd": ["--session-dir", directory],
+        "User": user,
+        "WorkingDir": directory,
+        "Env": [f"HOME={home}", "PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1", f"{MARK}={directory}"],
+        "Labels": _labels(order, root, WRAPPER),
+        "ExposedPorts": {f"{port.inside}/{port.protocol}": {} for port in order.ports},
+        "HostConfig": settings,
+    }
+
+
+def game_container(
+    order: Order, image: ImageDefaults, user: str, root: Path, beside: str, launcher: Path, host: Confinement
+) -> dict[str, Any]:
+    """The body of Docker's "create container" for a game in its own image, beside the wrapper's container `beside`.
+
+    Raises StartFailed for what the order may not have."""
+    check_environment(order.environment)
+    command = _command(order, image)
+    directory, stage = str(order.session_dir), f"{order.session_dir}/{STAGE}"
+    binds = [
+        f"{directory}/{HOME}:{directory}/{HOME}",
+        f"{stage}:{stage}",
+        f"{directory}/{DISPLAY_SOCKETS}:{_X_SOCKETS}",
+        f"{launcher}:{LAUNCHER}:ro",
+        *(f"{directory}/{VOLUMES}/{v.volume_name}:{_inside(v.path)}" for v in order.volumes),
+    ]
+    settings = _confined(user, order.resources, host) | {
+        "PidMode": f"container:{beside}",
+        "IpcMode": f"container:{beside}",
+        "NetworkMode": f"container:{beside}",
+        "ReadonlyRootfs": not order.writable_root,
+        "Binds": binds,
+        **_graphics(host),
+    }
+    settings["Tmpfs"]["/run"] = "rw,nosuid,nodev,noexec,size=16m,mode=1777"
+    box = f"{LAUNCHER}/busybox"
+    return {
+        "Image": order.image,
+        "Entrypoint": [box, "sh", f"{LAUNCHER}/launcher.sh", stage, box],
+        "Cmd": command,
+        "User": user,
+        "Env": [
+            *(f"{name}={value}" for name, value in sorted(order.environment.items())),
+            f"HOME={directory}/{HOME}",
+            f"{MARK}={directory}",
+        ],
+        "Labels": _labels(order, root, GAME),
+        "HostConfig": settings,
+    }
+
+
+def _command(order: Order, image: ImageDefaults) -> list[str]:
+    command = list(order.command) or [*image.entrypoint, *image.command]
+    if not command:
+        raise StartFailed("neither the deployment nor its image says what to run")
+    return command
+
+
+def _inside(path: str) -> str:
+    """A volume's path in the container, if a game may have it. Raises StartFailed."""
+    parts = path.split("/")
+    plain = path.startswith("/") and not {"", ".", ".."} & set(parts[1:]) and not set(":\0,") & set(path)
+    if not plain or any(path == kept or path.startswith(f"{kept}/") for kept in _KEPT_PATHS):
+        raise StartFailed(f"no volume may lie at {path!r}")
+    return path
+
+
+def _is_root(user: str) -> bool:
+    return int(user.partition(":")[0]) == 0 or (user.partition(":")[2].lstrip("0") == "" and ":" in user)
+
+
+def _confined(user: str, asked: Resources, host: Confinement) -> dict[str, Any]:
+    """What holds for each of our containers."""
+    defaults = host.defaults
+    memory_bytes = asked.memory_bytes or defaults.memory_bytes
+    uid, _, gid = user.partition(":")
+    settings: dict[str, Any] = {
+        "Privileged": False,
+        "CapDrop": ["ALL"],
+        # Nothing here turns off Docker's own seccomp and AppArmor profiles.
+        "SecurityOpt": ["no-new-privileges"],
+        "Memory": memory_bytes,
+        "MemorySwap": memory_bytes,
+        "NanoCpus": (asked.cpu_millis or defaults.cpu_millis) * 1_000_000,
+        "PidsLimit": min(asked.pids or defaults.pids, _MOST_INT),
+        "Tmpfs": {"/tmp": f"rw,nosuid,nodev,noexec,size=128m,mode=1777,uid={uid},gid={gid}"},  # noqa: S108
+        "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+        "RestartPolicy": {"Name": "no"},
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
+    }
+    if host.open_files:
+        settings["Ulimits"].append({"Name": "nofile", "Soft": host.open_files, "Hard": host.open_files})
+    return settings
+
+
+def _graphics(host: Confinement) -> dict[str, Any]:
+    granted: dict[str, Any] = {}
+    if host.devices:
+        granted["Devices"] = [
+            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"} for path in host.devices
+        ]
+        granted["GroupAdd"] = list(host.groups)
+    if host.gpu:
+        wanted = ["gpu", "compute", "graphics", "utility", "video"]
+        granted["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": [host.gpu], "Capabilities": [wanted]}]
+    return granted
+
+
+def _labels(order: Order, root: Path, role: str) -> dict[str, str]:
+    return {ROOT_LABEL: str(root), SESSION_LABEL: str(order.session_dir), ROLE_LABEL: role}
+
+
+@dataclass(frozen=True)
+class Held:
+    """One container of ours, as Docker lists it; `age_s` since it was created."""
+
+    container_id: str
+    role: str
+    session_dir: Path
+    state: str
+    age_s: float
+
+
+def orphans(held: Sequence[Held], busy: set[Path], existing: set[Path], grace_s: float) -> list[Held]:
+    """Containers that no workload answers for any more: of no busy session, past the grace, and either not running or
+    without their session's directory."""
+    return [
+        one
+        for one in held
+        if one.session_dir not in busy
+        and one.age_s >= grace_s
+        and (one.state != "running" or one.session_dir not in existing)
+    ]

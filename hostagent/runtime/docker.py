@@ -1,0 +1,252 @@
+"""Runs each workload in containers of the machine's Docker Engine; their labels are what a restarted agent knows.
+
+Every request can be repeated, since names are fixed: an engine that dies in between is asked again when it is back.
+The end of a workload is told by the kernel, not by Docker: so it is seen while the engine is away, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import signal
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+from docker.errors import APIError, DockerException
+
+from hostagent import procfs
+from hostagent.procfs import ProcessId
+from hostagent.runtime import Instance, Order, Pull, StartFailed, images
+from hostagent.runtime import container_spec as spec
+from hostagent.runtime.dockerhost import LOST, DockerSettings, Engine
+from hostagent.runtime.pidfd import gone
+from hostagent.sessiondir import OUTPUT
+
+log = structlog.get_logger()
+_SWEEP_S = 30.0
+_ORPHAN_GRACE_S = 300.0
+_SETTLE_ROUND_S = 0.05
+_SETTLE_ROUNDS = 100
+
+
+class DockerRuntime:
+    """Wrappers, and games beside them, in containers labelled with `root`, the directory of session directories."""
+
+    names: tuple[str, ...] = ("docker",)
+
+    def __init__(self, root: Path, settings: DockerSettings, engine: Engine) -> None:
+        self._root = root
+        self._settings = settings
+        self._engine = engine
+        self._busy: set[Path] = set()
+        self._exit_codes: dict[Path, int] = {}
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def prepare(self, order: Order, tell: Callable[[str], None] = lambda _: None) -> None:
+        """See Runtime.prepare: the images, and for a game of its own image what begins it there."""
+        self._busy.add(order.session_dir)
+        if order.image:
+            images.check_allowed(order.image, self._settings.allowed_images, self._settings.digest_needed)
+        await self._fetch(self._settings.wrapper_image, Pull.IF_NOT_PRESENT, tell)
+        if order.image:
+            await self._fetch(order.image, order.pull, tell)
+
+    async def _fetch(self, image: str, policy: Pull, tell: Callable[[str], None]) -> None:
+        present = await self._engine.image(image) is not None
+        if images.must_pull(image, policy, present):
+            await self._engine.pull(image, tell)
+
+    async def start(self, order: Order) -> Instance:
+        """See Runtime.start."""
+        if not order.session_dir.is_dir():
+            raise StartFailed(f"no such directory: {order.session_dir}")
+        self._watch_for_orphans()
+        self._busy.add(order.session_dir)
+        try:
+            return await self._start(order)
+        except (DockerException, OSError, tarfile.TarError) as error:
+            await self._clear(order.session_dir)
+            raise StartFailed(f"the containers cannot be started: {_explain(error)}") from error
+        except StartFailed:
+            await self._clear(order.session_dir)
+            raise
+
+    async def _start(self, order: Order) -> Instance:
+        image = await self._engine.image(order.image) if order.image else spec.ImageDefaults()
+        if image is None:
+            raise StartFailed(f"{order.image} is not on this host")
+        confinement = replace(self._settings.confinement, network=await self._engine.network(self._root))
+        user = spec.user_of(order, image, confinement)
+        await asyncio.to_thread(_hand_over, order, user)
+        body = spec.wrapper_container(order, self._settings.wrapper_image, user, self._root, confinement)
+        wrapper = await self._engine.create(self._name(order.session_dir, spec.WRAPPER), body)
+        game = ""
+        if order.image:
+            launcher = await self._launcher(wrapper)
+            body = spec.game_container(order, image, user, self._root, wrapper, launcher, confinement)
+            game = await self._engine.create(self._name(order.session_dir, spec.GAME), body)
+        await self._engine.start(wrapper)
+        process = await self._process(wrapper)
+        if process is None:
+            self._exit_codes.pop(order.session_dir, None)
+            tail = (await self._engine.output(wrapper)).strip().rpartition("\n")[2]
+            raise StartFailed(f"the wrapper's container ended at once: {tail[:300]}")
+        if game:
+            await self._engine.start(game)
+        return Instance(order.session_dir, process, certain=True)
+
+    async def find(self) -> Sequence[Instance]:
+        """See Runtime.find; a game that its agent had no time to start is started now."""
+        self._watch_for_orphans()
+        held = await self._engine.held(self._root)
+        games = {one.session_dir: one for one in held if one.role == spec.GAME}
+        found: list[Instance] = []
+        for one in held:
+            if one.role != spec.WRAPPER or one.state not in ("running", "paused"):
+                continue
+            process = await self._process(one.container_id)
+            if process is None:
+                continue
+            self._busy.add(one.session_dir)
+            found.append(Instance(one.session_dir, process, certain=True))
+            game = games.get(one.session_dir)
+            if game is not None and game.state == "created":
+                await self._engine.start(game.container_id)
+        return sorted(found, key=lambda instance: instance.session_dir)
+
+    async def wait(self, instance: Instance) -> int | None:
+        """See Runtime.wait."""
+        await gone(instance.process)
+        for _ in range(_SETTLE_ROUNDS):
+            if instance.session_dir in self._exit_codes:
+                return self._exit_codes[instance.session_dir]
+            try:
+                state = await self._engine.state(self._name(instance.session_dir, spec.WRAPPER), patience_s=0)
+            except LOST:
+                return None
+            if state is None:
+                return self._exit_codes.get(instance.session_dir)
+            if not state.get("Running"):
+                return _exit_code(state)
+            # The engine hears of a death a moment after the kernel has told us.
+            await asyncio.sleep(_SETTLE_ROUND_S)
+        return None
+
+    async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
+        """See Runtime.kill; removes the containers, too. Raises TimeoutError while the engine does not answer."""
+        if leader is not None:
+            # First in its own namespace of process ids: all others in there die with it.
+            procfs.send(leader, signal.SIGKILL)
+        try:
+            return await self._clear(session_dir)
+        except LOST as error:
+            raise TimeoutError("the Docker Engine does not answer") from error
+
+    async def _clear(self, session_dir: Path) -> int:
+        killed = 0
+        name = self._name(session_dir, spec.WRAPPER)
+        if (state := await self._engine.state(name)) is not None:
+            if state.get("Running"):
+                await self._engine.kill(name)
+                killed = 1
+                state = await self._engine.state(name) or {}
+            self._exit_codes[session_dir] = _exit_code(state)
+            await asyncio.to_thread(_keep_output, session_dir, await self._engine.output(name))
+        for role in (spec.GAME, spec.WRAPPER):
+            await self._engine.remove(self._name(session_dir, role))
+        self._busy.discard(session_dir)
+        return killed
+
+    async def close(self) -> None:
+        """See Runtime.close."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.wait({self._sweeper})
+        await self._engine.close(self._root)
+
+    async def sweep(self, grace_s: float = _ORPHAN_GRACE_S) -> int:
+        """Removes containers of ours that nobody answers for; how many."""
+        held = await self._engine.held(self._root)
+        existing = {one.session_dir for one in held if one.session_dir.is_dir()}
+        lost = spec.orphans(held, self._busy, existing, grace_s)
+        for one in lost:
+            await self._engine.remove(one.container_id)
+            log.warning("orphaned container removed", of=one.session_dir.name, role=one.role, state=one.state)
+        return len(lost)
+
+    def _watch_for_orphans(self) -> None:
+        if self._sweeper is None:
+            self._sweeper = asyncio.create_task(self._sweep_for_ever(), name="container sweep")
+
+    async def _sweep_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            try:
+                await self.sweep()
+            except (DockerException, *LOST) as error:
+                log.warning("containers not swept", why=_explain(error))
+
+    async def _process(self, container: str) -> ProcessId | None:
+        state = await self._engine.state(container)
+        return procfs.identify(int(state["Pid"])) if state and state.get("Running") and state.get("Pid") else None
+
+    async def _launcher(self, wrapper: str) -> Path:
+        """What begins a game in a strange image, out of the wrapper's own, once for each image of it."""
+        digest = (await self._engine.image_id(self._settings.wrapper_image)).rpartition(":")[2][:32]
+        place = self._root.parent / "launchers" / digest
+        if not place.is_dir():
+            archive = await self._engine.archive(wrapper, spec.LAUNCHER)
+            await asyncio.to_thread(_unpack, archive, place)
+        return place
+
+    def _name(self, session_dir: Path, role: str) -> str:
+        return f"quarterdeck-{self._engine.mark(self._root)}-{session_dir.name}-{role}"
+
+
+def _hand_over(order: Order, user: str) -> None:
+    """Makes the session's directory ready for `user`, to whom it belongs from now on."""
+    uid, gid = (int(part) for part in user.split(":"))
+    parts = [spec.HOME, spec.STAGE, spec.DISPLAY_SOCKETS, *(f"{spec.VOLUMES}/{v.volume_name}" for v in order.volumes)]
+    for part in parts:
+        (order.session_dir / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+    (order.session_dir / spec.DISPLAY_SOCKETS).chmod(0o1777)
+    if os.geteuid() == 0:
+        for path in (order.session_dir, *order.session_dir.rglob("*")):
+            os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def _unpack(archive: bytes, place: Path) -> None:
+    scratch = place.with_name(f".{place.name}.{os.getpid()}.{time.monotonic_ns()}")
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        tar.extractall(scratch, filter="data")
+    inner = scratch / Path(spec.LAUNCHER).name
+    for path in (inner, *inner.iterdir()):
+        path.chmod(0o755)
+    try:
+        inner.rename(place)
+    except OSError:
+        if not place.is_dir():  # else another start has just made the same
+            raise
+
+
+def _keep_output(session_dir: Path, output: str) -> None:
+    path = session_dir / OUTPUT
+    if output and session_dir.is_dir() and not path.exists():
+        path.write_text(output)
+
+
+def _exit_code(state: dict[str, Any]) -> int:
+    code = int(state.get("ExitCode", 0))
+    return code if code <= 128 else 128 - code
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, APIError):
+        return str(error.explanation or error)[:300]
+    return str(error)[:300] or type(error).__name__

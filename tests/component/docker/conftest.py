@@ -1,0 +1,21 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.component.docker.rig import Fleet
+from tests.component.hostagent.conftest import Agents, agents, plane
+from tests.component.hostagent.fakeplane import FakePlane
+from tests.docker_engine import Engine, box_image, docker_engine, games_image, wrapper_image
+
+__all__ = ["agents", "box_image", "docker_engine", "games_image", "plane", "wrapper_image"]
+
+
+@pytest.fixture
+def fleet(plane: FakePlane, agents: Agents, docker_engine: Engine, wrapper_image: str) -> Iterator[Fleet]:
+    fleet = Fleet(plane, agents, docker_engine, wrapper_image)
+    yield fleet
+    for process in agents.started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    fleet.remove_all()

@@ -1,0 +1,107 @@
+"""A real agent on a real Docker Engine, told what to run by a control plane that only remembers."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2, wrapper_pb2_grpc
+
+from tests.component.hostagent.conftest import Agents
+from tests.component.hostagent.fakeplane import FakePlane, run_line, stop_line
+from tests.component.wrapper.rig import Browser
+from tests.docker_engine import Engine
+
+RUNNING, EXITED = wrapper_pb2.WORKLOAD_STATE_RUNNING, wrapper_pb2.WORKLOAD_STATE_EXITED
+Reason = sessions_pb2.SessionReason
+PATIENCE_S = 60
+
+
+class Fleet:
+    """One machine: its agent, its engine and what the control plane hears."""
+
+    def __init__(self, plane: FakePlane, agents: Agents, engine: Engine, image: str) -> None:
+        self.plane = plane
+        self.agents = agents
+        self.engine = engine
+        self.image = image
+
+    def start_agent(self, *options: str):
+        docker = ("--runtime", "docker", "--docker-socket", self.engine.socket, "--wrapper-image", self.image)
+        return self.agents.start(*docker, *options)
+
+    def path(self, session_id: str = "game-1") -> Path:
+        return self.agents.session_dir(session_id)
+
+    def add(self, image: str, command: Sequence[str] = (), session_id: str = "game-1", **choices) -> str:
+        """Makes a spec for a game of `image`; returns its digest. `choices` change the deployment."""
+        spec = wrapper_pb2.SessionSpec(session_id=session_id, generation=1, project="p")
+        deployment = spec.deployment
+        deployment.container.image = image
+        deployment.container.pull = games_pb2.PULL_POLICY_NEVER
+        deployment.command.extend(command)
+        deployment.picture = choices.pop("picture", games_pb2.PICTURE_NONE)
+        deployment.stop_grace.FromMilliseconds(choices.pop("grace_ms", 3000))
+        if deployment.picture == games_pb2.PICTURE_NONE:
+            deployment.readiness.log_pattern = choices.pop("ready", "ready")
+            deployment.readiness.timeout.FromSeconds(choices.pop("timeout_s", 30))
+        else:
+            spec.video.width, spec.video.height, spec.video.fps = 640, 480, 10
+            spec.video.bitrate_kbps = 1500
+        for name, protocol, host_port, game_port in choices.pop("ports", ()):
+            spec.ports.add(port_name=name, protocol=protocol, host_port=host_port, game_port=game_port)
+        for name, value in choices.pop("container", {}).items():
+            setattr(deployment.container, name, value)
+        for volume_name, path in choices.pop("volumes", ()):
+            deployment.container.volumes.add(volume_name=volume_name, path=path)
+        deployment.environment.update(choices)
+        content = spec.SerializeToString(deterministic=True)
+        digest = hashlib.sha256(content).hexdigest()
+        self.plane.specs[digest] = content
+        return digest
+
+    async def until(self, state: int, session_id: str = "game-1") -> wrapper_pb2.WorkloadStatus:
+        """The first report of that state; an end that comes before it fails the test at once."""
+        await self.plane.until(
+            lambda: self.plane.is_in(session_id, state) or self.plane.is_in(session_id, EXITED), PATIENCE_S
+        )
+        status = self.plane.reported(session_id)
+        assert status.state == state, f"{status}\n{self.agents.log()}"
+        return status
+
+    async def run(self, digest: str, session_id: str = "game-1") -> wrapper_pb2.WorkloadStatus:
+        self.plane.plan(run_line(session_id, digest))
+        return await self.until(RUNNING, session_id)
+
+    async def stop(self, digest: str, session_id: str = "game-1") -> wrapper_pb2.WorkloadStatus:
+        self.plane.plan(stop_line(session_id, digest))
+        return await self.until(EXITED, session_id)
+
+    def containers(self, everything: bool = True) -> list[dict]:
+        label = f"quarterdeck.sessions-root={self.agents.data_dir() / 'sessions'}"
+        return self.engine.client.containers(all=everything, filters={"label": [label]})
+
+    def container(self, role: str) -> dict:
+        (row,) = [row for row in self.containers() if row["Labels"]["quarterdeck.role"] == role]
+        return self.engine.client.inspect_container(row["Id"])
+
+    def remove_all(self) -> None:
+        for row in self.containers():
+            self.engine.client.remove_container(row["Id"], force=True, v=True)
+
+    @asynccontextmanager
+    async def browser(self, session_id: str = "game-1") -> AsyncIterator[Browser]:
+        """Over the wrapper's own socket, as the agent's link reaches it."""
+        directory = os.open(self.path(session_id), os.O_RDONLY | os.O_DIRECTORY)
+        browser = Browser()
+        try:
+            async with grpc.aio.insecure_channel(f"unix:/proc/self/fd/{directory}/wrapper.sock") as channel:
+                await browser.connect(wrapper_pb2_grpc.WrapperServiceStub(channel), 1)
+                yield browser
+        finally:
+            await browser.close()
+            os.close(directory)
