@@ -16,7 +16,7 @@ from hostagent.agent import DataDirectoryBusy, configure_logs, run_agent
 from hostagent.enrolment import EnrolmentRefused
 from hostagent.identity import IdentityBroken
 from hostagent.runtime.choice import NoRuntime, RuntimeChoice
-from hostagent.runtime.dockerhost import DEFAULT_SOCKET, DockerSettings
+from hostagent.runtime.dockersettings import DEFAULT_SOCKET, DockerSettings
 from hostagent.runtime.process import ProcessLimits, default_command
 from hostagent.settings import Settings, default_probe
 

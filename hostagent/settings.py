@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hostagent.runtime.choice import RuntimeChoice
-from hostagent.runtime.dockerhost import DockerSettings
+from hostagent.runtime.dockersettings import DockerSettings
 from hostagent.runtime.process import ProcessLimits, default_command
 
 

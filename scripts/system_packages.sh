@@ -7,6 +7,10 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
     missing="$missing chromium"
 command -v Xvfb >/dev/null || missing="$missing xvfb"
 command -v xeyes >/dev/null || missing="$missing x11-apps"
+command -v dockerd >/dev/null || missing="$missing docker.io"
+command -v iptables >/dev/null || missing="$missing iptables"
+command -v busybox >/dev/null || missing="$missing busybox-static"
+command -v debootstrap >/dev/null || missing="$missing debootstrap"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

@@ -179,7 +179,7 @@ def wrapper_image(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactor
         _add(tar, Path("/usr/share/fonts/X11/misc"), ()) if Path("/usr/share/fonts/X11/misc").is_dir() else None
         tar.add(os.path.realpath(str(shutil.which("busybox"))), f"{LAUNCHER}/busybox")
         _checkout(tar)
-    changes = ["ENV PATH=/usr/bin:/bin", f"ENV PYTHONPATH=/checkout:/checkout/gen:/packages", "USER 10001"]
+    changes = ["ENV PATH=/usr/bin:/bin", "ENV PYTHONPATH=/checkout:/checkout/gen:/packages", "USER 10001"]
     return docker_engine.load(WRAPPER_IMAGE, archive, changes)
 
 

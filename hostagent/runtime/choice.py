@@ -6,12 +6,10 @@ from enum import Enum
 from pathlib import Path
 
 import structlog
-from docker.errors import DockerException
 
 from hostagent.runtime import Runtime
 from hostagent.runtime.both import BothRuntimes
-from hostagent.runtime.docker import DockerRuntime
-from hostagent.runtime.dockerhost import LOST, DockerSettings, Engine
+from hostagent.runtime.dockersettings import DockerSettings
 from hostagent.runtime.process import ProcessRuntime
 
 log = structlog.get_logger()
@@ -35,6 +33,14 @@ async def choose_runtime(
     """Raises NoRuntime when Docker is asked for and does not answer."""
     if choice is RuntimeChoice.PROCESS:
         return processes
+    if choice is RuntimeChoice.AUTO and not _may_answer(wanted.socket):
+        return processes
+    # Half a second of imports that most agents do without.
+    from docker.errors import DockerException
+
+    from hostagent.runtime.docker import DockerRuntime
+    from hostagent.runtime.dockerhost import LOST, Engine
+
     try:
         engine = Engine(wanted.socket)
         version = await engine.version()
@@ -46,3 +52,7 @@ async def choose_runtime(
     log.info("Docker Engine found", version=version)
     containers = DockerRuntime(root, wanted, engine)
     return containers if choice is RuntimeChoice.DOCKER else BothRuntimes(processes, containers)
+
+
+def _may_answer(socket: str) -> bool:
+    return not socket.startswith("unix://") or Path(socket.removeprefix("unix://")).is_socket()

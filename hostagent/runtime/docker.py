@@ -24,7 +24,8 @@ from hostagent import procfs
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Order, Pull, StartFailed, images
 from hostagent.runtime import container_spec as spec
-from hostagent.runtime.dockerhost import LOST, DockerSettings, Engine
+from hostagent.runtime.dockerhost import LOST, Engine
+from hostagent.runtime.dockersettings import DockerSettings
 from hostagent.runtime.pidfd import gone
 from hostagent.sessiondir import OUTPUT
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
-import resource
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +15,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from hostagent.runtime import StartFailed, images
-from hostagent.runtime.container_spec import ROLE_LABEL, ROOT_LABEL, SESSION_LABEL, Confinement, Held, ImageDefaults
+from hostagent.runtime.container_spec import ROLE_LABEL, ROOT_LABEL, SESSION_LABEL, Held, ImageDefaults
 
 T = TypeVar("T")
 # What the client raises when nobody answers at the socket.
@@ -30,34 +27,6 @@ _PATIENCE_S = 30.0
 _AGAIN_S = 0.25
 _ARCHIVE_MAX_BYTES = 32 << 20
 _OUTPUT_LINES = 20
-_OPEN_FILES = 65536
-DEFAULT_SOCKET = "unix:///var/run/docker.sock"
-
-
-def default_user() -> str:
-    """Nobody in particular, where the agent may give files away; else the agent's own user."""
-    return "10001:10001" if os.geteuid() == 0 else f"{os.geteuid()}:{os.getegid()}"
-
-
-def default_open_files() -> int:
-    """Plenty; but no more than this process may have itself, which an engine in the same cage may not exceed."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-
-
-@dataclass(frozen=True)
-class DockerSettings:
-    """What the operator of a host decides; `allowed_images` are shell patterns."""
-
-    socket: str = DEFAULT_SOCKET
-    wrapper_image: str = "quarterdeck/wrapper"
-    allowed_images: tuple[str, ...] = ("*",)
-    digest_needed: bool = False
-    confinement: Confinement = field(
-        default_factory=lambda: Confinement(
-            "", default_user(), ("python3", "-P", "-m", "wrapper"), open_files=default_open_files()
-        )
-    )
 
 
 class Engine:

@@ -142,10 +142,9 @@ async def test_a_game_that_fails_says_why(fleet: Fleet, box_image: str, name: st
 
 
 async def test_a_game_that_ignores_the_stop_and_forks_is_killed_with_all_it_made(fleet: Fleet, box_image: str) -> None:
-    script = "trap '' TERM; for i in 1 2 3; do setsid sh -c \"trap '' TERM; sleep 600\" & done; echo ready; sleep 600; sleep 600"
-    digest = fleet.add(
-        box_image, ("/bin/busybox", "sh", "-c", script.replace("setsid", "/bin/busybox setsid")), grace_ms=500
-    )
+    deaf = "trap '' TERM; echo ready; sleep 600; sleep 600"
+    script = f'for i in 1 2 3; do /bin/busybox setsid sh -c "{deaf}" & done; {deaf}'
+    digest = fleet.add(box_image, ("sh", "-c", script), grace_ms=500)
     fleet.start_agent()
     await fleet.run(digest)
     ended = await fleet.stop(digest)
@@ -160,7 +159,7 @@ async def test_a_game_that_fills_its_log_plays_on_and_the_log_stays_small(fleet:
         (
             "sh",
             "-c",
-            "echo ready; yes 0123456789012345678901234567890123456789 | /bin/busybox head -c 8000000; echo done >$HOME/done; sleep 600",
+            "echo ready; yes 0123456789 | /bin/busybox head -c 8000000; touch $HOME/done; sleep 600",
         ),
     )
     fleet.start_agent()

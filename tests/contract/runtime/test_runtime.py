@@ -18,7 +18,8 @@ from hostagent import procfs
 from hostagent.runtime import Instance, Order, Pull, Runtime, StartFailed
 from hostagent.runtime.container_spec import Confinement
 from hostagent.runtime.docker import DockerRuntime
-from hostagent.runtime.dockerhost import DockerSettings, Engine, default_user
+from hostagent.runtime.dockerhost import Engine
+from hostagent.runtime.dockersettings import DockerSettings, default_user
 from hostagent.runtime.memory import MemoryMachine, MemoryRuntime
 from hostagent.runtime.process import ProcessLimits, ProcessRuntime
 
