@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.domain.deadletter import DeadLetter
 from controlplane.domain.events import Event, EventDraft
 from controlplane.domain.game import Deployment, Game
 from controlplane.domain.host import Feed, Host, LinkState
@@ -345,8 +346,8 @@ class OutboxRows(Protocol):
         """Remembers (consumer, event_id) in this transaction; False when it was handled before (I5)."""
         ...
 
-    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str) -> None:
-        """A dead letter, after the last try."""
+    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str, subject: str = "") -> None:
+        """A dead letter, after the last try; buried again it has the last error, and no replay is asked for."""
         ...
 
     async def audit(self, entry: AuditEntry) -> None:
@@ -360,6 +361,26 @@ class OutboxRows(Protocol):
     async def prune(self, published_before: datetime) -> int:
         """Deletes events published, inbox rows and spent ids older than that; returns how many rows went."""
         ...
+
+
+class DeadLetterRows(Protocol):
+    """Messages given up, over all projects; `key` is DeadLetter.key."""
+
+    async def get(self, key: str) -> DeadLetter | None: ...
+
+    async def list(self, consumer: str, page: Page) -> Sequence[DeadLetter]:
+        """By (at, key), newest first; "" means of all consumers."""
+        ...
+
+    async def ask_replay(self, key: str) -> bool:
+        """Marks it for one more try; False when there is none."""
+        ...
+
+    async def claim(self, limit: int, lease_s: float) -> Sequence[DeadLetter]:
+        """Those that are marked, leased to the caller so that processors share them."""
+        ...
+
+    async def remove(self, key: str) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -461,6 +482,8 @@ class Tx(Protocol):
     def feed(self) -> FeedRows: ...
     @property
     def outbox(self) -> OutboxRows: ...
+    @property
+    def dead_letters(self) -> DeadLetterRows: ...
     @property
     def figures(self) -> FigureRows: ...
 

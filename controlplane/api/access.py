@@ -59,6 +59,10 @@ ACCESS: Mapping[str, Access] = {
     "/quarterdeck.v1.HostService/GetHost": OPERATORS,
     "/quarterdeck.v1.HostService/RevokeHost": OPERATORS,
     "/quarterdeck.v1.EventService/WatchEvents": OPERATORS,
+    "/quarterdeck.v1.DeadLetterService/ListDeadLetters": OPERATORS,
+    "/quarterdeck.v1.DeadLetterService/GetDeadLetter": OPERATORS,
+    "/quarterdeck.v1.DeadLetterService/ReplayDeadLetter": OPERATORS,
+    "/quarterdeck.v1.DeadLetterService/DeleteDeadLetter": OPERATORS,
     "/quarterdeck.v1.StreamingService/CreateStreamToken": PLAYERS,
     # The stream token, its first message, is the credential.
     "/quarterdeck.v1.StreamingService/Signal": PUBLIC,

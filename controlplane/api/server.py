@@ -19,6 +19,8 @@ from quarterdeck.v1 import (
     accounts_pb2_grpc,
     agent_pb2,
     agent_pb2_grpc,
+    deadletters_pb2,
+    deadletters_pb2_grpc,
     events_pb2,
     events_pb2_grpc,
     games_pb2,
@@ -38,6 +40,7 @@ from quarterdeck.v1 import (
 from controlplane.api import compat
 from controlplane.api.accounts import AccountServicer
 from controlplane.api.channels import Channels
+from controlplane.api.deadletters import DeadLetterServicer
 from controlplane.api.events import EventServicer
 from controlplane.api.games import GameServicer
 from controlplane.api.hosts import HostServicer
@@ -66,6 +69,7 @@ API_SERVICES = tuple(
         (vms_pb2, "VmService"),
         (hosts_pb2, "HostService"),
         (events_pb2, "EventService"),
+        (deadletters_pb2, "DeadLetterService"),
         (streaming_pb2, "StreamingService"),
     )
 )
@@ -185,6 +189,7 @@ class Server:
         vms_pb2_grpc.add_VmServiceServicer_to_server(VmServicer(world, enrolment_target), server)
         hosts_pb2_grpc.add_HostServiceServicer_to_server(HostServicer(world), server)
         events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(world), server)
+        deadletters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)
         compat.serve(world, options.network, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controlplane.domain import subjects
@@ -12,9 +12,11 @@ from controlplane.domain.reconcile import Report
 from controlplane.interfaces import Delivery, Handler
 from controlplane.processor import consumer
 from controlplane.processor.metrics import Metrics
+from controlplane.usecases import deadletters
 from controlplane.usecases.world import World
 
-MAX_ERROR_CHARACTERS = 2000
+REPLAYED_AT_ONCE = 16
+REPLAY_LEASE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,18 @@ async def serve(world: World, route: Route, metrics: Metrics) -> None:
             metrics.handled.labels(route.durable, outcome).observe(time.perf_counter() - started)
 
     async def bury(delivery: Delivery, error: Exception) -> None:
-        async with world.store.tx() as tx:
-            why = f"{delivery.subject}: {error!r}"[:MAX_ERROR_CHARACTERS]
-            await tx.outbox.bury(route.durable, delivery.message_id, delivery.payload, why)
+        await deadletters.bury(world, route.durable, delivery, error)
         metrics.buried.labels(route.durable).inc()
 
     await world.bus.consume(route.durable, route.subject, handle, bury)
+
+
+async def replay(world: World, served: Sequence[Route]) -> int:
+    """Hands dead letters that operators asked for to their consumers once more; returns how many were handled.
+
+    Letters of consumers that are not here stay marked: another release may have them."""
+    handlers = {route.durable: route.handler for route in served}
+    async with world.store.tx() as tx:
+        letters = await tx.dead_letters.claim(REPLAYED_AT_ONCE, REPLAY_LEASE_S)
+    known = [letter for letter in letters if letter.consumer in handlers]
+    return sum([await deadletters.try_again(world, letter, handlers[letter.consumer]) for letter in known])

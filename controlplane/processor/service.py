@@ -18,13 +18,14 @@ from controlplane.processor.heartbeats import Heartbeats
 from controlplane.processor.jobs import jobs
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.relay import Relay
-from controlplane.processor.routes import routes, serve
+from controlplane.processor.routes import replay, routes, serve
 from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
 
 RESTART_PAUSE_S = 1.0
 STOP_GRACE_S = 8.0
+REPLAY_S = 1.0
 CHECK_TIMEOUT_S = 2.0
 
 Part = Callable[[], Awaitable[None]]
@@ -46,9 +47,11 @@ class Processor:
             "relay": Relay(world.store, world.bus, self.metrics).run,
             "heartbeats": Heartbeats(world, self.metrics).run,
         }
-        for route in routes(world, decode_report, decode_event):
+        served = routes(world, decode_report, decode_event)
+        for route in served:
             self._parts[f"consumer {route.durable}"] = partial(serve, world, route, self.metrics)
-        for job in jobs(world, self.metrics):
+        replaying = ticker.Job("replay", REPLAY_S, lambda: replay(world, served))
+        for job in (*jobs(world, self.metrics), replaying):
             self._parts[f"job {job.name}"] = partial(ticker.tick, job, world.bus, self.metrics)
 
     async def run(self) -> None:

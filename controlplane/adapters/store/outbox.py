@@ -83,8 +83,9 @@ class SqlOutbox:
         )
         return await self._connection.write(insert.on_conflict_do_nothing()) == 1
 
-    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str) -> None:
-        last = {"at": await self._connection.now(), "payload": payload, "error": error}
+    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str, subject: str = "") -> None:
+        last = {"at": await self._connection.now(), "payload": payload, "error": error, "subject": subject}
+        last |= {"replay_at": None, "lease_until": None}
         insert = self._connection.insert(dead_letters).values(consumer=consumer, event_id=event_id, **last)
         await self._connection.write(insert.on_conflict_do_update(index_elements=["consumer", "event_id"], set_=last))
 

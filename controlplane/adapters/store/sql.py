@@ -19,6 +19,7 @@ from controlplane.adapters.store.batch import SqlBatch
 from controlplane.adapters.store.catalogue import SqlCatalogue
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.credentials import SqlCredentials
+from controlplane.adapters.store.dead_letters import SqlDeadLetters
 from controlplane.adapters.store.feed import SqlFeed
 from controlplane.adapters.store.figures import SqlFigures
 from controlplane.adapters.store.hosts import SqlHosts
@@ -70,6 +71,7 @@ class SqlTx:
         self.credentials = SqlCredentials(connection)
         self.feed = SqlFeed(connection)
         self.outbox = SqlOutbox(connection)
+        self.dead_letters = SqlDeadLetters(connection)
         self.figures = SqlFigures(connection)
 
 

@@ -416,6 +416,9 @@ dead_letters = sa.Table(
     moment("at"),
     sa.Column("payload", sa.LargeBinary(), nullable=False),
     text("error"),
+    sa.Column("subject", sa.Text(), nullable=False, server_default=""),
+    moment("replay_at", optional=True),
+    moment("lease_until", optional=True),
     sa.PrimaryKeyConstraint("consumer", "event_id"),
 )
 

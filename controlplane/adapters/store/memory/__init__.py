@@ -11,6 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from controlplane.adapters.store.memory.batch import MemoryBatch, MemoryQueue
+from controlplane.adapters.store.memory.dead_letters import MemoryDeadLetters
 from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.news import MemoryOutbox
@@ -36,6 +37,7 @@ class MemoryTx:
         self.credentials = MemoryCredentials(tables)
         self.feed = MemoryFeed(tables)
         self.outbox = MemoryOutbox(tables)
+        self.dead_letters = MemoryDeadLetters(tables)
         self.figures = MemoryFigures(tables)
 
 

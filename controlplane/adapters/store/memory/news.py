@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from controlplane.adapters.store.event_ids import event_id
 from controlplane.adapters.store.memory.tables import TxTables
 from controlplane.adapters.store.trail import FIRST_SHA256, chained
+from controlplane.domain.deadletter import DeadLetter
 from controlplane.domain.events import Event, EventDraft
 from controlplane.domain.vm import transition_of
 from controlplane.interfaces import AuditEntry, AuditRecord
@@ -64,8 +65,9 @@ class MemoryOutbox:
         self._tables.own("inbox")[consumer, event_id] = await self._tables.now()
         return True
 
-    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str) -> None:
-        self._tables.own("dead_letters")[consumer, event_id] = (await self._tables.now(), payload, error)
+    async def bury(self, consumer: str, event_id: str, payload: bytes, error: str, subject: str = "") -> None:
+        letter = DeadLetter(consumer, event_id, await self._tables.now(), subject, payload, error)
+        self._tables.own("dead_letters")[letter.key] = (letter, None)
 
     async def audit(self, entry: AuditEntry) -> None:
         self._tables.refer("projects", entry.project_id)
