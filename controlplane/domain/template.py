@@ -5,7 +5,10 @@ A template has 12 units for each of its seats; a preset that allows n sessions p
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+from controlplane.domain.errors import InvalidRequest
 
 UNITS_PER_SEAT = 12
 
@@ -64,3 +67,49 @@ def weight(preset: Preset, capacity_units: int) -> int:
     if preset.sessions_per_vm == 0:
         return UNITS_PER_SEAT
     return max(1, capacity_units // preset.sessions_per_vm)
+
+
+def sound(template: Template) -> Template:
+    """The same template, if it carries anything. Raises InvalidRequest."""
+    if template.seats < 1:
+        raise InvalidRequest("SEATS_MISSING", "a template has at least one seat", field="template.seats")
+    return template
+
+
+def checked(preset: Preset) -> Preset:
+    """The same preset, if its figures agree. Raises InvalidRequest naming the field."""
+    if preset.width < 160 or preset.height < 120 or preset.fps < 1 or preset.min_bitrate_kbps < 100:
+        raise InvalidRequest(
+            "PRESET_TOO_SMALL", "a preset has at least 160x120 pixels, 1 fps and 100 kbit/s", field="preset"
+        )
+    if not preset.encoder_preset:
+        raise InvalidRequest("ENCODER_PRESET_MISSING", "say how fast the encoder works", field="preset.encoder_preset")
+    if not preset.min_bitrate_kbps <= preset.bitrate_kbps <= preset.max_bitrate_kbps:
+        raise InvalidRequest(
+            "BITRATE_OUTSIDE_RANGE",
+            f"{preset.bitrate_kbps} kbit/s is not within {preset.min_bitrate_kbps} to {preset.max_bitrate_kbps}",
+            field="preset.bitrate_kbps",
+        )
+    if preset.width % 2 or preset.height % 2:
+        raise InvalidRequest("PICTURE_ODD", "width and height must be even: H.264 halves the colours", field="preset")
+    return preset
+
+
+def fitting(
+    templates: Iterable[Template], preset: Preset, price_micro_per_hour: Mapping[str, int]
+) -> tuple[Template, ...]:
+    """The templates that carry at least one session of `preset`, cheapest first; those without a known price after the
+    others, smallest first. Ties by id."""
+
+    def cost(template: Template) -> tuple[bool, int, int, int, int, str]:
+        price = price_micro_per_hour.get(template.id)
+        return price is None, price or 0, template.vram_gb, template.ram_gb, template.vcpus, template.id
+
+    able = [
+        template
+        for template in templates
+        if template.vram_gb >= preset.min_vram_gb
+        and template.gpu_model
+        and weight(preset, template.capacity_units) <= template.capacity_units
+    ]
+    return tuple(sorted(able, key=cost))

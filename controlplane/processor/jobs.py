@@ -7,7 +7,7 @@ import structlog
 from controlplane.domain import subjects
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.ticker import Job
-from controlplane.usecases import provisioning, queue, upkeep, watch
+from controlplane.usecases import capacity, provisioning, queue, upkeep, watch
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 
@@ -49,6 +49,7 @@ def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
         Job("expire_unreachable", 1.0, lambda: watch.expire_unreachable(world)),
         Job("provisioning", 1.0, lambda: provisioning.advance(world), wakes_on=subjects.RENTING),
         Job("sweep", 60.0, sweep),
+        Job("tides", 5.0, lambda: capacity.watch_tides(world)),
         Job("figures", 5.0, figures),
         Job("summary", 30.0, summary),
         Job("prune", 3600.0, lambda: upkeep.prune(world)),

@@ -22,32 +22,190 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bquarterdeck/v1/shapes.proto\x12\x0equarterdeck.v1\x1a\x1cgoogle/api/annotations.proto\"\xbc\x01\n\x06Preset\x12\x11\n\tpreset_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\r\n\x05width\x18\x03 \x01(\x05\x12\x0e\n\x06height\x18\x04 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x05 \x01(\x05\x12\x14\n\x0c\x62itrate_kbps\x18\x06 \x01(\x05\x12\x18\n\x10min_bitrate_kbps\x18\x07 \x01(\x05\x12\x18\n\x10max_bitrate_kbps\x18\x08 \x01(\x05\x12\x13\n\x0bmin_vram_gb\x18\t \x01(\x05\"1\n\x06Region\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"\x14\n\x12ListPresetsRequest\">\n\x13ListPresetsResponse\x12\'\n\x07presets\x18\x01 \x03(\x0b\x32\x16.quarterdeck.v1.Preset\"\x14\n\x12ListRegionsRequest\">\n\x13ListRegionsResponse\x12\'\n\x07regions\x18\x01 \x03(\x0b\x32\x16.quarterdeck.v1.Region2\xe8\x01\n\x0cShapeService\x12k\n\x0bListPresets\x12\".quarterdeck.v1.ListPresetsRequest\x1a#.quarterdeck.v1.ListPresetsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/presets\x12k\n\x0bListRegions\x12\".quarterdeck.v1.ListRegionsRequest\x1a#.quarterdeck.v1.ListRegionsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/regionsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bquarterdeck/v1/shapes.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\"\xad\x03\n\x06Preset\x12\x11\n\tpreset_id\x18\x01 \x01(\t\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x05width\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x80<(\x00\x12\x1a\n\x06height\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe0!(\x00\x12\x17\n\x03\x66ps\x18\x05 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf0\x01(\x00\x12\x1d\n\x0c\x62itrate_kbps\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12!\n\x10min_bitrate_kbps\x18\x07 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12#\n\x10max_bitrate_kbps\x18\x08 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\xa0\xc2\x1e\x12\x1f\n\x0bmin_vram_gb\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x0c\n\x04name\x18\n \x01(\t\x12/\n\x0e\x65ncoder_preset\x18\x0b \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[a-z0-9]{0,20}$\x12#\n\x0fsessions_per_vm\x18\x0c \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x34\n\x04game\x18\r \x01(\tB&\xbaH#r!2\x1f^(games/[a-z][a-z0-9-]{0,62})?$\"X\n\x03Law\x12(\n\x05\x61llow\x18\x01 \x03(\tB\x19\xbaH\x16\x92\x01\x13\x10\xac\x02\"\x0er\x0c\x32\n^[A-Z]{2}$\x12\'\n\x04\x64\x65ny\x18\x02 \x03(\tB\x19\xbaH\x16\x92\x01\x13\x10\xac\x02\"\x0er\x0c\x32\n^[A-Z]{2}$\"\xdf\x02\n\x06Region\x12\x11\n\tregion_id\x18\x01 \x01(\t\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x31\n\x10latitude_degrees\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12\x32\n\x11longitude_degrees\x18\x05 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\x12\'\n\tterritory\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{2})?$\x12<\n\x0e\x66\x61llback_chain\x18\x07 \x03(\tB$\xbaH!\x92\x01\x1e\x10\x32\"\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12 \n\x03law\x18\x08 \x01(\x0b\x32\x13.quarterdeck.v1.Law\x12$\n\x0flow_water_slots\x18\t \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xc0\x84=(\x00\"\xd0\x01\n\x08Template\x12\x13\n\x0btemplate_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x1e\n\x0c\x64isplay_name\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x16\n\x05vcpus\x18\x04 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x17\n\x06ram_gb\x18\x05 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x18\n\x07vram_gb\x18\x06 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00\x12\x19\n\x05seats\x18\x07 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1b\n\tgpu_model\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"\xa5\x02\n\x0eRegionCapacity\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\x15\n\ravailable_vms\x18\x02 \x01(\x05\x12\x18\n\x10provisioning_vms\x18\x03 \x01(\x05\x12\x14\n\x0c\x64raining_vms\x18\x04 \x01(\x05\x12\x17\n\x0funavailable_vms\x18\x05 \x01(\x05\x12\x12\n\nfree_slots\x18\x06 \x01(\x05\x12\x16\n\x0e\x63\x61pacity_units\x18\x07 \x01(\x05\x12\x12\n\nused_units\x18\x08 \x01(\x05\x12\x17\n\x0f\x61\x63tive_sessions\x18\t \x01(\x05\x12\x18\n\x10waiting_sessions\x18\n \x01(\x05\x12\x30\n\rexpected_wait\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12ListPresetsRequest\">\n\x13ListPresetsResponse\x12\'\n\x07presets\x18\x01 \x03(\x0b\x32\x16.quarterdeck.v1.Preset\"\x14\n\x12ListRegionsRequest\">\n\x13ListRegionsResponse\x12\'\n\x07regions\x18\x01 \x03(\x0b\x32\x16.quarterdeck.v1.Region\"H\n\x14ListTemplatesRequest\x12\x30\n\x06preset\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\"D\n\x15ListTemplatesResponse\x12+\n\ttemplates\x18\x01 \x03(\x0b\x32\x18.quarterdeck.v1.Template\"O\n\x18GetRegionCapacityRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^regions/[a-z][a-z0-9-]{0,62}$\"\x1d\n\x1bListRegionCapacitiesRequest\"R\n\x1cListRegionCapacitiesResponse\x12\x32\n\ncapacities\x18\x01 \x03(\x0b\x32\x1e.quarterdeck.v1.RegionCapacity\"G\n\x10GetPresetRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^presets/[a-z][a-z0-9-]{0,62}$\"w\n\x13\x43reatePresetRequest\x12\x30\n\tpreset_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12.\n\x06preset\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.PresetB\x06\xbaH\x03\xc8\x01\x01\"v\n\x13UpdatePresetRequest\x12.\n\x06preset\x18\x01 \x01(\x0b\x32\x16.quarterdeck.v1.PresetB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x13\x44\x65letePresetRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^presets/[a-z][a-z0-9-]{0,62}$\"G\n\x10GetRegionRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^regions/[a-z][a-z0-9-]{0,62}$\"w\n\x13\x43reateRegionRequest\x12\x30\n\tregion_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12.\n\x06region\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.RegionB\x06\xbaH\x03\xc8\x01\x01\"v\n\x13UpdateRegionRequest\x12.\n\x06region\x18\x01 \x01(\x0b\x32\x16.quarterdeck.v1.RegionB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"J\n\x13\x44\x65leteRegionRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xbaH\"r 2\x1e^regions/[a-z][a-z0-9-]{0,62}$\"Q\n\x12GetTemplateRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(2&^templates/[A-Za-z][A-Za-z0-9-]{0,62}$\"\x85\x01\n\x15\x43reateTemplateRequest\x12\x38\n\x0btemplate_id\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^[A-Za-z][A-Za-z0-9-]{0,62}$\x12\x32\n\x08template\x18\x02 \x01(\x0b\x32\x18.quarterdeck.v1.TemplateB\x06\xbaH\x03\xc8\x01\x01\"|\n\x15UpdateTemplateRequest\x12\x32\n\x08template\x18\x01 \x01(\x0b\x32\x18.quarterdeck.v1.TemplateB\x06\xbaH\x03\xc8\x01\x01\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"T\n\x15\x44\x65leteTemplateRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xbaH*r(2&^templates/[A-Za-z][A-Za-z0-9-]{0,62}$2\xb7\x0f\n\x0cShapeService\x12k\n\x0bListPresets\x12\".quarterdeck.v1.ListPresetsRequest\x1a#.quarterdeck.v1.ListPresetsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/presets\x12\x63\n\tGetPreset\x12 .quarterdeck.v1.GetPresetRequest\x1a\x16.quarterdeck.v1.Preset\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=presets/*}\x12h\n\x0c\x43reatePreset\x12#.quarterdeck.v1.CreatePresetRequest\x1a\x16.quarterdeck.v1.Preset\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/presets:\x06preset\x12x\n\x0cUpdatePreset\x12#.quarterdeck.v1.UpdatePresetRequest\x1a\x16.quarterdeck.v1.Preset\"+\x82\xd3\xe4\x93\x02%2\x1b/v1/{preset.name=presets/*}:\x06preset\x12i\n\x0c\x44\x65letePreset\x12#.quarterdeck.v1.DeletePresetRequest\x1a\x16.google.protobuf.Empty\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/{name=presets/*}\x12k\n\x0bListRegions\x12\".quarterdeck.v1.ListRegionsRequest\x1a#.quarterdeck.v1.ListRegionsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/regions\x12\x63\n\tGetRegion\x12 .quarterdeck.v1.GetRegionRequest\x1a\x16.quarterdeck.v1.Region\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=regions/*}\x12h\n\x0c\x43reateRegion\x12#.quarterdeck.v1.CreateRegionRequest\x1a\x16.quarterdeck.v1.Region\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/regions:\x06region\x12x\n\x0cUpdateRegion\x12#.quarterdeck.v1.UpdateRegionRequest\x1a\x16.quarterdeck.v1.Region\"+\x82\xd3\xe4\x93\x02%2\x1b/v1/{region.name=regions/*}:\x06region\x12i\n\x0c\x44\x65leteRegion\x12#.quarterdeck.v1.DeleteRegionRequest\x1a\x16.google.protobuf.Empty\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/{name=regions/*}\x12\x84\x01\n\x11GetRegionCapacity\x12(.quarterdeck.v1.GetRegionCapacityRequest\x1a\x1e.quarterdeck.v1.RegionCapacity\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/{name=regions/*}/capacity\x12\x8f\x01\n\x14ListRegionCapacities\x12+.quarterdeck.v1.ListRegionCapacitiesRequest\x1a,.quarterdeck.v1.ListRegionCapacitiesResponse\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/regions:capacity\x12s\n\rListTemplates\x12$.quarterdeck.v1.ListTemplatesRequest\x1a%.quarterdeck.v1.ListTemplatesResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/templates\x12k\n\x0bGetTemplate\x12\".quarterdeck.v1.GetTemplateRequest\x1a\x18.quarterdeck.v1.Template\"\x1e\x82\xd3\xe4\x93\x02\x18\x12\x16/v1/{name=templates/*}\x12r\n\x0e\x43reateTemplate\x12%.quarterdeck.v1.CreateTemplateRequest\x1a\x18.quarterdeck.v1.Template\"\x1f\x82\xd3\xe4\x93\x02\x19\"\r/v1/templates:\x08template\x12\x84\x01\n\x0eUpdateTemplate\x12%.quarterdeck.v1.UpdateTemplateRequest\x1a\x18.quarterdeck.v1.Template\"1\x82\xd3\xe4\x93\x02+2\x1f/v1/{template.name=templates/*}:\x08template\x12o\n\x0e\x44\x65leteTemplate\x12%.quarterdeck.v1.DeleteTemplateRequest\x1a\x16.google.protobuf.Empty\"\x1e\x82\xd3\xe4\x93\x02\x18*\x16/v1/{name=templates/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quarterdeck.v1.shapes_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PRESET'].fields_by_name['display_name']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['display_name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_PRESET'].fields_by_name['width']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['width']._serialized_options = b'\272H\007\032\005\030\200<(\000'
+  _globals['_PRESET'].fields_by_name['height']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['height']._serialized_options = b'\272H\007\032\005\030\340!(\000'
+  _globals['_PRESET'].fields_by_name['fps']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['fps']._serialized_options = b'\272H\007\032\005\030\360\001(\000'
+  _globals['_PRESET'].fields_by_name['bitrate_kbps']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['bitrate_kbps']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_PRESET'].fields_by_name['min_bitrate_kbps']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['min_bitrate_kbps']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_PRESET'].fields_by_name['max_bitrate_kbps']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['max_bitrate_kbps']._serialized_options = b'\272H\006\032\004\030\240\302\036'
+  _globals['_PRESET'].fields_by_name['min_vram_gb']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['min_vram_gb']._serialized_options = b'\272H\007\032\005\030\220N(\000'
+  _globals['_PRESET'].fields_by_name['encoder_preset']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['encoder_preset']._serialized_options = b'\272H\024r\0222\020^[a-z0-9]{0,20}$'
+  _globals['_PRESET'].fields_by_name['sessions_per_vm']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['sessions_per_vm']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_PRESET'].fields_by_name['game']._loaded_options = None
+  _globals['_PRESET'].fields_by_name['game']._serialized_options = b'\272H#r!2\037^(games/[a-z][a-z0-9-]{0,62})?$'
+  _globals['_LAW'].fields_by_name['allow']._loaded_options = None
+  _globals['_LAW'].fields_by_name['allow']._serialized_options = b'\272H\026\222\001\023\020\254\002\"\016r\0142\n^[A-Z]{2}$'
+  _globals['_LAW'].fields_by_name['deny']._loaded_options = None
+  _globals['_LAW'].fields_by_name['deny']._serialized_options = b'\272H\026\222\001\023\020\254\002\"\016r\0142\n^[A-Z]{2}$'
+  _globals['_REGION'].fields_by_name['display_name']._loaded_options = None
+  _globals['_REGION'].fields_by_name['display_name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_REGION'].fields_by_name['latitude_degrees']._loaded_options = None
+  _globals['_REGION'].fields_by_name['latitude_degrees']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\200V@)\000\000\000\000\000\200V\300'
+  _globals['_REGION'].fields_by_name['longitude_degrees']._loaded_options = None
+  _globals['_REGION'].fields_by_name['longitude_degrees']._serialized_options = b'\272H\024\022\022\031\000\000\000\000\000\200f@)\000\000\000\000\000\200f\300'
+  _globals['_REGION'].fields_by_name['territory']._loaded_options = None
+  _globals['_REGION'].fields_by_name['territory']._serialized_options = b'\272H\021r\0172\r^([A-Z]{2})?$'
+  _globals['_REGION'].fields_by_name['fallback_chain']._loaded_options = None
+  _globals['_REGION'].fields_by_name['fallback_chain']._serialized_options = b'\272H!\222\001\036\0202\"\032r\0302\026^[a-z][a-z0-9-]{0,62}$'
+  _globals['_REGION'].fields_by_name['low_water_slots']._loaded_options = None
+  _globals['_REGION'].fields_by_name['low_water_slots']._serialized_options = b'\272H\010\032\006\030\300\204=(\000'
+  _globals['_TEMPLATE'].fields_by_name['display_name']._loaded_options = None
+  _globals['_TEMPLATE'].fields_by_name['display_name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_TEMPLATE'].fields_by_name['vcpus']._loaded_options = None
+  _globals['_TEMPLATE'].fields_by_name['vcpus']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_TEMPLATE'].fields_by_name['ram_gb']._loaded_options = None
+  _globals['_TEMPLATE'].fields_by_name['ram_gb']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_TEMPLATE'].fields_by_name['vram_gb']._loaded_options = None
+  _globals['_TEMPLATE'].fields_by_name['vram_gb']._serialized_options = b'\272H\004\032\002(\000'
+  _globals['_TEMPLATE'].fields_by_name['seats']._loaded_options = None
+  _globals['_TEMPLATE'].fields_by_name['seats']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_TEMPLATE'].fields_by_name['gpu_model']._loaded_options = None
+  _globals['_TEMPLATE'].fields_by_name['gpu_model']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_LISTTEMPLATESREQUEST'].fields_by_name['preset']._loaded_options = None
+  _globals['_LISTTEMPLATESREQUEST'].fields_by_name['preset']._serialized_options = b'\272H\035r\0332\031^([a-z][a-z0-9-]{0,62})?$'
+  _globals['_GETREGIONCAPACITYREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETREGIONCAPACITYREQUEST'].fields_by_name['name']._serialized_options = b'\272H\"r 2\036^regions/[a-z][a-z0-9-]{0,62}$'
+  _globals['_GETPRESETREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETPRESETREQUEST'].fields_by_name['name']._serialized_options = b'\272H\"r 2\036^presets/[a-z][a-z0-9-]{0,62}$'
+  _globals['_CREATEPRESETREQUEST'].fields_by_name['preset_id']._loaded_options = None
+  _globals['_CREATEPRESETREQUEST'].fields_by_name['preset_id']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,62}$'
+  _globals['_CREATEPRESETREQUEST'].fields_by_name['preset']._loaded_options = None
+  _globals['_CREATEPRESETREQUEST'].fields_by_name['preset']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_UPDATEPRESETREQUEST'].fields_by_name['preset']._loaded_options = None
+  _globals['_UPDATEPRESETREQUEST'].fields_by_name['preset']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETEPRESETREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETEPRESETREQUEST'].fields_by_name['name']._serialized_options = b'\272H\"r 2\036^presets/[a-z][a-z0-9-]{0,62}$'
+  _globals['_GETREGIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETREGIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H\"r 2\036^regions/[a-z][a-z0-9-]{0,62}$'
+  _globals['_CREATEREGIONREQUEST'].fields_by_name['region_id']._loaded_options = None
+  _globals['_CREATEREGIONREQUEST'].fields_by_name['region_id']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,62}$'
+  _globals['_CREATEREGIONREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_CREATEREGIONREQUEST'].fields_by_name['region']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_UPDATEREGIONREQUEST'].fields_by_name['region']._loaded_options = None
+  _globals['_UPDATEREGIONREQUEST'].fields_by_name['region']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETEREGIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETEREGIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H\"r 2\036^regions/[a-z][a-z0-9-]{0,62}$'
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETTEMPLATEREQUEST'].fields_by_name['name']._serialized_options = b'\272H*r(2&^templates/[A-Za-z][A-Za-z0-9-]{0,62}$'
+  _globals['_CREATETEMPLATEREQUEST'].fields_by_name['template_id']._loaded_options = None
+  _globals['_CREATETEMPLATEREQUEST'].fields_by_name['template_id']._serialized_options = b'\272H r\0362\034^[A-Za-z][A-Za-z0-9-]{0,62}$'
+  _globals['_CREATETEMPLATEREQUEST'].fields_by_name['template']._loaded_options = None
+  _globals['_CREATETEMPLATEREQUEST'].fields_by_name['template']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_UPDATETEMPLATEREQUEST'].fields_by_name['template']._loaded_options = None
+  _globals['_UPDATETEMPLATEREQUEST'].fields_by_name['template']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_DELETETEMPLATEREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_DELETETEMPLATEREQUEST'].fields_by_name['name']._serialized_options = b'\272H*r(2&^templates/[A-Za-z][A-Za-z0-9-]{0,62}$'
   _globals['_SHAPESERVICE'].methods_by_name['ListPresets']._loaded_options = None
   _globals['_SHAPESERVICE'].methods_by_name['ListPresets']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/presets'
+  _globals['_SHAPESERVICE'].methods_by_name['GetPreset']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['GetPreset']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/{name=presets/*}'
+  _globals['_SHAPESERVICE'].methods_by_name['CreatePreset']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['CreatePreset']._serialized_options = b'\202\323\344\223\002\025\"\013/v1/presets:\006preset'
+  _globals['_SHAPESERVICE'].methods_by_name['UpdatePreset']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['UpdatePreset']._serialized_options = b'\202\323\344\223\002%2\033/v1/{preset.name=presets/*}:\006preset'
+  _globals['_SHAPESERVICE'].methods_by_name['DeletePreset']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['DeletePreset']._serialized_options = b'\202\323\344\223\002\026*\024/v1/{name=presets/*}'
   _globals['_SHAPESERVICE'].methods_by_name['ListRegions']._loaded_options = None
   _globals['_SHAPESERVICE'].methods_by_name['ListRegions']._serialized_options = b'\202\323\344\223\002\r\022\013/v1/regions'
-  _globals['_PRESET']._serialized_start=78
-  _globals['_PRESET']._serialized_end=266
-  _globals['_REGION']._serialized_start=268
-  _globals['_REGION']._serialized_end=317
-  _globals['_LISTPRESETSREQUEST']._serialized_start=319
-  _globals['_LISTPRESETSREQUEST']._serialized_end=339
-  _globals['_LISTPRESETSRESPONSE']._serialized_start=341
-  _globals['_LISTPRESETSRESPONSE']._serialized_end=403
-  _globals['_LISTREGIONSREQUEST']._serialized_start=405
-  _globals['_LISTREGIONSREQUEST']._serialized_end=425
-  _globals['_LISTREGIONSRESPONSE']._serialized_start=427
-  _globals['_LISTREGIONSRESPONSE']._serialized_end=489
-  _globals['_SHAPESERVICE']._serialized_start=492
-  _globals['_SHAPESERVICE']._serialized_end=724
+  _globals['_SHAPESERVICE'].methods_by_name['GetRegion']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['GetRegion']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/{name=regions/*}'
+  _globals['_SHAPESERVICE'].methods_by_name['CreateRegion']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['CreateRegion']._serialized_options = b'\202\323\344\223\002\025\"\013/v1/regions:\006region'
+  _globals['_SHAPESERVICE'].methods_by_name['UpdateRegion']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['UpdateRegion']._serialized_options = b'\202\323\344\223\002%2\033/v1/{region.name=regions/*}:\006region'
+  _globals['_SHAPESERVICE'].methods_by_name['DeleteRegion']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['DeleteRegion']._serialized_options = b'\202\323\344\223\002\026*\024/v1/{name=regions/*}'
+  _globals['_SHAPESERVICE'].methods_by_name['GetRegionCapacity']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['GetRegionCapacity']._serialized_options = b'\202\323\344\223\002\037\022\035/v1/{name=regions/*}/capacity'
+  _globals['_SHAPESERVICE'].methods_by_name['ListRegionCapacities']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['ListRegionCapacities']._serialized_options = b'\202\323\344\223\002\026\022\024/v1/regions:capacity'
+  _globals['_SHAPESERVICE'].methods_by_name['ListTemplates']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['ListTemplates']._serialized_options = b'\202\323\344\223\002\017\022\r/v1/templates'
+  _globals['_SHAPESERVICE'].methods_by_name['GetTemplate']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['GetTemplate']._serialized_options = b'\202\323\344\223\002\030\022\026/v1/{name=templates/*}'
+  _globals['_SHAPESERVICE'].methods_by_name['CreateTemplate']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['CreateTemplate']._serialized_options = b'\202\323\344\223\002\031\"\r/v1/templates:\010template'
+  _globals['_SHAPESERVICE'].methods_by_name['UpdateTemplate']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['UpdateTemplate']._serialized_options = b'\202\323\344\223\002+2\037/v1/{template.name=templates/*}:\010template'
+  _globals['_SHAPESERVICE'].methods_by_name['DeleteTemplate']._loaded_options = None
+  _globals['_SHAPESERVICE'].methods_by_name['DeleteTemplate']._serialized_options = b'\202\323\344\223\002\030*\026/v1/{name=templates/*}'
+  _globals['_PRESET']._serialized_start=202
+  _globals['_PRESET']._serialized_end=631
+  _globals['_LAW']._serialized_start=633
+  _globals['_LAW']._serialized_end=721
+  _globals['_REGION']._serialized_start=724
+  _globals['_REGION']._serialized_end=1075
+  _globals['_TEMPLATE']._serialized_start=1078
+  _globals['_TEMPLATE']._serialized_end=1286
+  _globals['_REGIONCAPACITY']._serialized_start=1289
+  _globals['_REGIONCAPACITY']._serialized_end=1582
+  _globals['_LISTPRESETSREQUEST']._serialized_start=1584
+  _globals['_LISTPRESETSREQUEST']._serialized_end=1604
+  _globals['_LISTPRESETSRESPONSE']._serialized_start=1606
+  _globals['_LISTPRESETSRESPONSE']._serialized_end=1668
+  _globals['_LISTREGIONSREQUEST']._serialized_start=1670
+  _globals['_LISTREGIONSREQUEST']._serialized_end=1690
+  _globals['_LISTREGIONSRESPONSE']._serialized_start=1692
+  _globals['_LISTREGIONSRESPONSE']._serialized_end=1754
+  _globals['_LISTTEMPLATESREQUEST']._serialized_start=1756
+  _globals['_LISTTEMPLATESREQUEST']._serialized_end=1828
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_start=1830
+  _globals['_LISTTEMPLATESRESPONSE']._serialized_end=1898
+  _globals['_GETREGIONCAPACITYREQUEST']._serialized_start=1900
+  _globals['_GETREGIONCAPACITYREQUEST']._serialized_end=1979
+  _globals['_LISTREGIONCAPACITIESREQUEST']._serialized_start=1981
+  _globals['_LISTREGIONCAPACITIESREQUEST']._serialized_end=2010
+  _globals['_LISTREGIONCAPACITIESRESPONSE']._serialized_start=2012
+  _globals['_LISTREGIONCAPACITIESRESPONSE']._serialized_end=2094
+  _globals['_GETPRESETREQUEST']._serialized_start=2096
+  _globals['_GETPRESETREQUEST']._serialized_end=2167
+  _globals['_CREATEPRESETREQUEST']._serialized_start=2169
+  _globals['_CREATEPRESETREQUEST']._serialized_end=2288
+  _globals['_UPDATEPRESETREQUEST']._serialized_start=2290
+  _globals['_UPDATEPRESETREQUEST']._serialized_end=2408
+  _globals['_DELETEPRESETREQUEST']._serialized_start=2410
+  _globals['_DELETEPRESETREQUEST']._serialized_end=2484
+  _globals['_GETREGIONREQUEST']._serialized_start=2486
+  _globals['_GETREGIONREQUEST']._serialized_end=2557
+  _globals['_CREATEREGIONREQUEST']._serialized_start=2559
+  _globals['_CREATEREGIONREQUEST']._serialized_end=2678
+  _globals['_UPDATEREGIONREQUEST']._serialized_start=2680
+  _globals['_UPDATEREGIONREQUEST']._serialized_end=2798
+  _globals['_DELETEREGIONREQUEST']._serialized_start=2800
+  _globals['_DELETEREGIONREQUEST']._serialized_end=2874
+  _globals['_GETTEMPLATEREQUEST']._serialized_start=2876
+  _globals['_GETTEMPLATEREQUEST']._serialized_end=2957
+  _globals['_CREATETEMPLATEREQUEST']._serialized_start=2960
+  _globals['_CREATETEMPLATEREQUEST']._serialized_end=3093
+  _globals['_UPDATETEMPLATEREQUEST']._serialized_start=3095
+  _globals['_UPDATETEMPLATEREQUEST']._serialized_end=3219
+  _globals['_DELETETEMPLATEREQUEST']._serialized_start=3221
+  _globals['_DELETETEMPLATEREQUEST']._serialized_end=3305
+  _globals['_SHAPESERVICE']._serialized_start=3308
+  _globals['_SHAPESERVICE']._serialized_end=5283
 # @@protoc_insertion_point(module_scope)

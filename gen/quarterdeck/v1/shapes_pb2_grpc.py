@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from quarterdeck.v1 import shapes_pb2 as quarterdeck_dot_v1_dot_shapes__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -39,10 +40,85 @@ class ShapeServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListPresetsRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListPresetsResponse.FromString,
                 _registered_method=True)
+        self.GetPreset = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/GetPreset',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.GetPresetRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Preset.FromString,
+                _registered_method=True)
+        self.CreatePreset = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/CreatePreset',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.CreatePresetRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Preset.FromString,
+                _registered_method=True)
+        self.UpdatePreset = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/UpdatePreset',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.UpdatePresetRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Preset.FromString,
+                _registered_method=True)
+        self.DeletePreset = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/DeletePreset',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.DeletePresetRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.ListRegions = channel.unary_unary(
                 '/quarterdeck.v1.ShapeService/ListRegions',
                 request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionsRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionsResponse.FromString,
+                _registered_method=True)
+        self.GetRegion = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/GetRegion',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.GetRegionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Region.FromString,
+                _registered_method=True)
+        self.CreateRegion = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/CreateRegion',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.CreateRegionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Region.FromString,
+                _registered_method=True)
+        self.UpdateRegion = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/UpdateRegion',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.UpdateRegionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Region.FromString,
+                _registered_method=True)
+        self.DeleteRegion = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/DeleteRegion',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.DeleteRegionRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.GetRegionCapacity = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/GetRegionCapacity',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.GetRegionCapacityRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.RegionCapacity.FromString,
+                _registered_method=True)
+        self.ListRegionCapacities = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/ListRegionCapacities',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionCapacitiesRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionCapacitiesResponse.FromString,
+                _registered_method=True)
+        self.ListTemplates = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/ListTemplates',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListTemplatesRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListTemplatesResponse.FromString,
+                _registered_method=True)
+        self.GetTemplate = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/GetTemplate',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.GetTemplateRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Template.FromString,
+                _registered_method=True)
+        self.CreateTemplate = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/CreateTemplate',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.CreateTemplateRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Template.FromString,
+                _registered_method=True)
+        self.UpdateTemplate = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/UpdateTemplate',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.UpdateTemplateRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.Template.FromString,
+                _registered_method=True)
+        self.DeleteTemplate = channel.unary_unary(
+                '/quarterdeck.v1.ShapeService/DeleteTemplate',
+                request_serializer=quarterdeck_dot_v1_dot_shapes__pb2.DeleteTemplateRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
 
 
@@ -50,8 +126,33 @@ class ShapeServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def ListPresets(self, request, context):
-        """Streaming qualities, by id.
+        """Streaming qualities, by id: those of the house, and of the project's games.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPreset(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreatePreset(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePreset(self, request, context):
+        """New sessions use it as it then is; running ones keep their figures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePreset(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -59,6 +160,74 @@ class ShapeServiceServicer:
     def ListRegions(self, request, context):
         """Places, by id.
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRegion(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateRegion(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateRegion(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteRegion(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRegionCapacity(self, request, context):
+        """VMs, free slots and waiting sessions of one region.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRegionCapacities(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTemplates(self, request, context):
+        """GPU machine shapes, by id; with a preset those that fit it, cheapest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTemplate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateTemplate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateTemplate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteTemplate(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -71,10 +240,85 @@ def add_ShapeServiceServicer_to_server(servicer, server):
                     request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListPresetsRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListPresetsResponse.SerializeToString,
             ),
+            'GetPreset': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPreset,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.GetPresetRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Preset.SerializeToString,
+            ),
+            'CreatePreset': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePreset,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.CreatePresetRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Preset.SerializeToString,
+            ),
+            'UpdatePreset': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePreset,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.UpdatePresetRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Preset.SerializeToString,
+            ),
+            'DeletePreset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePreset,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.DeletePresetRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
             'ListRegions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListRegions,
                     request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionsRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionsResponse.SerializeToString,
+            ),
+            'GetRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRegion,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.GetRegionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Region.SerializeToString,
+            ),
+            'CreateRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateRegion,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.CreateRegionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Region.SerializeToString,
+            ),
+            'UpdateRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateRegion,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.UpdateRegionRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Region.SerializeToString,
+            ),
+            'DeleteRegion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteRegion,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.DeleteRegionRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'GetRegionCapacity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRegionCapacity,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.GetRegionCapacityRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.RegionCapacity.SerializeToString,
+            ),
+            'ListRegionCapacities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRegionCapacities,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionCapacitiesRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListRegionCapacitiesResponse.SerializeToString,
+            ),
+            'ListTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTemplates,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.ListTemplatesRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.ListTemplatesResponse.SerializeToString,
+            ),
+            'GetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplate,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.GetTemplateRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Template.SerializeToString,
+            ),
+            'CreateTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateTemplate,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.CreateTemplateRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Template.SerializeToString,
+            ),
+            'UpdateTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateTemplate,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.UpdateTemplateRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_shapes__pb2.Template.SerializeToString,
+            ),
+            'DeleteTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTemplate,
+                    request_deserializer=quarterdeck_dot_v1_dot_shapes__pb2.DeleteTemplateRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -115,6 +359,114 @@ class ShapeService:
             _registered_method=True)
 
     @staticmethod
+    def GetPreset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/GetPreset',
+            quarterdeck_dot_v1_dot_shapes__pb2.GetPresetRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Preset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePreset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/CreatePreset',
+            quarterdeck_dot_v1_dot_shapes__pb2.CreatePresetRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Preset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePreset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/UpdatePreset',
+            quarterdeck_dot_v1_dot_shapes__pb2.UpdatePresetRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Preset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePreset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/DeletePreset',
+            quarterdeck_dot_v1_dot_shapes__pb2.DeletePresetRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListRegions(request,
             target,
             options=(),
@@ -131,6 +483,303 @@ class ShapeService:
             '/quarterdeck.v1.ShapeService/ListRegions',
             quarterdeck_dot_v1_dot_shapes__pb2.ListRegionsRequest.SerializeToString,
             quarterdeck_dot_v1_dot_shapes__pb2.ListRegionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/GetRegion',
+            quarterdeck_dot_v1_dot_shapes__pb2.GetRegionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Region.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/CreateRegion',
+            quarterdeck_dot_v1_dot_shapes__pb2.CreateRegionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Region.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/UpdateRegion',
+            quarterdeck_dot_v1_dot_shapes__pb2.UpdateRegionRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Region.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteRegion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/DeleteRegion',
+            quarterdeck_dot_v1_dot_shapes__pb2.DeleteRegionRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRegionCapacity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/GetRegionCapacity',
+            quarterdeck_dot_v1_dot_shapes__pb2.GetRegionCapacityRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.RegionCapacity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRegionCapacities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/ListRegionCapacities',
+            quarterdeck_dot_v1_dot_shapes__pb2.ListRegionCapacitiesRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.ListRegionCapacitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/ListTemplates',
+            quarterdeck_dot_v1_dot_shapes__pb2.ListTemplatesRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.ListTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/GetTemplate',
+            quarterdeck_dot_v1_dot_shapes__pb2.GetTemplateRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Template.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/CreateTemplate',
+            quarterdeck_dot_v1_dot_shapes__pb2.CreateTemplateRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Template.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/UpdateTemplate',
+            quarterdeck_dot_v1_dot_shapes__pb2.UpdateTemplateRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_shapes__pb2.Template.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.ShapeService/DeleteTemplate',
+            quarterdeck_dot_v1_dot_shapes__pb2.DeleteTemplateRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -19,7 +19,7 @@ from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Store
-from controlplane.usecases import assignment, creation, queue, sessions
+from controlplane.usecases import assignment, capacity, creation, queue, sessions
 from controlplane.usecases.assignment import VmWish
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
@@ -152,3 +152,22 @@ async def test_a_waiting_session_is_assigned_to_one_vm_and_released_from_it(worl
     assert released.session.state is SessionState.STOPPING
     with pytest.raises(WrongState):
         await assignment.assign_session(world, OPERATOR, view.session.id, "vm-eu-west-1", "r2")
+
+
+async def test_low_capacity_is_told_once_and_again_only_after_it_had_risen(world: World) -> None:
+    async with world.store.tx() as tx:
+        dublin = await tx.shapes.region("eu-west-1")
+        assert dublin is not None
+        await tx.shapes.put(replace(dublin, low_water_seats=2))
+    await machines(world, eu_west_1="READY")
+    assert await capacity.watch_tides(world) == 0
+    view = await asked(world, region_id="eu-west-1")
+    assert [await capacity.watch_tides(world) for _ in range(2)] == [1, 0]
+    await assignment.release_session(world, OPERATOR, "vm-eu-west-1", view.session.id, "r")
+    room = {one.region_id: one for one in await capacity.capacities(world, OPERATOR)}["eu-west-1"]
+    assert (room.available, room.free_slots, room.active_sessions, room.expected_wait_s) == (1, 1, 1, 0.0)
+    async with world.store.tx() as tx:
+        told = [event for event in await tx.outbox.claim(100, 1.0) if "region" in event.draft.type]
+    assert [(e.draft.type, e.draft.subject, e.draft.data["free_seats"]) for e in told] == [
+        ("quarterdeck.region.low_capacity", "regions/eu-west-1", 1)
+    ]

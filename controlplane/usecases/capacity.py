@@ -1,0 +1,93 @@
+"""How much room a project has in each region, how long one waits for it, and the word that it runs low."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from controlplane.domain.errors import NotFound
+from controlplane.domain.identity import DEFAULT_PROJECT, Principal
+from controlplane.domain.queueing import wait_s
+from controlplane.domain.region import low_capacity, tide
+from controlplane.domain.vm import PLACEABLE, VmState
+from controlplane.interfaces import Flow, RegionFigure
+from controlplane.usecases.survey import MEASURED_S
+from controlplane.usecases.world import World, operators_only
+
+UNDERWAY = frozenset({VmState.PROVISIONING, VmState.BOOTING})
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """VMs of one region: `available` take sessions now, `unavailable` are in another state or their host is away.
+    Slots are whole seats of available VMs. `waiting` sessions wish for this region; `expected_wait_s` is what one more
+    would wait, from the slots freed lately: 0 with a slot free, None when too few were freed to tell."""
+
+    region_id: str
+    available: int = 0
+    provisioning: int = 0
+    draining: int = 0
+    unavailable: int = 0
+    free_slots: int = 0
+    capacity_units: int = 0
+    used_units: int = 0
+    active_sessions: int = 0
+    waiting: int = 0
+    expected_wait_s: float | None = None
+
+
+async def capacities(world: World, who: Principal, region_id: str = "") -> Sequence[Capacity]:
+    """Of every region, by id, or of one. Raises NotFound."""
+    operators_only(who)
+    async with world.store.reading() as tx:
+        regions = await tx.shapes.regions()
+        figures = await tx.figures.regions(who.project_id)
+        flows = await tx.figures.flow(who.project_id, await tx.now() - timedelta(seconds=MEASURED_S))
+    asked = [region.id for region in regions if region_id in ("", region.id)]
+    if not asked:
+        raise NotFound("REGION_NOT_FOUND", f"there is no region 'regions/{region_id}'", field="name")
+    return [capacity_of(one, figures, flows) for one in asked]
+
+
+def capacity_of(region_id: str, figures: Sequence[RegionFigure], flows: Sequence[Flow]) -> Capacity:
+    here = [figure for figure in figures if figure.region_id == region_id]
+    able = [figure for figure in here if figure.state in PLACEABLE and figure.online]
+    counted = {
+        "available": sum(figure.vms for figure in able),
+        "provisioning": sum(figure.vms for figure in here if figure.state in UNDERWAY),
+        "draining": sum(figure.vms for figure in here if figure.state is VmState.DRAINING),
+    }
+    flow = next((flow for flow in flows if flow.region_id == region_id), Flow(region_id, 0, 0))
+    free_slots = sum(figure.free_seats for figure in able)
+    return Capacity(
+        region_id=region_id,
+        **counted,
+        unavailable=sum(figure.vms for figure in here) - sum(counted.values()),
+        free_slots=free_slots,
+        capacity_units=sum(figure.capacity_units for figure in able),
+        used_units=sum(figure.used_units for figure in able),
+        active_sessions=sum(figure.active_sessions for figure in here),
+        waiting=flow.waiting,
+        expected_wait_s=0.0 if free_slots else wait_s(flow.waiting + 1, flow.released, MEASURED_S),
+    )
+
+
+async def watch_tides(world: World, project_id: str = DEFAULT_PROJECT) -> int:
+    """Tells once of each region whose free slots have sunk below its low-water mark (VMPoolLowCapacity of seed 001),
+    and again only after they had risen; returns how many were told of."""
+    told = 0
+    async with world.store.reading() as tx:
+        marked = [region for region in await tx.shapes.regions() if region.low_water_seats]
+    for region in marked:
+        async with world.store.tx() as tx:
+            room = capacity_of(region.id, await tx.figures.regions(project_id), ())
+            low = tide(region, False, room.free_slots)
+            if not low and tide(region, True, room.free_slots):
+                continue  # between the marks: as it was
+            turns = await tx.figures.turn(project_id, region.id, low)
+            if turns and low:
+                await tx.outbox.append([low_capacity(region, project_id, room.free_slots, turns)])
+                told += 1
+        await world.tell()
+    return told

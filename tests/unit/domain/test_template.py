@@ -1,0 +1,68 @@
+"""Which templates carry a preset, in which order; and the tide of a region's capacity."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.domain.errors import InvalidRequest
+from controlplane.domain.queueing import wait_s
+from controlplane.domain.region import Region, tide
+from controlplane.domain.template import Preset, Template, checked, fitting, weight
+
+HIGH = Preset("p", "P", 1920, 1080, 60, 12000, 8000, 15000, "p3", 4, 8)
+templates = st.builds(
+    Template,
+    id=st.text("abc", min_size=1, max_size=3),
+    display_name=st.just("t"),
+    vcpus=st.integers(0, 64),
+    ram_gb=st.integers(0, 256),
+    vram_gb=st.integers(0, 80),
+    seats=st.integers(1, 8),
+    gpu_model=st.sampled_from(["", "L4"]),
+)
+
+
+@given(
+    known=st.lists(templates, max_size=12, unique_by=lambda template: template.id),
+    prices=st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 10**7)),
+    floor=st.integers(0, 80),
+    sessions=st.integers(0, 200),
+)
+def test_those_that_fit_come_cheapest_first_and_nothing_else_comes(known, prices, floor, sessions):
+    preset = replace(HIGH, min_vram_gb=floor, sessions_per_vm=sessions)
+    found = fitting(known, preset, prices)
+    for template in known:
+        fits = template.vram_gb >= floor and template.gpu_model != ""
+        assert (template in found) is fits
+    assert all(weight(preset, template.capacity_units) <= template.capacity_units for template in found)
+    paid = [prices[template.id] for template in found if template.id in prices]
+    assert paid == sorted(paid)
+    assert [template.id in prices for template in found] == sorted((t.id in prices for t in found), reverse=True)
+
+
+@pytest.mark.parametrize("wrong", [{"bitrate_kbps": 7000}, {"width": 1281}, {"fps": 0}, {"encoder_preset": ""}])
+def test_a_preset_whose_figures_do_not_agree_is_refused(wrong):
+    assert checked(HIGH) == HIGH
+    with pytest.raises(InvalidRequest):
+        checked(replace(HIGH, **wrong))
+
+
+@given(mark=st.integers(0, 100), seats=st.lists(st.integers(0, 150), max_size=30))
+def test_capacity_that_was_told_to_be_low_stays_low_until_it_has_risen_clearly(mark, seats):
+    region, low = Region("r", "R", low_water_seats=mark), False
+    for free in seats:
+        now = tide(region, low, free)
+        assert now or not (mark and free < mark)
+        assert not now or free <= mark + mark // 4
+        if low and not now:
+            assert free > mark or mark == 0
+        low = now
+
+
+def test_a_wait_is_reckoned_from_what_was_freed_or_not_at_all():
+    assert wait_s(2, 9, 900) == pytest.approx(200)
+    assert wait_s(2, 2, 900) is None
