@@ -98,6 +98,13 @@ def _say_ready(status_fd: int | None, **facts: Any) -> None:
         os.close(status_fd)
 
 
+def audit(settings: Settings) -> list[str]:
+    """One line for each invariant that the database shows to be broken. Raises Unavailable, InvalidRequest."""
+    from controlplane.adapters.store.audit import violations
+
+    return violations(settings.database_url)
+
+
 async def _migrate(settings: Settings) -> None:
     from controlplane.adapters.store import schema
 

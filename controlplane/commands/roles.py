@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
     app.command("gateway")(gateway)
     app.command("processor")(processor)
     app.command("migrate")(migrate)
+    app.command("audit")(audit)
 
 
 def up(
@@ -92,6 +93,28 @@ def processor(data_dir: DataDir = None) -> None:
 def migrate(data_dir: DataDir = None) -> None:
     """Bring the database's tables up to date, then end."""
     _run("migrate", data_dir=data_dir)
+
+
+def audit(data_dir: DataDir = None) -> None:
+    """Check the invariants of a live database; exit code 1 tells that one is broken.
+
+    \b
+    quarterdeck audit
+    QUARTERDECK_DATABASE_URL=postgresql+psycopg://… quarterdeck audit
+    """
+    from controlplane.bootstrap import audit as broken_invariants
+    from controlplane.domain.errors import QuarterdeckError
+
+    try:
+        broken = broken_invariants(settings_from(data_dir=data_dir))
+    except QuarterdeckError as error:
+        raise SystemExit(f"Error: {error}") from error
+    for line in broken:
+        typer.echo(line)
+    typer.echo(
+        f"{len(broken)} broken" if broken else "Every invariant that a database can show holds.", err=bool(broken)
+    )
+    sys.exit(1 if broken else 0)
 
 
 def _run(role: Role, plain: str = "", **options: object) -> None:

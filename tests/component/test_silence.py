@@ -161,6 +161,8 @@ def test_no_outage_of_ours_makes_a_host_stale_and_a_host_away_too_long_loses_its
     house.until("reported", lambda: house.host()["workloads"] == 0)
     assert house.playing()["state"] == "LOST"
     assert house.row("SELECT used_units, active_sessions FROM vms") == {"used_units": 0, "active_sessions": 0}
+    audited = house.run("audit")
+    assert audited.returncode == 0, audited.stdout
 
 
 def outlasts_every_limit(house: Watched) -> None:

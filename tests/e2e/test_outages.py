@@ -224,6 +224,8 @@ async def no_event_is_lost_or_doubled(game: Playing) -> None:
     committed = {row[0] for row in game.rows("SELECT id FROM outbox")}
     assert len(committed) >= 6
     assert await at_the_broker(game.house.data_dir / "nats") == dict.fromkeys(committed, 1)
+    audited = await asyncio.to_thread(game.house.run, "audit")
+    assert audited.returncode == 0, audited.stdout
 
 
 async def at_the_broker(directory: Path) -> Counter[str]:

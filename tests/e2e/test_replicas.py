@@ -18,6 +18,7 @@ import pytest_asyncio
 import sqlalchemy as sa
 from playwright.async_api import Browser, Page
 
+from controlplane.adapters.store.audit import violations
 from tests.conftest import NatsServer, end_process, free_port
 from tests.contract.store.rows import synchronous
 from tests.e2e.waiting import until
@@ -221,3 +222,4 @@ async def test_any_replica_serves_any_host_and_a_killed_one_costs_no_picture(fle
     with synchronous(fleet.database).connect() as connection:
         query = sa.text("SELECT state, reason FROM sessions")
         await fleet.until(lambda: connection.execute(query).one() == ("STOPPED", "STOP_REQUESTED"))
+    assert await asyncio.to_thread(violations, fleet.database) == []

@@ -1,0 +1,116 @@
+"""Checks the invariants of ARCHITECTURE.md that a database can show, on a live one: reads a snapshot, changes nothing.
+
+I1 capacity, I3 ports, I4 outbox, I6 transitions. What the schema forbids by itself is not asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from controlplane.adapters.store.address import SQLITE, address
+from controlplane.adapters.store.refusals import refusing
+from controlplane.adapters.store.tables import outbox, port_leases, sessions, vms
+from controlplane.domain.host import HOST_MACHINE
+from controlplane.domain.machine import Machine
+from controlplane.domain.session import FINISHED, ON_HOST, SESSION_MACHINE
+from controlplane.domain.vm import VM_MACHINE
+
+# Published events are forgotten after eight days; what changed since a week must still have its event.
+EVENTS_KEPT = timedelta(days=7)
+# A relay publishes within a second; a broker that is away for longer is worth telling.
+PUBLISHED_WITHIN = timedelta(minutes=5)
+
+
+def violations(url: str) -> list[str]:
+    """One line for each broken invariant, such as "I1 vms/local: …"; empty when all is well.
+
+    Raises Unavailable, InvalidRequest."""
+    parsed = address(url)
+    on_sqlite = parsed.get_backend_name() == SQLITE
+    if on_sqlite:
+        parsed = parsed.set(drivername="sqlite")
+    options = {} if on_sqlite else {"isolation_level": "REPEATABLE READ"}
+    engine = sa.create_engine(parsed, poolclass=sa.NullPool, **options)
+    if on_sqlite:
+        sa.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+    with refusing(), engine.connect() as connection:
+        now = _now(connection)
+        return [*_capacity(connection), *_ports(connection), *_events(connection, now), *_transitions(connection)]
+
+
+def _now(connection: sa.Connection) -> datetime:
+    """By the database's clock."""
+    now = connection.scalar(sa.select(sa.func.now()))
+    assert isinstance(now, datetime)
+    return now if now.tzinfo is not None else now.replace(tzinfo=UTC)
+
+
+def _capacity(connection: sa.Connection) -> Iterator[str]:
+    held = (
+        sa.select(sessions.c.vm_id, sa.func.count().label("n"), sa.func.sum(sessions.c.units).label("units"))
+        .where(sessions.c.state.in_(ON_HOST))
+        .group_by(sessions.c.vm_id)
+        .subquery()
+    )
+    columns = (vms.c.id, vms.c.used_units, vms.c.active_sessions, vms.c.capacity_units, held.c.n, held.c.units)
+    for vm in connection.execute(sa.select(*columns).outerjoin(held, held.c.vm_id == vms.c.id)):
+        units, count = int(vm.units or 0), int(vm.n or 0)
+        if (units, count) != (vm.used_units, vm.active_sessions):
+            yield (
+                f"I1 vms/{vm.id}: {count} sessions weigh {units} units, "
+                f"but its row says {vm.active_sessions} and {vm.used_units}"
+            )
+        if units > vm.capacity_units:
+            yield f"I1 vms/{vm.id}: its sessions weigh {units} of {vm.capacity_units} units"
+
+
+def _ports(connection: sa.Connection) -> Iterator[str]:
+    lease, session = port_leases.c, sessions.c
+    live = (
+        sa.select(lease.vm_id, lease.protocol, lease.host_port, session.id, session.state, session.vm_id.label("on_vm"))
+        .join(sessions, session.id == lease.session_id)
+        .where(lease.free_at.is_(None), sa.or_(session.state.not_in(ON_HOST), session.vm_id != lease.vm_id))
+    )
+    for row in connection.execute(live):
+        yield f"I3 vms/{row.vm_id} {row.protocol} {row.host_port}: held for sessions/{row.id}, which is {row.state}"
+    media = sa.exists().where(lease.session_id == session.id, lease.free_at.is_(None))
+    without = sa.select(session.id).where(session.state.in_(ON_HOST), session.streamed, ~media)
+    for row in connection.execute(without):
+        yield f"I3 sessions/{row.id}: runs without a leased media port"
+
+
+def _events(connection: sa.Connection, now: datetime) -> Iterator[str]:
+    told = sa.exists().where(
+        outbox.c.subject == "sessions/" + sessions.c.id,
+        outbox.c.type == "quarterdeck.session." + sa.func.lower(sessions.c.state),
+    )
+    recent = sessions.c.updated_at > now - EVENTS_KEPT
+    for row in connection.execute(sa.select(sessions.c.id, sessions.c.state).where(recent, ~told)):
+        yield f"I4 sessions/{row.id}: became {row.state} without an event"
+    late = sa.select(outbox.c.id, outbox.c.type).where(
+        outbox.c.published_at.is_(None), outbox.c.at < now - PUBLISHED_WITHIN
+    )
+    for row in connection.execute(late):
+        yield f"I4 event {row.id} ({row.type}): not published for {PUBLISHED_WITHIN.total_seconds():.0f} s"
+
+
+def _transitions(connection: sa.Connection) -> Iterator[str]:
+    machines: Mapping[str, Machine[Any, Any]] = {"vm": VM_MACHINE, "session": SESSION_MACHINE, "host": HOST_MACHINE}
+    for word, machine in machines.items():
+        allowed = {(str(before), str(after)) for (before, _), after in machine.table.items()}
+        allowed |= {("", str(state)) for state in machine.initial}
+        events = sa.select(outbox.c.subject, outbox.c.data).where(outbox.c.type.like(f"quarterdeck.{word}.%"))
+        for subject, data in connection.execute(events):
+            step = data.get("previous"), data.get("state")
+            if None not in step and step not in allowed:
+                yield f"I6 {subject}: went from {step[0] or 'nothing'} to {step[1]}"
+    unended = sa.select(sessions.c.id, sessions.c.state).where(
+        sessions.c.state.in_(FINISHED), sa.or_(sessions.c.ended_at.is_(None), sessions.c.reason == "")
+    )
+    for row in connection.execute(unended):
+        yield f"I6 sessions/{row.id}: is {row.state} without an end and a reason"

@@ -1,0 +1,72 @@
+"""`quarterdeck audit`: silent where all is well, and each broken invariant told by its number and subject."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from controlplane.adapters.store import open_store
+from controlplane.adapters.store.audit import violations
+from controlplane.domain.events import EventDraft
+from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
+from controlplane.domain.template import UNITS_PER_SEAT
+from tests.contract.store.rows import NOW, a_lease, a_session, a_vm, furnish, synchronous
+
+
+@pytest.fixture
+async def sound(database_url: str) -> str:
+    """A database where a session plays on vm-1, as use cases would have left it."""
+    from controlplane.adapters.store import schema
+
+    schema.migrate(database_url)
+    store = open_store(database_url)
+    await furnish(store, a_vm(terminate_requested_at=None))
+    async with store.tx() as tx:
+        vm = await tx.vms.lock("vm-1")
+        assert vm is not None
+        taken, events = vm.take(UNITS_PER_SEAT, NOW)
+        await tx.vms.save(taken)
+        session, told = a_session(vm_id="vm-1", units=UNITS_PER_SEAT).on(SessionTrigger.ALLOCATED, NOW)
+        await tx.sessions.add(session)
+        await tx.ports.lease(a_lease(), NOW)
+        made = EventDraft(
+            "quarterdeck.vm.provisioned", "default", vm.name, 0, {"state": "PROVISIONING", "previous": ""}
+        )
+        await tx.outbox.append([made, *events, *told])
+        await tx.outbox.published([event.id for event in await tx.outbox.claim(10, 1)])
+    await store.close()
+    return database_url
+
+
+def change(url: str, *statements: str) -> None:
+    with synchronous(url).begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
+def test_a_sound_database_is_found_sound(sound: str) -> None:
+    assert violations(sound) == []
+
+
+BREAKS = {
+    "I1 vms/vm-1": "UPDATE vms SET used_units = used_units + 1",
+    "I3 vms/vm-1 udp 28000": "UPDATE sessions SET state = 'CRASHED', reason = 'GAME_CRASHED', ended_at = updated_at",
+    "I3 sessions/s-1": "UPDATE port_leases SET free_at = (SELECT updated_at FROM vms)",
+    "I4 sessions/s-1": "DELETE FROM outbox WHERE type = 'quarterdeck.session.starting'",
+    "I6 sessions/s-1": "UPDATE sessions SET state = 'STOPPED', reason = ''",
+}
+
+
+@pytest.mark.parametrize(("told", "statement"), BREAKS.items(), ids=BREAKS)
+def test_each_break_is_told(sound: str, told: str, statement: str) -> None:
+    change(sound, statement)
+    assert [line for line in violations(sound) if line.startswith(told)], violations(sound)
+
+
+async def test_a_step_that_no_table_allows_is_told(sound: str) -> None:
+    store = open_store(sound)
+    ended = a_session("s-9", state=SessionState.RUNNING, reason=SessionReason.NONE)
+    async with store.tx() as tx:
+        await tx.outbox.append([ended.event("running", previous="STOPPED")])
+    await store.close()
+    assert "I6 sessions/s-9: went from STOPPED to RUNNING" in violations(sound)
