@@ -17,7 +17,7 @@ from controlplane.supervise.oneshot import OneShots
 from controlplane.supervise.part import Part, PartFailed, Recipe, trim_log
 
 CONTROL_PLANE_NICE = 5  # a start or a busy minute of the control plane must not starve a stream on the same cores
-RESTART_GROUP_NICE = 10  # what starts again gives way to what still plays; its games start groups of their own
+RESTART_GROUP_NICE = 5  # what starts again gives way to what still plays; its games start groups of their own
 AGENT_STOP_S = 30.0
 ORPHAN_STOP_S = 5.0
 LOG_CHECK_S = 60.0

@@ -31,11 +31,11 @@ from tests.contract.store.rows import synchronous
 from tests.e2e.waiting import until
 from tests.house import House
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 LONGEST_GAP_MS = 200
 KILLS = 3
-BACK_S = 90.0
+BACK_S = 180.0
 WATCHED_S = 2.0
 QUIET = 0.15
 
