@@ -29,6 +29,8 @@ async def stop_vm(world: World, who: Principal, vm_id: str, request_id: str) -> 
             raise WrongState("VM_BUSY", f"{vm.name} has {vm.active_sessions} sessions: drain it first")
         if vm.terminate_requested_at is not None:
             raise WrongState("VM_BEING_RELEASED", f"{vm.name} is being terminated")
+        if row.phase is Phase.BOOTING:  # READY already, and its worker has not looked since
+            row = domain.joined(row)
         vm, events = vm.on(VmTrigger.STOP, await tx.now())
         await tx.provisionings.save(row.on(domain.Trigger.STOP))
         await _save(tx, vm, events, who, "StopVm", request_id)

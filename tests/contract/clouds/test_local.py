@@ -1,0 +1,147 @@
+"""The provider contract on `local`, with real agent processes: found again, doubled never, gone wholly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from controlplane.adapters.clouds import agent_process
+from controlplane.adapters.clouds.local import LocalProvider, MachineType, Terms
+from controlplane.domain.instance import Instance, InstanceState, Invitation, ProviderRefused
+from controlplane.domain.retry import Remedy
+from controlplane.settings import foreign_environment
+from tests.conftest import free_port
+
+# Nobody listens there: the agents try for ever, as they do while a control plane is away.
+INVITATION = Invitation("vm-1", f"127.0.0.1:{free_port()}", "ab" * 32, "a-join-token")
+TERMS = Terms(capacity=2, machine_types=(MachineType("small", 5), MachineType("big", 9, frozenset({"L4-90"}))))
+
+
+def agents(root: Path) -> list[psutil.Process]:
+    """Every live process that belongs to a machine below `root`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            mark = process.environ().get(agent_process.FOLDER, "/")
+            if Path(mark).is_relative_to(root) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "machines"
+
+
+@pytest.fixture
+async def provider(root: Path) -> AsyncIterator[LocalProvider]:
+    provider = LocalProvider(root, foreign_environment(), TERMS)
+    yield provider
+    for instance in (await provider.list_owned("")).instances:
+        await provider.destroy(instance.id)
+    assert agents(root) == []
+    assert [path.name for path in root.iterdir()] == ["lock"]
+
+
+async def buy(provider: LocalProvider, tag: str = "qd-1-a") -> Instance:
+    offer = (await provider.offers(["local"], "local"))[0]
+    return await provider.create(offer, tag, INVITATION)
+
+
+async def test_offers_are_by_region_and_template(provider: LocalProvider) -> None:
+    assert await provider.offers(["moon"], "local") == []
+    assert [(o.machine_type, o.price_micro_per_hour) for o in await provider.offers(["local"], "local")] == [
+        ("small", 5)
+    ]
+    assert {o.machine_type for o in await provider.offers(["local"], "L4-90")} == {"small", "big"}
+    await provider.find("qd-1-a")
+
+
+async def test_a_machine_is_an_agent_and_the_same_order_twice_is_one_machine(
+    provider: LocalProvider, root: Path
+) -> None:
+    first = await buy(provider)
+    assert await buy(provider) == first
+    assert (first.state, first.tag, len(agents(root))) == (InstanceState.RUNNING, "qd-1-a", 1)
+    assert "a-join-token" not in " ".join(agents(root)[0].cmdline())
+    listing = await provider.list_owned("qd-1-")
+    assert (listing.complete, listing.instances) == (True, (first,))
+    assert (await provider.list_owned("qd-2-")).instances == ()
+
+
+async def test_another_process_finds_the_same_machine_and_can_end_it(provider: LocalProvider, root: Path) -> None:
+    bought = await buy(provider)
+    agent = agents(root)[0].pid
+    other = LocalProvider(root, foreign_environment(), TERMS)
+    assert (await other.find("qd-1-a")).instances == (bought,)
+    assert [process.pid for process in agents(root)] == [agent]
+    await other.destroy(bought.id)
+    await other.destroy(bought.id)
+    assert agents(root) == []
+    assert (await provider.find("qd-1-a")).instances == ()
+
+
+async def test_an_agent_that_died_is_started_again_and_one_that_nobody_wrote_down_is_found(
+    provider: LocalProvider, root: Path
+) -> None:
+    await buy(provider)
+    (agent,) = agents(root)
+    agent.send_signal(signal.SIGKILL)
+    await asyncio.to_thread(psutil.wait_procs, [agent], 20)
+    await provider.find("qd-1-a")
+    (again,) = agents(root)
+    assert again.pid != agent.pid
+    # As if whoever started it had died before writing its pid down.
+    record = root / "qd-1-a" / "machine.json"
+    record.write_text(record.read_text().replace(f'"pid": {again.pid}', '"pid": 0'))
+    await provider.find("qd-1-a")
+    assert [process.pid for process in agents(root)] == [again.pid]
+
+
+async def test_stopped_is_kept_and_started_is_the_same_machine(provider: LocalProvider, root: Path) -> None:
+    bought = await buy(provider)
+    await provider.stop(bought.id)
+    assert agents(root) == []
+    kept = (await provider.find("qd-1-a")).instances
+    assert [(i.id, i.state) for i in kept] == [(bought.id, InstanceState.STOPPED)]
+    await provider.start(bought.id)
+    assert (await provider.find("qd-1-a")).instances == (bought,)
+    assert len(agents(root)) == 1
+    with pytest.raises(ProviderRefused):
+        await provider.stop("local-0")
+
+
+async def test_no_more_than_its_capacity_and_no_ports_shared(provider: LocalProvider, root: Path) -> None:
+    first, second = await buy(provider), await buy(provider, "qd-1-b")
+    assert first.media_ports is not None
+    assert second.media_ports is not None
+    assert first.media_ports[1] < second.media_ports[0]
+    with pytest.raises(ProviderRefused) as refused:
+        await buy(provider, "qd-1-c")
+    assert (refused.value.failure.code, refused.value.failure.remedy) == ("SOLD_OUT", Remedy.RETRY)
+    assert not (root / "qd-1-c").exists()
+
+
+@pytest.mark.parametrize("tag", ["", "../x", "a/b", "A", "x" * 64])
+async def test_a_tag_is_never_a_path(provider: LocalProvider, tag: str) -> None:
+    with pytest.raises(ProviderRefused):
+        await buy(provider, tag)
+    await provider.list_owned("qd")
+
+
+async def test_failures_are_by_the_dice(root: Path) -> None:
+    dice = iter([0.49, 0.5])
+    flaky = LocalProvider(root, dict(os.environ), Terms(chance=0.5), lambda: next(dice))
+    with pytest.raises(ProviderRefused, match="SOLD_OUT"):
+        await buy(flaky)
+    bought = await buy(flaky)
+    await flaky.destroy(bought.id)
+    assert agents(root) == []
