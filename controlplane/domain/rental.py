@@ -13,6 +13,7 @@ from controlplane.domain.provisioning import Offer, Phase, Provisioning
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 
 JOINED = frozenset({VmState.READY, VmState.IN_USE, VmState.DRAINING})
+MACHINELESS = frozenset({Phase.WANTED, Phase.RELEASING, Phase.RELEASED})
 TAG_ID_CHARS = 40
 REAPED_AT_LEAST, REAPED_SHARE = 5, 0.1
 
@@ -41,8 +42,8 @@ def ends(row: Provisioning, vm: Vm) -> bool:
     return asked and not row.release_for_good and row.phase is not Phase.RELEASED
 
 
-def follow(vm: Vm, before: Provisioning, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventDraft, ...]]:
-    """The VM once its row went from `before` to `after`, and what to tell."""
+def follow(vm: Vm, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventDraft, ...]]:
+    """The VM once its row has become `after`, and what to tell."""
     told: tuple[EventDraft, ...] = ()
 
     def on(trigger: VmTrigger, detail: str = "") -> None:
@@ -55,9 +56,9 @@ def follow(vm: Vm, before: Provisioning, after: Provisioning, now: datetime) -> 
         on(VmTrigger.RETRY, f"attempt {after.attempt}")
     if after.phase in (Phase.BOOTING, Phase.HELD):
         on(VmTrigger.PROVISIONED)
-    failed_anew = after.failure is not None and (after.failure, after.attempt) != (before.failure, before.attempt)
-    if failed_anew and after.failure is not None and vm.state in (VmState.PROVISIONING, VmState.BOOTING):
-        on(VmTrigger.FAIL, f"{after.failure.code}: {after.failure.message}")
+    failure = after.failure if vm.terminate_requested_at is None else None
+    if failure is not None and after.phase in MACHINELESS and vm.state in (VmState.PROVISIONING, VmState.BOOTING):
+        on(VmTrigger.FAIL, f"{failure.code}: {failure.message}")
     if after.phase is Phase.RELEASED and vm.terminate_requested_at is not None:
         on(VmTrigger.TERMINATE, vm.reason_detail)
     return vm, told

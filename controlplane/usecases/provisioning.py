@@ -241,7 +241,7 @@ class Worker:
                 raise Conflict("PROVISIONING_CHANGED", f"{self.row.name} has changed meanwhile")
             now = await tx.now()
             after, changed = decide(row, vm, now)
-            changed, events = rental.follow(changed, row, after, now)
+            changed, events = rental.follow(changed, after, now)
             if changed != vm:
                 await tx.vms.save(changed)
                 await tx.outbox.append(events)
