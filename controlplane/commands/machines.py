@@ -1,0 +1,144 @@
+"""`quarterdeck vms create|drain|undrain|stop|start|terminate|transitions`: steering the machines."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from controlplane.commands.fleet import vms
+from controlplane.commands.options import Output, OutputOption, Target, TokenFile
+
+VmName = Annotated[str, typer.Argument(metavar="VM", help="Its id, or vms/ID.")]
+
+
+@vms.command("create")
+def create_vm(
+    vm_id: Annotated[str, typer.Argument(metavar="[VM]", help="Its id. Without one it gets one.")] = "",
+    provider: Annotated[str, typer.Option(help="Who rents it; static: a machine of your own.")] = "static",
+    region: Annotated[str, typer.Option(help="Where.")] = "local",
+    fallback: Annotated[list[str] | None, typer.Option(help="Another region to look in; may be repeated.")] = None,
+    template: Annotated[str, typer.Option(help="Its shape; local: what its agent finds.")] = "local",
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Register a machine of your own, or rent one.
+
+    \b
+    quarterdeck vms create --provider local
+    """
+    from quarterdeck.v1 import vms_pb2
+
+    request = vms_pb2.CreateVmRequest(
+        vm_id=vm_id, provider=provider, region=region, template=template, fallback_regions=fallback or ()
+    )
+    _call("CreateVm", request, target, token_file, output)
+
+
+@vms.command("drain")
+def drain_vm(
+    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Accept nothing new and let the rest finish."""
+    from quarterdeck.v1 import vms_pb2
+
+    _call("DrainVm", vms_pb2.DrainVmRequest(name=_vm(name)), target, token_file, output)
+
+
+@vms.command("undrain")
+def undrain_vm(
+    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Take sessions again."""
+    from quarterdeck.v1 import vms_pb2
+
+    _call("UndrainVm", vms_pb2.UndrainVmRequest(name=_vm(name)), target, token_file, output)
+
+
+@vms.command("stop")
+def stop_vm(
+    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Switch an empty rented machine off, and keep it."""
+    from quarterdeck.v1 import vms_pb2
+
+    _call("StopVm", vms_pb2.StopVmRequest(name=_vm(name)), target, token_file, output)
+
+
+@vms.command("start")
+def start_vm(
+    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Switch a stopped machine on again."""
+    from quarterdeck.v1 import vms_pb2
+
+    _call("StartVm", vms_pb2.StartVmRequest(name=_vm(name)), target, token_file, output)
+
+
+@vms.command("terminate")
+def terminate_vm(
+    name: VmName,
+    force: Annotated[bool, typer.Option("--force", help="End its sessions first.")] = False,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Give the machine back; a rented one is TERMINATED once its provider confirms that it is gone."""
+    from quarterdeck.v1 import vms_pb2
+
+    _call("TerminateVm", vms_pb2.TerminateVmRequest(name=_vm(name), force=force), target, token_file, output)
+
+
+@vms.command("transitions")
+def list_transitions(
+    name: VmName,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Every change of its state, newest first."""
+    from quarterdeck.v1 import vms_pb2, vms_pb2_grpc
+
+    from controlplane.commands.calls import calling, clock, enum_word, pages, show_list
+
+    with calling(target, token_file) as call:
+        stub = vms_pb2_grpc.VmServiceStub(call.channel)
+        request = vms_pb2.ListVmTransitionsRequest(parent=_vm(name))
+        found = pages(call, stub.ListVmTransitions, request, "transitions", limit)
+    columns = {
+        "TIME": lambda t: clock(t, "time"),
+        "FROM": lambda t: enum_word(t, "previous_state"),
+        "TO": lambda t: enum_word(t, "state"),
+        "TRIGGER": lambda t: t.trigger,
+        "DETAIL": lambda t: t.detail,
+    }
+    show_list("transitions", found, output, columns)
+
+
+def _vm(name: str) -> str:
+    from controlplane.commands.calls import resource
+
+    return resource("vms", name)
+
+
+def _call(method: str, request: Any, target: Any, token_file: Any, output: Output) -> None:
+    from quarterdeck.v1 import vms_pb2_grpc
+
+    from controlplane.commands.calls import calling, enum_word, show
+
+    with calling(target, token_file) as call:
+        vm = call(getattr(vms_pb2_grpc.VmServiceStub(call.channel), method), request)
+    show(
+        vm,
+        output,
+        lambda v: (
+            ("VM", v.name),
+            ("State", enum_word(v, "state")),
+            ("Provider", v.provider),
+            ("Region", v.region),
+            ("Machine", v.provisioning.instance),
+            ("Error", f"{v.provisioning.error_code} {v.provisioning.error_message}".strip()),
+        ),
+    )
