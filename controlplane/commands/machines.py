@@ -6,13 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from controlplane.commands.fleet import vms
+from controlplane.commands import fleet
 from controlplane.commands.options import Output, OutputOption, Target, TokenFile
+
+app = fleet.vms
 
 VmName = Annotated[str, typer.Argument(metavar="VM", help="Its id, or vms/ID.")]
 
 
-@vms.command("create")
+@app.command("create")
 def create_vm(
     vm_id: Annotated[str, typer.Argument(metavar="[VM]", help="Its id. Without one it gets one.")] = "",
     provider: Annotated[str, typer.Option(help="Who rents it; static: a machine of your own.")] = "static",
@@ -36,7 +38,7 @@ def create_vm(
     _call("CreateVm", request, target, token_file, output)
 
 
-@vms.command("drain")
+@app.command("drain")
 def drain_vm(
     name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
 ) -> None:
@@ -46,7 +48,7 @@ def drain_vm(
     _call("DrainVm", vms_pb2.DrainVmRequest(name=_vm(name)), target, token_file, output)
 
 
-@vms.command("undrain")
+@app.command("undrain")
 def undrain_vm(
     name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
 ) -> None:
@@ -56,7 +58,7 @@ def undrain_vm(
     _call("UndrainVm", vms_pb2.UndrainVmRequest(name=_vm(name)), target, token_file, output)
 
 
-@vms.command("stop")
+@app.command("stop")
 def stop_vm(
     name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
 ) -> None:
@@ -66,7 +68,7 @@ def stop_vm(
     _call("StopVm", vms_pb2.StopVmRequest(name=_vm(name)), target, token_file, output)
 
 
-@vms.command("start")
+@app.command("start")
 def start_vm(
     name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
 ) -> None:
@@ -76,7 +78,7 @@ def start_vm(
     _call("StartVm", vms_pb2.StartVmRequest(name=_vm(name)), target, token_file, output)
 
 
-@vms.command("terminate")
+@app.command("terminate")
 def terminate_vm(
     name: VmName,
     force: Annotated[bool, typer.Option("--force", help="End its sessions first.")] = False,
@@ -90,7 +92,7 @@ def terminate_vm(
     _call("TerminateVm", vms_pb2.TerminateVmRequest(name=_vm(name), force=force), target, token_file, output)
 
 
-@vms.command("transitions")
+@app.command("transitions")
 def list_transitions(
     name: VmName,
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
