@@ -10,6 +10,7 @@ from quarterdeck.v1 import games_pb2_grpc as rpc
 
 from controlplane.api import identity, pages
 from controlplane.api.mapping.games import deployment_key, deployment_message, deployment_of, game_message
+from controlplane.api.mapping.shapes import law_of
 from controlplane.api.mapping.values import last_part
 from controlplane.usecases import games
 from controlplane.usecases.world import World
@@ -41,6 +42,7 @@ class GameServicer(rpc.GameServiceServicer):
             request.game.summary,
             request.game.default_preset,
             identity.request_id(),
+            law_of(request.game.law),
         )
         return game_message(game)
 

@@ -7,7 +7,7 @@ import structlog
 from controlplane.domain import subjects
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.ticker import Job
-from controlplane.usecases import capacity, provisioning, queue, upkeep, watch
+from controlplane.usecases import capacity, provisioning, queue, replacement, upkeep, watch
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 
@@ -46,6 +46,7 @@ def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
         Job("judge_hosts", 1.0, lambda: watch.judge_hosts(world)),
         Job("place_queue", 1.0, lambda: queue.place_queue(world), wakes_on=subjects.SLOTS),
         Job("expire_queue", 1.0, lambda: queue.expire_queue(world)),
+        Job("replace_lost", 1.0, lambda: replacement.replace_lost(world)),
         Job("expire_unreachable", 1.0, lambda: watch.expire_unreachable(world)),
         Job("provisioning", 1.0, lambda: provisioning.advance(world), wakes_on=subjects.RENTING),
         Job("sweep", 60.0, sweep),

@@ -15,7 +15,7 @@ from controlplane.domain.fallback import Wish
 from controlplane.domain.game import MEDIA_PORT, Deployment, Picture
 from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, assign_many, free_port, rank
 from controlplane.domain.region import Law
-from controlplane.domain.session import PortLease, Session, SessionTrigger
+from controlplane.domain.session import PortLease, Session, SessionState, SessionTrigger
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import RegionFigure, Tx, Wanted
@@ -38,7 +38,7 @@ def ports_of(deployment: Deployment) -> Ports:
 
 @dataclass(frozen=True)
 class Ask:
-    """A PENDING session and what it is to run, by what law."""
+    """A PENDING session, or one that is to be re-placed, and what it is to run, by what law."""
 
     session: Session
     deployment: Deployment
@@ -192,7 +192,11 @@ class _Placing:
             units=choice.units,
             stages=replace(ask.session.stages, allocated_at=self._now),
         )
-        bound, events = bound.on(SessionTrigger.ALLOCATED, self._now)
+        if bound.state is SessionState.PENDING:
+            bound, events = bound.on(SessionTrigger.ALLOCATED, self._now)
+        else:
+            bound, events = bound.replaced(self._now, f"vms/{ask.session.vm_id} was lost")
+            bound = replace(bound, unreachable_at=None)
         self._events.extend((*vm_events, *events, bound.event("assigned")))
         return bound
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from controlplane.domain.game import Deployment, Game, checked
 from controlplane.domain.identity import Principal
+from controlplane.domain.region import Law
 from controlplane.interfaces import AuditEntry, Page
 from controlplane.usecases.world import World, operators_only
 
@@ -20,6 +21,7 @@ async def create_game(
     summary: str,
     default_preset_id: str,
     request_id: str,
+    law: Law | None = None,
 ) -> Game:
     """Repeating it with the same content gives the same game. Raises AlreadyExists, InvalidRequest (preset)."""
     operators_only(who)
@@ -31,7 +33,15 @@ async def create_game(
                 f"there is no preset '{default_preset_id}'; known: {known}",
                 field="game.default_preset",
             )
-        game = Game(game_id, who.project_id, display_name or game_id, summary, default_preset_id, await tx.now())
+        game = Game(
+            game_id,
+            who.project_id,
+            display_name or game_id,
+            summary,
+            default_preset_id,
+            await tx.now(),
+            law=law or Law(),
+        )
         earlier = await tx.catalogue.game(who.project_id, game_id)
         if earlier is not None:
             if replace(game, created_at=earlier.created_at, current_deployment=earlier.current_deployment) == earlier:

@@ -6,8 +6,10 @@ from datetime import datetime
 
 from quarterdeck.v1 import games_pb2 as pb
 
+from controlplane.api.mapping.shapes import law_message
 from controlplane.api.mapping.values import duration, enum_member, enum_value, last_part, seconds, timestamp
 from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness
+from controlplane.domain.region import Law
 
 DEFAULT_STOP_GRACE_S = 10.0
 DEFAULT_READINESS_TIMEOUT_S = 60.0
@@ -22,6 +24,7 @@ def game_message(game: Game) -> pb.Game:
         default_preset=game.default_preset_id,
         current_deployment=current,
         create_time=timestamp(game.created_at),
+        law=law_message(game.law) if game.law != Law() else None,
     )
 
 
@@ -37,6 +40,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         ],
         readiness=_readiness_message(deployment.readiness),
         stop_grace=duration(deployment.stop_grace_s),
+        replaceable=deployment.replaceable,
         create_time=timestamp(deployment.created_at),
     )
 
@@ -56,6 +60,7 @@ def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: 
         ports=tuple(PortSpec(port.port_name, port.protocol, port.game_port) for port in wire.ports),
         readiness=_readiness_of(wire.readiness) if wire.HasField("readiness") else None,
         stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace_s is None else stop_grace_s,
+        replaceable=wire.replaceable,
     )
 
 

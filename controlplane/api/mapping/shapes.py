@@ -64,7 +64,7 @@ def region_message(region: Region) -> pb.Region:
         longitude_degrees=region.longitude,
         territory=region.territory,
         fallback_chain=region.chain,
-        law=pb.Law(allow=sorted(region.law.allow), deny=sorted(region.law.deny)),
+        law=law_message(region.law),
         low_water_slots=region.low_water_seats,
     )
 
@@ -77,9 +77,17 @@ def region_of(region_id: str, wire: pb.Region) -> Region:
         longitude=wire.longitude_degrees,
         territory=wire.territory,
         chain=tuple(wire.fallback_chain),
-        law=Law(frozenset(wire.law.allow), frozenset(wire.law.deny)),
+        law=law_of(wire.law),
         low_water_seats=wire.low_water_slots,
     )
+
+
+def law_message(law: Law) -> pb.Law:
+    return pb.Law(allow=sorted(law.allow), deny=sorted(law.deny))
+
+
+def law_of(wire: pb.Law) -> Law:
+    return Law(frozenset(wire.allow), frozenset(wire.deny))
 
 
 def template_message(template: Template) -> pb.Template:

@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from quarterdeck.v1 import shapes_pb2 as quarterdeck_dot_v1_dot_shapes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/games.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd6\x01\n\x04Game\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x07summary\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x38\n\x0e\x64\x65\x66\x61ult_preset\x18\x04 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x1a\n\x12\x63urrent_deployment\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x7f\n\x08PortSpec\x12\x30\n\tport_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12!\n\x08protocol\x18\x02 \x01(\tB\x0f\xbaH\x0cr\nR\x03tcpR\x03udp\x12\x1e\n\tgame_port\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\"\xcc\x01\n\tReadiness\x12!\n\x0blog_pattern\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03H\x00\x12\x31\n\x08tcp_port\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$H\x00\x12-\n\x08stays_up\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\n\x05\x63heck\x12\x05\xbaH\x02\x08\x01\"t\n\x0f\x43ontainerVolume\x12\x32\n\x0bvolume_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12-\n\x04path\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x18\xff\x01\x32\x15^(/[A-Za-z0-9._-]+)+$\"\xe8\x02\n\tContainer\x12\x37\n\x05image\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\x90\x03\x32\x1c^[a-z0-9][A-Za-z0-9._/:@-]*$\x12\x32\n\x04pull\x18\x02 \x01(\x0e\x32\x1a.quarterdeck.v1.PullPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x0cmemory_bytes\x18\x03 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80 (\x00\x12\x1f\n\ncpu_millis\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xc0>(\x00\x12\x19\n\x04pids\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12:\n\x07volumes\x18\x06 \x03(\x0b\x32\x1f.quarterdeck.v1.ContainerVolumeB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x15\n\rwritable_root\x18\x07 \x01(\x08\x12\x39\n\x0brun_as_user\x18\x08 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{1,9}(:[0-9]{1,9})?)?$\"\x9c\x04\n\nDeployment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x07\x63ommand\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x80\x02\"\x05r\x03\x18\x80 \x12u\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32+.quarterdeck.v1.Deployment.EnvironmentEntryB3\xbaH0\x9a\x01-\x10\xc8\x01\"!r\x1f\x32\x1d^[A-Za-z_][A-Za-z0-9_]{0,99}$*\x05r\x03\x18\x80@\x12\x34\n\x07picture\x18\x04 \x01(\x0e\x32\x17.quarterdeck.v1.PictureB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x05ports\x18\x05 \x03(\x0b\x32\x18.quarterdeck.v1.PortSpecB\x08\xbaH\x05\x92\x01\x02\x10 \x12,\n\treadiness\x18\x06 \x01(\x0b\x32\x19.quarterdeck.v1.Readiness\x12<\n\nstop_grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tcontainer\x18\x14 \x01(\x0b\x32\x19.quarterdeck.v1.Container\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x10ListGamesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Q\n\x11ListGamesResponse\x12#\n\x05games\x18\x01 \x03(\x0b\x32\x14.quarterdeck.v1.Game\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x0eGetGameRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\"\xa6\x01\n\x11\x43reateGameRequest\x12.\n\x07game_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12*\n\x04game\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.GameB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"\xbd\x01\n\x17\x43reateDeploymentRequest\x12\x33\n\x06parent\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\x12\x36\n\ndeployment\x18\x02 \x01(\x0b\x32\x1a.quarterdeck.v1.DeploymentB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"e\n\x14GetDeploymentRequest\x12M\n\x04name\x18\x01 \x01(\tB?\xbaH<r:28^games/[a-z][a-z0-9-]{0,62}/deployments/[1-9][0-9]{0,8}$*Y\n\x07Picture\x12\x17\n\x13PICTURE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPICTURE_NONE\x10\x01\x12\x12\n\x0ePICTURE_FRAMES\x10\x02\x12\x0f\n\x0bPICTURE_X11\x10\x03*x\n\nPullPolicy\x12\x1b\n\x17PULL_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPULL_POLICY_IF_NOT_PRESENT\x10\x01\x12\x16\n\x12PULL_POLICY_ALWAYS\x10\x02\x12\x15\n\x11PULL_POLICY_NEVER\x10\x03\x32\xbc\x04\n\x0bGameService\x12\x63\n\tListGames\x12 .quarterdeck.v1.ListGamesRequest\x1a!.quarterdeck.v1.ListGamesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/games\x12[\n\x07GetGame\x12\x1e.quarterdeck.v1.GetGameRequest\x1a\x14.quarterdeck.v1.Game\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=games/*}\x12^\n\nCreateGame\x12!.quarterdeck.v1.CreateGameRequest\x1a\x14.quarterdeck.v1.Game\"\x17\x82\xd3\xe4\x93\x02\x11\"\t/v1/games:\x04game\x12\x8d\x01\n\x10\x43reateDeployment\x12\'.quarterdeck.v1.CreateDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"4\x82\xd3\xe4\x93\x02.\" /v1/{parent=games/*}/deployments:\ndeployment\x12{\n\rGetDeployment\x12$.quarterdeck.v1.GetDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=games/*/deployments/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/games.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bquarterdeck/v1/shapes.proto\"\xf8\x01\n\x04Game\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x07summary\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x38\n\x0e\x64\x65\x66\x61ult_preset\x18\x04 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x1a\n\x12\x63urrent_deployment\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x03law\x18\x07 \x01(\x0b\x32\x13.quarterdeck.v1.Law\"\x7f\n\x08PortSpec\x12\x30\n\tport_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12!\n\x08protocol\x18\x02 \x01(\tB\x0f\xbaH\x0cr\nR\x03tcpR\x03udp\x12\x1e\n\tgame_port\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\"\xcc\x01\n\tReadiness\x12!\n\x0blog_pattern\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03H\x00\x12\x31\n\x08tcp_port\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$H\x00\x12-\n\x08stays_up\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\n\x05\x63heck\x12\x05\xbaH\x02\x08\x01\"t\n\x0f\x43ontainerVolume\x12\x32\n\x0bvolume_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12-\n\x04path\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x18\xff\x01\x32\x15^(/[A-Za-z0-9._-]+)+$\"\xe8\x02\n\tContainer\x12\x37\n\x05image\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\x90\x03\x32\x1c^[a-z0-9][A-Za-z0-9._/:@-]*$\x12\x32\n\x04pull\x18\x02 \x01(\x0e\x32\x1a.quarterdeck.v1.PullPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x0cmemory_bytes\x18\x03 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80 (\x00\x12\x1f\n\ncpu_millis\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xc0>(\x00\x12\x19\n\x04pids\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12:\n\x07volumes\x18\x06 \x03(\x0b\x32\x1f.quarterdeck.v1.ContainerVolumeB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x15\n\rwritable_root\x18\x07 \x01(\x08\x12\x39\n\x0brun_as_user\x18\x08 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{1,9}(:[0-9]{1,9})?)?$\"\xb1\x04\n\nDeployment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x07\x63ommand\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x80\x02\"\x05r\x03\x18\x80 \x12u\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32+.quarterdeck.v1.Deployment.EnvironmentEntryB3\xbaH0\x9a\x01-\x10\xc8\x01\"!r\x1f\x32\x1d^[A-Za-z_][A-Za-z0-9_]{0,99}$*\x05r\x03\x18\x80@\x12\x34\n\x07picture\x18\x04 \x01(\x0e\x32\x17.quarterdeck.v1.PictureB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x05ports\x18\x05 \x03(\x0b\x32\x18.quarterdeck.v1.PortSpecB\x08\xbaH\x05\x92\x01\x02\x10 \x12,\n\treadiness\x18\x06 \x01(\x0b\x32\x19.quarterdeck.v1.Readiness\x12<\n\nstop_grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tcontainer\x18\x14 \x01(\x0b\x32\x19.quarterdeck.v1.Container\x12\x13\n\x0breplaceable\x18\x15 \x01(\x08\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x10ListGamesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Q\n\x11ListGamesResponse\x12#\n\x05games\x18\x01 \x03(\x0b\x32\x14.quarterdeck.v1.Game\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x0eGetGameRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\"\xa6\x01\n\x11\x43reateGameRequest\x12.\n\x07game_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12*\n\x04game\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.GameB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"\xbd\x01\n\x17\x43reateDeploymentRequest\x12\x33\n\x06parent\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\x12\x36\n\ndeployment\x18\x02 \x01(\x0b\x32\x1a.quarterdeck.v1.DeploymentB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"e\n\x14GetDeploymentRequest\x12M\n\x04name\x18\x01 \x01(\tB?\xbaH<r:28^games/[a-z][a-z0-9-]{0,62}/deployments/[1-9][0-9]{0,8}$*Y\n\x07Picture\x12\x17\n\x13PICTURE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPICTURE_NONE\x10\x01\x12\x12\n\x0ePICTURE_FRAMES\x10\x02\x12\x0f\n\x0bPICTURE_X11\x10\x03*x\n\nPullPolicy\x12\x1b\n\x17PULL_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPULL_POLICY_IF_NOT_PRESENT\x10\x01\x12\x16\n\x12PULL_POLICY_ALWAYS\x10\x02\x12\x15\n\x11PULL_POLICY_NEVER\x10\x03\x32\xbc\x04\n\x0bGameService\x12\x63\n\tListGames\x12 .quarterdeck.v1.ListGamesRequest\x1a!.quarterdeck.v1.ListGamesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/games\x12[\n\x07GetGame\x12\x1e.quarterdeck.v1.GetGameRequest\x1a\x14.quarterdeck.v1.Game\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=games/*}\x12^\n\nCreateGame\x12!.quarterdeck.v1.CreateGameRequest\x1a\x14.quarterdeck.v1.Game\"\x17\x82\xd3\xe4\x93\x02\x11\"\t/v1/games:\x04game\x12\x8d\x01\n\x10\x43reateDeployment\x12\'.quarterdeck.v1.CreateDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"4\x82\xd3\xe4\x93\x02.\" /v1/{parent=games/*}/deployments:\ndeployment\x12{\n\rGetDeployment\x12$.quarterdeck.v1.GetDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=games/*/deployments/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -113,36 +114,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GAMESERVICE'].methods_by_name['CreateDeployment']._serialized_options = b'\202\323\344\223\002.\" /v1/{parent=games/*}/deployments:\ndeployment'
   _globals['_GAMESERVICE'].methods_by_name['GetDeployment']._loaded_options = None
   _globals['_GAMESERVICE'].methods_by_name['GetDeployment']._serialized_options = b'\202\323\344\223\002\"\022 /v1/{name=games/*/deployments/*}'
-  _globals['_PICTURE']._serialized_start=2444
-  _globals['_PICTURE']._serialized_end=2533
-  _globals['_PULLPOLICY']._serialized_start=2535
-  _globals['_PULLPOLICY']._serialized_end=2655
-  _globals['_GAME']._serialized_start=171
-  _globals['_GAME']._serialized_end=385
-  _globals['_PORTSPEC']._serialized_start=387
-  _globals['_PORTSPEC']._serialized_end=514
-  _globals['_READINESS']._serialized_start=517
-  _globals['_READINESS']._serialized_end=721
-  _globals['_CONTAINERVOLUME']._serialized_start=723
-  _globals['_CONTAINERVOLUME']._serialized_end=839
-  _globals['_CONTAINER']._serialized_start=842
-  _globals['_CONTAINER']._serialized_end=1202
-  _globals['_DEPLOYMENT']._serialized_start=1205
-  _globals['_DEPLOYMENT']._serialized_end=1745
-  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_start=1695
-  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_end=1745
-  _globals['_LISTGAMESREQUEST']._serialized_start=1747
-  _globals['_LISTGAMESREQUEST']._serialized_end=1826
-  _globals['_LISTGAMESRESPONSE']._serialized_start=1828
-  _globals['_LISTGAMESRESPONSE']._serialized_end=1909
-  _globals['_GETGAMEREQUEST']._serialized_start=1911
-  _globals['_GETGAMEREQUEST']._serialized_end=1978
-  _globals['_CREATEGAMEREQUEST']._serialized_start=1981
-  _globals['_CREATEGAMEREQUEST']._serialized_end=2147
-  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_start=2150
-  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_end=2339
-  _globals['_GETDEPLOYMENTREQUEST']._serialized_start=2341
-  _globals['_GETDEPLOYMENTREQUEST']._serialized_end=2442
-  _globals['_GAMESERVICE']._serialized_start=2658
-  _globals['_GAMESERVICE']._serialized_end=3230
+  _globals['_PICTURE']._serialized_start=2528
+  _globals['_PICTURE']._serialized_end=2617
+  _globals['_PULLPOLICY']._serialized_start=2619
+  _globals['_PULLPOLICY']._serialized_end=2739
+  _globals['_GAME']._serialized_start=200
+  _globals['_GAME']._serialized_end=448
+  _globals['_PORTSPEC']._serialized_start=450
+  _globals['_PORTSPEC']._serialized_end=577
+  _globals['_READINESS']._serialized_start=580
+  _globals['_READINESS']._serialized_end=784
+  _globals['_CONTAINERVOLUME']._serialized_start=786
+  _globals['_CONTAINERVOLUME']._serialized_end=902
+  _globals['_CONTAINER']._serialized_start=905
+  _globals['_CONTAINER']._serialized_end=1265
+  _globals['_DEPLOYMENT']._serialized_start=1268
+  _globals['_DEPLOYMENT']._serialized_end=1829
+  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_start=1779
+  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_end=1829
+  _globals['_LISTGAMESREQUEST']._serialized_start=1831
+  _globals['_LISTGAMESREQUEST']._serialized_end=1910
+  _globals['_LISTGAMESRESPONSE']._serialized_start=1912
+  _globals['_LISTGAMESRESPONSE']._serialized_end=1993
+  _globals['_GETGAMEREQUEST']._serialized_start=1995
+  _globals['_GETGAMEREQUEST']._serialized_end=2062
+  _globals['_CREATEGAMEREQUEST']._serialized_start=2065
+  _globals['_CREATEGAMEREQUEST']._serialized_end=2231
+  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_start=2234
+  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_end=2423
+  _globals['_GETDEPLOYMENTREQUEST']._serialized_start=2425
+  _globals['_GETDEPLOYMENTREQUEST']._serialized_end=2526
+  _globals['_GAMESERVICE']._serialized_start=2742
+  _globals['_GAMESERVICE']._serialized_end=3314
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import shapes_pb2 as _shapes_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -36,20 +37,22 @@ PULL_POLICY_ALWAYS: PullPolicy
 PULL_POLICY_NEVER: PullPolicy
 
 class Game(_message.Message):
-    __slots__ = ("name", "display_name", "summary", "default_preset", "current_deployment", "create_time")
+    __slots__ = ("name", "display_name", "summary", "default_preset", "current_deployment", "create_time", "law")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_PRESET_FIELD_NUMBER: _ClassVar[int]
     CURRENT_DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    LAW_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     summary: str
     default_preset: str
     current_deployment: str
     create_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., summary: _Optional[str] = ..., default_preset: _Optional[str] = ..., current_deployment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    law: _shapes_pb2.Law
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., summary: _Optional[str] = ..., default_preset: _Optional[str] = ..., current_deployment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., law: _Optional[_Union[_shapes_pb2.Law, _Mapping]] = ...) -> None: ...
 
 class PortSpec(_message.Message):
     __slots__ = ("port_name", "protocol", "game_port")
@@ -102,7 +105,7 @@ class Container(_message.Message):
     def __init__(self, image: _Optional[str] = ..., pull: _Optional[_Union[PullPolicy, str]] = ..., memory_bytes: _Optional[int] = ..., cpu_millis: _Optional[int] = ..., pids: _Optional[int] = ..., volumes: _Optional[_Iterable[_Union[ContainerVolume, _Mapping]]] = ..., writable_root: _Optional[bool] = ..., run_as_user: _Optional[str] = ...) -> None: ...
 
 class Deployment(_message.Message):
-    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container")
+    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container", "replaceable")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -119,6 +122,7 @@ class Deployment(_message.Message):
     STOP_GRACE_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    REPLACEABLE_FIELD_NUMBER: _ClassVar[int]
     name: str
     command: _containers.RepeatedScalarFieldContainer[str]
     environment: _containers.ScalarMap[str, str]
@@ -128,7 +132,8 @@ class Deployment(_message.Message):
     stop_grace: _duration_pb2.Duration
     create_time: _timestamp_pb2.Timestamp
     container: Container
-    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ...) -> None: ...
+    replaceable: bool
+    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., replaceable: _Optional[bool] = ...) -> None: ...
 
 class ListGamesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

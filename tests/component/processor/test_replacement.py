@@ -1,0 +1,121 @@
+"""A lost host's session starts afresh elsewhere, if its game allows, and never before its lease has lapsed (I2)."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
+from controlplane.adapters.ca import FileCertificateAuthority
+from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.store import open_store
+from controlplane.adapters.stream_tokens import JwtStreamTokens
+from controlplane.domain.host import HostState
+from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
+from controlplane.domain.session import Session, SessionState
+from controlplane.usecases import creation, hosts, replacement, sessions, watch
+from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.world import World
+from tests.contract.store.rows import NOW, a_deployment, a_game, a_host, a_vm, next_of
+
+OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def world(store_url: str, clock: Clock, tmp_path: Path):
+    store = open_store(store_url, clock=clock)
+    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
+    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, JwtStreamTokens(b"k" * 32))
+    async with store.tx() as tx:
+        await tx.catalogue.add_game(a_game())
+        await tx.vms.add(a_vm("vm-1", terminate_requested_at=None))
+        await tx.hosts.add(a_host("vm-1"))
+    yield world
+    await store.close()
+
+
+async def played_on_a_lost_host(world: World, *, replaceable: bool) -> Session:
+    """A session of vm-1, whose host is LOST and was last heard of now."""
+    async with world.store.tx() as tx:
+        await tx.catalogue.add_deployment(a_deployment(replaceable=replaceable))
+    view = await creation.create_session(world, OPERATOR, SessionRequest("orbit"), "r-1")
+    assert view.session.vm_id == "vm-1"
+    async with world.store.tx() as tx:
+        host = await tx.hosts.lock("vm-1")
+        await tx.hosts.save(next_of(host, state=HostState.LOST))
+        await watch.mark_reachability(tx, "vm-1", await tx.now(), reachable=False)
+    return view.session
+
+
+async def another_machine(world: World) -> None:
+    async with world.store.tx() as tx:
+        await tx.vms.add(a_vm("vm-2", terminate_requested_at=None))
+        await tx.hosts.add(a_host("vm-2"))
+
+
+async def seen(world: World, session: Session) -> Session:
+    return (await sessions.get_session(world, OPERATOR, session.id)).session
+
+
+async def test_it_waits_for_the_lease_and_then_starts_elsewhere_as_its_next_generation(
+    world: World, clock: Clock
+) -> None:
+    session = await played_on_a_lost_host(world, replaceable=True)
+    (entry,) = (await hosts.plan_of(world, "vm-1")).entries
+    assert entry.lease_s == 600.0
+    await another_machine(world)
+    clock.now += timedelta(seconds=659)
+    assert await replacement.replace_lost(world) == 0
+    clock.now += timedelta(seconds=1)
+    assert await replacement.replace_lost(world) == 1
+
+    again = await seen(world, session)
+    assert (again.state, again.generation, again.vm_id) == (SessionState.STARTING, 2, "vm-2")
+    assert again.unreachable_at is None
+    assert (await hosts.plan_of(world, "vm-1")).entries == ()
+    (entry,) = (await hosts.plan_of(world, "vm-2")).entries
+    assert (entry.session.generation, entry.want_run, len(entry.ports)) == (2, True, 3)
+    async with world.store.reading() as tx:
+        left, taken = await tx.vms.get("vm-1"), await tx.vms.get("vm-2")
+    assert left is not None
+    assert taken is not None
+    assert (left.used_units, left.active_sessions, taken.used_units) == (0, 0, again.units)
+    assert await replacement.replace_lost(world) == 0
+
+
+async def test_without_room_it_stays_and_nothing_is_given_back(world: World, clock: Clock) -> None:
+    session = await played_on_a_lost_host(world, replaceable=True)
+    before = await seen(world, session)
+    clock.now += timedelta(seconds=700)
+    assert await replacement.replace_lost(world) == 0
+    assert await seen(world, session) == before
+    async with world.store.reading() as tx:
+        vm = await tx.vms.get("vm-1")
+        assert vm is not None
+        assert vm.active_sessions == 1
+        assert len(await tx.ports.of_session(session.id)) == 3
+
+
+async def test_a_game_that_must_not_is_never_re_placed(world: World, clock: Clock) -> None:
+    session = await played_on_a_lost_host(world, replaceable=False)
+    await another_machine(world)
+    clock.now += timedelta(seconds=899)
+    assert await replacement.replace_lost(world) == 0
+    assert (await seen(world, session)).vm_id == "vm-1"
+    clock.now += timedelta(seconds=2)
+    assert await watch.expire_unreachable(world) == 1
+    assert (await seen(world, session)).state is SessionState.LOST
