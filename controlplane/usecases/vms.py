@@ -204,10 +204,12 @@ async def _steer(
     return vm
 
 
-async def terminate_vm(world: World, who: Principal, vm_id: str, request_id: str, *, force: bool) -> Vm:
+async def terminate_vm(
+    world: World, who: Principal, vm_id: str, request_id: str, *, force: bool, reason: str = ""
+) -> Vm:
     """TERMINATED at once when empty, a rented VM once its machine is confirmed to be gone. While sessions play:
     refused, or with `force` drained, its sessions stopped with reason VM_TERMINATED, and terminated when the last has
-    ended. Raises WrongState."""
+    ended. `reason` is kept in its history. Raises WrongState."""
     operators_only(who)
     async with world.store.tx() as tx:
         vm = owned(await tx.vms.lock(vm_id), who, vm_id)
@@ -222,7 +224,7 @@ async def terminate_vm(world: World, who: Principal, vm_id: str, request_id: str
                 field="force",
             )
         held = vm.rented and await _may_have_machine(tx, vm)
-        vm = await _towards_termination(tx, vm, bool(sessions) or held, now)
+        vm = await _towards_termination(tx, vm, bool(sessions) or held, now, reason or vm.reason_detail)
         hints: list[str] = []
         for session in sessions:
             if session.state is not SessionState.STOPPING:
@@ -243,14 +245,15 @@ async def _being_released(tx: Tx, vm: Vm) -> bool:
     return row is not None and row.phase in (Phase.RELEASING, Phase.RELEASED)
 
 
-async def _towards_termination(tx: Tx, vm: Vm, waits: bool, now: datetime) -> Vm:
+async def _towards_termination(tx: Tx, vm: Vm, waits: bool, now: datetime, reason: str) -> Vm:
     if not waits:
-        ended, events = vm.on(VmTrigger.TERMINATE, now)
+        ended, events = vm.on(VmTrigger.TERMINATE, now, reason)
     elif VM_MACHINE.allows(vm.state, VmTrigger.DRAIN):
-        ended, events = vm.on(VmTrigger.DRAIN, now)
+        ended, events = vm.on(VmTrigger.DRAIN, now, reason)
         ended = replace(ended, terminate_requested_at=now)
     else:
-        ended, events = replace(vm, terminate_requested_at=now, version=vm.version + 1, updated_at=now), ()
+        wished = replace(vm, terminate_requested_at=now, reason_detail=reason)
+        ended, events = replace(wished, version=vm.version + 1, updated_at=now), ()
     await tx.vms.save(ended)
     await tx.outbox.append(events)
     return ended

@@ -69,7 +69,8 @@ class Row:
     reason: str = ""
 
 
-VM_KEYS = frozenset(orchestrator_pb2.VmDto.DESCRIPTOR.fields_by_camelcase_name)
+VM_KEYS = frozenset(f.json_name for f in orchestrator_pb2.VmDto.DESCRIPTOR.fields)
+METRICS_KEYS = frozenset(f.json_name for f in orchestrator_pb2.Metrics.DESCRIPTOR.fields)
 NO_VM = {"status": 404, "reason": "VM_NOT_FOUND"}
 NO_SESSION = {"status": 404, "reason": "SESSION_NOT_FOUND"}
 
@@ -100,11 +101,41 @@ TABLE = (
     Row("POST", SESSION, {"gameId": "no-such"}, 404, reason="GAME_NOT_FOUND"),
     Row("POST", SESSION, {"gameId": "broadside", "preset": "no-such"}, 400, reason="PRESET_UNKNOWN"),
     Row("POST", SESSION, {}, 400),
+    Row("POST", f"{ORCHESTRATOR}/find-vm", {"gameId": "broadside", "region": "local"}, fields={}, keys=frozenset(
+        ["vm", "found", "region", "passedOver"])),
+    Row("POST", f"{ORCHESTRATOR}/find-vm", {"region": "us-east-1"},
+        fields={"found": False, "region": ""}),
+    Row("POST", f"{ORCHESTRATOR}/find-vm", {"gameId": "no-such"}, 404, reason="GAME_NOT_FOUND"),
+    Row("POST", f"{ORCHESTRATOR}/find-vm", {"region": "nope"}, 400, reason="REGION_UNKNOWN"),
+    Row("POST", f"{ORCHESTRATOR}/vm/assign", {"vmId": "{vm}", "sessionId": "{session}"},
+        fields={"vmId": "local", "gameId": "broadside", "status": "RUNNING", "region": "local"}),
+    Row("POST", f"{ORCHESTRATOR}/vm/assign", {"vmId": "{spare}", "sessionId": "{session}"}, 400,
+        reason="SESSION_NOT_PENDING"),
+    Row("POST", f"{ORCHESTRATOR}/vm/assign", {"vmId": "nowhere", "sessionId": "{session}"}, **NO_VM),
+    Row("POST", f"{ORCHESTRATOR}/vm/assign", {"vmId": "{vm}", "sessionId": "nowhere"}, **NO_SESSION),
+    Row("POST", f"{ORCHESTRATOR}/vm/{{vm}}/release", {"sessionId": "nowhere"}, **NO_SESSION),
+    Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/release", {"sessionId": "{session}"}, 400, reason="SESSION_NOT_THERE"),
+    Row("GET", f"{ORCHESTRATOR}/regions/local/capacity", fields={"region": "local", "availableVMs": 1,
+        "provisioningVMs": 0, "drainingVMs": 0, "queueLength": 0}, keys=frozenset({"queueTime", "availableSlots"})),
+    Row("GET", f"{ORCHESTRATOR}/regions/us-east-1/capacity", fields={"availableVMs": 0, "provisioningVMs": 1}),
+    Row("GET", f"{ORCHESTRATOR}/regions/nope/capacity", status=404, reason="REGION_NOT_FOUND"),
+    Row("GET", f"{ORCHESTRATOR}/regions/capacity", keys=frozenset({"regions"})),
+    Row("GET", f"{ORCHESTRATOR}/regions/us-east-1/available-vms", fields={"region": "us-east-1", "vms": []}),
+    Row("GET", f"{ORCHESTRATOR}/regions/nope/available-vms", status=404, reason="REGION_NOT_FOUND"),
+    Row("GET", f"{ORCHESTRATOR}/metrics", keys=METRICS_KEYS),
+    Row("POST", f"{ORCHESTRATOR}/vm/{{vm}}/ready", {}, 400, reason="VM_BUSY"),
+    Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/ready", {}, 400, reason="AGENT_NOT_HEALTHY"),
+    Row("POST", f"{ORCHESTRATOR}/vm/nowhere/ready", {}, **NO_VM),
+    Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/error", {"errorCode": "GPU_FAILURE", "errorMessage": "fell off the bus"},
+        fields={"status": "ERROR", "errorCode": "GPU_FAILURE", "errorMessage": "fell off the bus"}, keys=VM_KEYS),
+    Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/error", {"errorMessage": "no code"}, 400),
+    Row("POST", f"{ORCHESTRATOR}/vm/nowhere/error", {"errorCode": "X"}, **NO_VM),
     Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/draining", {}, 400, reason="VM_WRONG_STATE"),
     Row("POST", f"{ORCHESTRATOR}/vm/nowhere/draining", {}, **NO_VM),
     Row("POST", f"{ORCHESTRATOR}/vm/{{vm}}/terminate", {}, 400, reason="VM_BUSY"),
     Row("POST", f"{ORCHESTRATOR}/vm/nowhere/terminate", {}, **NO_VM),
-    Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/terminate", {}, fields={"status": "TERMINATED"}, keys=VM_KEYS),
+    Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/terminate", {"reason": "retired"},
+        fields={"status": "TERMINATED", "reason": "retired"}, keys=VM_KEYS),
     Row("POST", f"{ORCHESTRATOR}/vm/{{spare}}/terminate", fields={"status": "TERMINATED"}),
 )  # fmt: skip
 
@@ -206,6 +237,10 @@ def test_a_vm_drains_and_keeps_what_plays_on_it(system: System) -> None:
     assert drained.json()["status"] == "DRAINING"
     assert drained.json()["activeSessions"] > 0
     assert system.call("GET", f"{ORCHESTRATOR}/vm/local/capacity").json()["acceptsSessions"] is False
+    assert system.call("POST", f"{ORCHESTRATOR}/find-vm", {"region": "local"}).json()["found"] is False
+    released = system.call("POST", f"{ORCHESTRATOR}/vm/local/release", {"sessionId": system.names["session"]})
+    assert released.status_code == 200, released.text
+    assert (released.json()["vmId"], released.json()["status"]) == ("local", "STOPPING")
     ended = system.call("POST", f"{ORCHESTRATOR}/vm/local/terminate", {"force": True})
     assert ended.status_code == 200, ended.text
     assert ended.json()["status"] in ("DRAINING", "TERMINATED")

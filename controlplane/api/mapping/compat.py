@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from quarterdeck.compat.v1 import orchestrator_pb2 as orchestrator
@@ -13,6 +14,9 @@ from quarterdeck.compat.v1 import streaming_pb2 as streaming
 from controlplane.domain.session import Session, SessionState
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
+from controlplane.interfaces import RegionFigure
+from controlplane.usecases.assignment import VmFound
+from controlplane.usecases.capacity import Capacity
 
 FAULT = re.compile(r"(?P<code>[A-Za-z][A-Za-z0-9_.-]{0,63})(?:: (?P<message>.*))?", re.DOTALL)
 RESOLUTIONS = {720: "720p", 1080: "1080p", 1440: "1440p", 2160: "4K"}
@@ -118,9 +122,47 @@ def _preset(session: Session) -> sessions.StreamingPreset | None:
     )
 
 
-def by_status(counted: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Sums by key, for the seeds' maps."""
-    sums: dict[str, int] = {}
+def region_capacity(room: Capacity) -> orchestrator.RegionCapacity:
+    return orchestrator.RegionCapacity(
+        region=room.region_id,
+        available_vms=room.available,
+        provisioning_vms=room.provisioning,
+        draining_vms=room.draining,
+        available_slots=room.free_slots,
+        queue_length=room.waiting,
+        queue_time=-1.0 if room.expected_wait_s is None else room.expected_wait_s,
+    )
+
+
+def metrics(figures: Sequence[RegionFigure], regions: Sequence[Capacity]) -> orchestrator.Metrics:
+    """Capacity counts whole seats, so that total = used + available."""
+    taking = [figure for figure in figures if figure.state in PLACEABLE]
+    total, available = sum(f.capacity_units for f in taking) // UNITS_PER_SEAT, sum(f.free_seats for f in taking)
+    return orchestrator.Metrics(
+        total_vms=sum(figure.vms for figure in figures),
+        vms_by_status=_summed((str(figure.state), figure.vms) for figure in figures),
+        vms_by_region=_summed((figure.region_id, figure.vms) for figure in figures),
+        total_capacity=total,
+        used_capacity=total - available,
+        available_capacity=available,
+        region_capacity=[region_capacity(room) for room in regions],
+    )
+
+
+def find_vm_response(found: VmFound) -> orchestrator.FindVmResponse:
+    return orchestrator.FindVmResponse(
+        vm=vm_dto(found.vm) if found.vm else None,
+        found=found.vm is not None,
+        region=found.vm.region_id if found.vm else "",
+        passed_over=[
+            orchestrator.PassedOver(vm_id=entry.vm_id, region=entry.region_id, reason=entry.why)
+            for entry in found.passed_over
+        ],
+    )
+
+
+def _summed(counted: Iterable[tuple[str, int]]) -> dict[str, int]:
+    sums: Counter[str] = Counter()
     for key, count in counted:
-        sums[key] = sums.get(key, 0) + count
-    return sums
+        sums[key] += count
+    return dict(sums)

@@ -55,14 +55,16 @@ class VmSession(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., vm_id: _Optional[str] = ..., game_id: _Optional[str] = ..., region: _Optional[str] = ..., status: _Optional[str] = ..., assigned_at: _Optional[str] = ...) -> None: ...
 
 class CreateVmRequest(_message.Message):
-    __slots__ = ("template_id", "region", "client_token")
+    __slots__ = ("template_id", "region", "provider", "client_token")
     TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
     CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     template_id: str
     region: str
+    provider: str
     client_token: str
-    def __init__(self, template_id: _Optional[str] = ..., region: _Optional[str] = ..., client_token: _Optional[str] = ...) -> None: ...
+    def __init__(self, template_id: _Optional[str] = ..., region: _Optional[str] = ..., provider: _Optional[str] = ..., client_token: _Optional[str] = ...) -> None: ...
 
 class AssignSessionRequest(_message.Message):
     __slots__ = ("vm_id", "session_id")
@@ -101,12 +103,14 @@ class HandleVmErrorRequest(_message.Message):
     def __init__(self, vm_id: _Optional[str] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ...) -> None: ...
 
 class TerminateVmRequest(_message.Message):
-    __slots__ = ("vm_id", "force")
+    __slots__ = ("vm_id", "reason", "force")
     VM_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
     vm_id: str
+    reason: str
     force: bool
-    def __init__(self, vm_id: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+    def __init__(self, vm_id: _Optional[str] = ..., reason: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
 
 class ReleaseSessionRequest(_message.Message):
     __slots__ = ("vm_id", "session_id")

@@ -39,9 +39,19 @@ class OrchestratorServiceStub:
                 request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.CreateVmRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
                 _registered_method=True)
+        self.AssignSession = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/AssignSession',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.AssignSessionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmSession.FromString,
+                _registered_method=True)
         self.GetVm = channel.unary_unary(
                 '/quarterdeck.compat.v1.OrchestratorService/GetVm',
                 request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetVmRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
+                _registered_method=True)
+        self.MarkVmReady = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/MarkVmReady',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.MarkVmReadyRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
                 _registered_method=True)
         self.MarkVmDraining = channel.unary_unary(
@@ -49,10 +59,40 @@ class OrchestratorServiceStub:
                 request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.MarkVmDrainingRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
                 _registered_method=True)
+        self.HandleVmError = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/HandleVmError',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.HandleVmErrorRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
+                _registered_method=True)
         self.TerminateVm = channel.unary_unary(
                 '/quarterdeck.compat.v1.OrchestratorService/TerminateVm',
                 request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.TerminateVmRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
+                _registered_method=True)
+        self.ReleaseSession = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/ReleaseSession',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ReleaseSessionRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmSession.FromString,
+                _registered_method=True)
+        self.FindVm = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/FindVm',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.FindVmRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.FindVmResponse.FromString,
+                _registered_method=True)
+        self.GetRegionCapacity = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/GetRegionCapacity',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetRegionCapacityRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.RegionCapacity.FromString,
+                _registered_method=True)
+        self.ListRegionCapacities = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/ListRegionCapacities',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListRegionCapacitiesRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListRegionCapacitiesResponse.FromString,
+                _registered_method=True)
+        self.GetMetrics = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/GetMetrics',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetMetricsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.Metrics.FromString,
                 _registered_method=True)
         self.ListVmSessions = channel.unary_unary(
                 '/quarterdeck.compat.v1.OrchestratorService/ListVmSessions',
@@ -63,6 +103,11 @@ class OrchestratorServiceStub:
                 '/quarterdeck.compat.v1.OrchestratorService/GetVmCapacity',
                 request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetVmCapacityRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmCapacity.FromString,
+                _registered_method=True)
+        self.ListAvailableVms = channel.unary_unary(
+                '/quarterdeck.compat.v1.OrchestratorService/ListAvailableVms',
+                request_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListAvailableVmsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListAvailableVmsResponse.FromString,
                 _registered_method=True)
 
 
@@ -76,8 +121,22 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AssignSession(self, request, context):
+        """assignSessionToVM: binds a session that waits in the queue to this VM, in one transaction, or says why not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetVm(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkVmReady(self, request, context):
+        """markVMReady: refused unless the VM's agent is healthy.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -89,8 +148,48 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def HandleVmError(self, request, context):
+        """handleVMError: takes the VM out of service, with a code and a message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TerminateVm(self, request, context):
         """terminateVM: refused while sessions play, unless `force`, which ends them first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseSession(self, request, context):
+        """releaseSessionFromVM: asks the session's game to stop; its slot is free once it has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FindVm(self, request, context):
+        """The VM that a session would get now, in the wished region or the next of its fallback chain. Reserves nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRegionCapacity(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRegionCapacities(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMetrics(self, request, context):
+        """The figures of seed 001, of the caller's project.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +208,13 @@ class OrchestratorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAvailableVms(self, request, context):
+        """VMs of a region that take one more session now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OrchestratorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -117,9 +223,19 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.CreateVmRequest.FromString,
                     response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.SerializeToString,
             ),
+            'AssignSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.AssignSession,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.AssignSessionRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmSession.SerializeToString,
+            ),
             'GetVm': grpc.unary_unary_rpc_method_handler(
                     servicer.GetVm,
                     request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetVmRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.SerializeToString,
+            ),
+            'MarkVmReady': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkVmReady,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.MarkVmReadyRequest.FromString,
                     response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.SerializeToString,
             ),
             'MarkVmDraining': grpc.unary_unary_rpc_method_handler(
@@ -127,10 +243,40 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.MarkVmDrainingRequest.FromString,
                     response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.SerializeToString,
             ),
+            'HandleVmError': grpc.unary_unary_rpc_method_handler(
+                    servicer.HandleVmError,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.HandleVmErrorRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.SerializeToString,
+            ),
             'TerminateVm': grpc.unary_unary_rpc_method_handler(
                     servicer.TerminateVm,
                     request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.TerminateVmRequest.FromString,
                     response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.SerializeToString,
+            ),
+            'ReleaseSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseSession,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ReleaseSessionRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmSession.SerializeToString,
+            ),
+            'FindVm': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindVm,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.FindVmRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.FindVmResponse.SerializeToString,
+            ),
+            'GetRegionCapacity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRegionCapacity,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetRegionCapacityRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.RegionCapacity.SerializeToString,
+            ),
+            'ListRegionCapacities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRegionCapacities,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListRegionCapacitiesRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListRegionCapacitiesResponse.SerializeToString,
+            ),
+            'GetMetrics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMetrics,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetMetricsRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.Metrics.SerializeToString,
             ),
             'ListVmSessions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVmSessions,
@@ -141,6 +287,11 @@ def add_OrchestratorServiceServicer_to_server(servicer, server):
                     servicer.GetVmCapacity,
                     request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetVmCapacityRequest.FromString,
                     response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmCapacity.SerializeToString,
+            ),
+            'ListAvailableVms': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAvailableVms,
+                    request_deserializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListAvailableVmsRequest.FromString,
+                    response_serializer=quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListAvailableVmsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -181,6 +332,33 @@ class OrchestratorService:
             _registered_method=True)
 
     @staticmethod
+    def AssignSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/AssignSession',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.AssignSessionRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetVm(request,
             target,
             options=(),
@@ -196,6 +374,33 @@ class OrchestratorService:
             target,
             '/quarterdeck.compat.v1.OrchestratorService/GetVm',
             quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetVmRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkVmReady(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/MarkVmReady',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.MarkVmReadyRequest.SerializeToString,
             quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
             options,
             channel_credentials,
@@ -235,6 +440,33 @@ class OrchestratorService:
             _registered_method=True)
 
     @staticmethod
+    def HandleVmError(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/HandleVmError',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.HandleVmErrorRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def TerminateVm(request,
             target,
             options=(),
@@ -251,6 +483,141 @@ class OrchestratorService:
             '/quarterdeck.compat.v1.OrchestratorService/TerminateVm',
             quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.TerminateVmRequest.SerializeToString,
             quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmDto.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/ReleaseSession',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ReleaseSessionRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmSession.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindVm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/FindVm',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.FindVmRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.FindVmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRegionCapacity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/GetRegionCapacity',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetRegionCapacityRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.RegionCapacity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRegionCapacities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/ListRegionCapacities',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListRegionCapacitiesRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListRegionCapacitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/GetMetrics',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetMetricsRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.Metrics.FromString,
             options,
             channel_credentials,
             insecure,
@@ -305,6 +672,33 @@ class OrchestratorService:
             '/quarterdeck.compat.v1.OrchestratorService/GetVmCapacity',
             quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.GetVmCapacityRequest.SerializeToString,
             quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.VmCapacity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAvailableVms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.compat.v1.OrchestratorService/ListAvailableVms',
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListAvailableVmsRequest.SerializeToString,
+            quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2.ListAvailableVmsResponse.FromString,
             options,
             channel_credentials,
             insecure,

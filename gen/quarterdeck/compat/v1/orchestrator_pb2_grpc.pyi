@@ -35,28 +35,60 @@ class OrchestratorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> OrchestratorServiceAsyncStub: ...
     CreateVm: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.CreateVmRequest, _orchestrator_pb2.VmDto]
     """createVM: a machine of `provider`, PROVISIONING until its agent has enrolled."""
+    AssignSession: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.AssignSessionRequest, _orchestrator_pb2.VmSession]
+    """assignSessionToVM: binds a session that waits in the queue to this VM, in one transaction, or says why not."""
     GetVm: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetVmRequest, _orchestrator_pb2.VmDto]
+    MarkVmReady: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.MarkVmReadyRequest, _orchestrator_pb2.VmDto]
+    """markVMReady: refused unless the VM's agent is healthy."""
     MarkVmDraining: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.MarkVmDrainingRequest, _orchestrator_pb2.VmDto]
     """markVMDraining: accepts no new sessions and lets the rest finish."""
+    HandleVmError: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.HandleVmErrorRequest, _orchestrator_pb2.VmDto]
+    """handleVMError: takes the VM out of service, with a code and a message."""
     TerminateVm: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.TerminateVmRequest, _orchestrator_pb2.VmDto]
     """terminateVM: refused while sessions play, unless `force`, which ends them first."""
+    ReleaseSession: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ReleaseSessionRequest, _orchestrator_pb2.VmSession]
+    """releaseSessionFromVM: asks the session's game to stop; its slot is free once it has."""
+    FindVm: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.FindVmRequest, _orchestrator_pb2.FindVmResponse]
+    """The VM that a session would get now, in the wished region or the next of its fallback chain. Reserves nothing."""
+    GetRegionCapacity: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetRegionCapacityRequest, _orchestrator_pb2.RegionCapacity]
+    ListRegionCapacities: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ListRegionCapacitiesRequest, _orchestrator_pb2.ListRegionCapacitiesResponse]
+    GetMetrics: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetMetricsRequest, _orchestrator_pb2.Metrics]
+    """The figures of seed 001, of the caller's project."""
     ListVmSessions: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ListVmSessionsRequest, _orchestrator_pb2.ListVmSessionsResponse]
     """The unfinished sessions on a VM."""
     GetVmCapacity: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.GetVmCapacityRequest, _orchestrator_pb2.VmCapacity]
+    ListAvailableVms: _grpc.UnaryUnaryMultiCallable[_orchestrator_pb2.ListAvailableVmsRequest, _orchestrator_pb2.ListAvailableVmsResponse]
+    """VMs of a region that take one more session now."""
 
 @_typing.type_check_only
 class OrchestratorServiceAsyncStub(OrchestratorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateVm: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.CreateVmRequest, _orchestrator_pb2.VmDto]  # type: ignore[assignment]
     """createVM: a machine of `provider`, PROVISIONING until its agent has enrolled."""
+    AssignSession: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.AssignSessionRequest, _orchestrator_pb2.VmSession]  # type: ignore[assignment]
+    """assignSessionToVM: binds a session that waits in the queue to this VM, in one transaction, or says why not."""
     GetVm: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetVmRequest, _orchestrator_pb2.VmDto]  # type: ignore[assignment]
+    MarkVmReady: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.MarkVmReadyRequest, _orchestrator_pb2.VmDto]  # type: ignore[assignment]
+    """markVMReady: refused unless the VM's agent is healthy."""
     MarkVmDraining: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.MarkVmDrainingRequest, _orchestrator_pb2.VmDto]  # type: ignore[assignment]
     """markVMDraining: accepts no new sessions and lets the rest finish."""
+    HandleVmError: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.HandleVmErrorRequest, _orchestrator_pb2.VmDto]  # type: ignore[assignment]
+    """handleVMError: takes the VM out of service, with a code and a message."""
     TerminateVm: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.TerminateVmRequest, _orchestrator_pb2.VmDto]  # type: ignore[assignment]
     """terminateVM: refused while sessions play, unless `force`, which ends them first."""
+    ReleaseSession: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ReleaseSessionRequest, _orchestrator_pb2.VmSession]  # type: ignore[assignment]
+    """releaseSessionFromVM: asks the session's game to stop; its slot is free once it has."""
+    FindVm: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.FindVmRequest, _orchestrator_pb2.FindVmResponse]  # type: ignore[assignment]
+    """The VM that a session would get now, in the wished region or the next of its fallback chain. Reserves nothing."""
+    GetRegionCapacity: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetRegionCapacityRequest, _orchestrator_pb2.RegionCapacity]  # type: ignore[assignment]
+    ListRegionCapacities: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ListRegionCapacitiesRequest, _orchestrator_pb2.ListRegionCapacitiesResponse]  # type: ignore[assignment]
+    GetMetrics: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetMetricsRequest, _orchestrator_pb2.Metrics]  # type: ignore[assignment]
+    """The figures of seed 001, of the caller's project."""
     ListVmSessions: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ListVmSessionsRequest, _orchestrator_pb2.ListVmSessionsResponse]  # type: ignore[assignment]
     """The unfinished sessions on a VM."""
     GetVmCapacity: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.GetVmCapacityRequest, _orchestrator_pb2.VmCapacity]  # type: ignore[assignment]
+    ListAvailableVms: _aio.UnaryUnaryMultiCallable[_orchestrator_pb2.ListAvailableVmsRequest, _orchestrator_pb2.ListAvailableVmsResponse]  # type: ignore[assignment]
+    """VMs of a region that take one more session now."""
 
 class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -68,11 +100,27 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         """createVM: a machine of `provider`, PROVISIONING until its agent has enrolled."""
 
     @_abc_1.abstractmethod
+    def AssignSession(
+        self,
+        request: _orchestrator_pb2.AssignSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.VmSession, _abc.Awaitable[_orchestrator_pb2.VmSession]]:
+        """assignSessionToVM: binds a session that waits in the queue to this VM, in one transaction, or says why not."""
+
+    @_abc_1.abstractmethod
     def GetVm(
         self,
         request: _orchestrator_pb2.GetVmRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_pb2.VmDto, _abc.Awaitable[_orchestrator_pb2.VmDto]]: ...
+
+    @_abc_1.abstractmethod
+    def MarkVmReady(
+        self,
+        request: _orchestrator_pb2.MarkVmReadyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.VmDto, _abc.Awaitable[_orchestrator_pb2.VmDto]]:
+        """markVMReady: refused unless the VM's agent is healthy."""
 
     @_abc_1.abstractmethod
     def MarkVmDraining(
@@ -83,12 +131,58 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         """markVMDraining: accepts no new sessions and lets the rest finish."""
 
     @_abc_1.abstractmethod
+    def HandleVmError(
+        self,
+        request: _orchestrator_pb2.HandleVmErrorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.VmDto, _abc.Awaitable[_orchestrator_pb2.VmDto]]:
+        """handleVMError: takes the VM out of service, with a code and a message."""
+
+    @_abc_1.abstractmethod
     def TerminateVm(
         self,
         request: _orchestrator_pb2.TerminateVmRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_pb2.VmDto, _abc.Awaitable[_orchestrator_pb2.VmDto]]:
         """terminateVM: refused while sessions play, unless `force`, which ends them first."""
+
+    @_abc_1.abstractmethod
+    def ReleaseSession(
+        self,
+        request: _orchestrator_pb2.ReleaseSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.VmSession, _abc.Awaitable[_orchestrator_pb2.VmSession]]:
+        """releaseSessionFromVM: asks the session's game to stop; its slot is free once it has."""
+
+    @_abc_1.abstractmethod
+    def FindVm(
+        self,
+        request: _orchestrator_pb2.FindVmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.FindVmResponse, _abc.Awaitable[_orchestrator_pb2.FindVmResponse]]:
+        """The VM that a session would get now, in the wished region or the next of its fallback chain. Reserves nothing."""
+
+    @_abc_1.abstractmethod
+    def GetRegionCapacity(
+        self,
+        request: _orchestrator_pb2.GetRegionCapacityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.RegionCapacity, _abc.Awaitable[_orchestrator_pb2.RegionCapacity]]: ...
+
+    @_abc_1.abstractmethod
+    def ListRegionCapacities(
+        self,
+        request: _orchestrator_pb2.ListRegionCapacitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.ListRegionCapacitiesResponse, _abc.Awaitable[_orchestrator_pb2.ListRegionCapacitiesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetMetrics(
+        self,
+        request: _orchestrator_pb2.GetMetricsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.Metrics, _abc.Awaitable[_orchestrator_pb2.Metrics]]:
+        """The figures of seed 001, of the caller's project."""
 
     @_abc_1.abstractmethod
     def ListVmSessions(
@@ -104,5 +198,13 @@ class OrchestratorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orchestrator_pb2.GetVmCapacityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_orchestrator_pb2.VmCapacity, _abc.Awaitable[_orchestrator_pb2.VmCapacity]]: ...
+
+    @_abc_1.abstractmethod
+    def ListAvailableVms(
+        self,
+        request: _orchestrator_pb2.ListAvailableVmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_orchestrator_pb2.ListAvailableVmsResponse, _abc.Awaitable[_orchestrator_pb2.ListAvailableVmsResponse]]:
+        """VMs of a region that take one more session now."""
 
 def add_OrchestratorServiceServicer_to_server(servicer: OrchestratorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
