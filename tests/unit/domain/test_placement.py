@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from controlplane.domain.errors import Exhausted
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Encoder, Host, HostState, Inventory
-from controlplane.domain.placement import Candidate, Need, free_port, rank
+from controlplane.domain.placement import Candidate, Need, assign_many, free_port, rank
 from controlplane.domain.template import UNITS_PER_SEAT, Preset, weight
 from controlplane.domain.vm import Vm, VmState
 
@@ -97,3 +98,30 @@ def test_a_free_port_is_free_and_none_means_none(taken, start):
 def test_the_search_walks_round_so_that_a_port_just_freed_is_used_last():
     assert free_port(frozenset(), 100, 102, 101) == 101
     assert free_port(frozenset({101, 102}), 100, 102, 101) == 100
+
+
+@given(
+    fleet=st.lists(st.tuples(st.sampled_from(["eu", "us", "ap"]), st.integers(1, 4)), min_size=1, max_size=6),
+    asked=st.lists(
+        st.tuples(st.integers(0, 8), st.lists(st.sampled_from(["eu", "us", "ap"]), min_size=1, unique=True)),
+        max_size=25,
+    ),
+)
+def test_mixed_presets_over_regions_keep_every_capacity_and_every_order(fleet, asked):
+    """I1 in weights, and no session in a region while one before it in its order had room."""
+    vms = {
+        f"vm-{number}": replace(candidate(f"vm-{number}", capacity=seats * UNITS_PER_SEAT).vm, region_id=region)
+        for number, (region, seats) in enumerate(fleet)
+    }
+    candidates = [Candidate(vm, candidate(vm.id).host) for vm in vms.values()]
+    needs = [Need("p", preset(sessions), Picture.FRAMES, tuple(regions)) for sessions, regions in asked]
+    choices, _ = assign_many(needs, candidates)
+    used = dict.fromkeys(vms, 0)
+    for one, choice in zip(needs, choices, strict=True):
+        free = {vm.id: vm.capacity_units - used[vm.id] for vm in vms.values()}
+        room = {vm.region_id for vm in vms.values() if weight(one.preset, vm.capacity_units) <= free[vm.id]}
+        best = next((region for region in one.regions if region in room), None)
+        assert (vms[choice.vm_id].region_id if choice else None) == best
+        if choice:
+            used[choice.vm_id] += choice.units
+            assert used[choice.vm_id] <= vms[choice.vm_id].capacity_units
