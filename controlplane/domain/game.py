@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from controlplane.domain.container import Container, check_container
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.region import Law
 
@@ -51,6 +52,7 @@ class Deployment:
     ports: tuple[PortSpec, ...] = ()
     readiness: Readiness | None = None
     stop_grace_s: float = 10.0
+    container: Container | None = None
     replaceable: bool = False
 
     @property
@@ -81,6 +83,7 @@ MEDIA_PORT = "media"
 
 def checked(deployment: Deployment) -> Deployment:
     """The same deployment, if its parts agree. Raises InvalidRequest naming the field."""
+    check_container(deployment.container, deployment.command, deployment.environment)
     names = [port.name for port in deployment.ports]
     for name in names:
         if names.count(name) > 1 or name == MEDIA_PORT:

@@ -21,6 +21,8 @@ class Need:
     picture: Picture
     regions: tuple[str, ...] = ()
     ports: bool = False
+    # Whether the game comes as an image; None: not known yet, so that any host will do.
+    contained: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,10 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
             "no encoder worked on its host",
         ),
         (
-            need.picture is Picture.X11 and not host.inventory.has_display_server,
+            need.picture is Picture.X11 and not need.contained and not host.inventory.has_display_server,
             "its host has no X display server",
         ),
+        (bool(need.contained) and "docker" not in host.inventory.runtimes, "its host runs no containers"),
         (
             need.preset.min_vram_gb * 10**9 > sum(gpu.memory_bytes for gpu in host.inventory.gpus),
             f"has less than {need.preset.min_vram_gb} GB of GPU memory",

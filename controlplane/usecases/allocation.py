@@ -126,7 +126,14 @@ class _Placing:
         self._asks = asks
         self._ways = found
         self._needs = [
-            Need(ask.session.project_id, ask.preset, ask.deployment.picture, way.regions, bool(ask.ports))
+            Need(
+                ask.session.project_id,
+                ask.preset,
+                ask.deployment.picture,
+                way.regions,
+                bool(ask.ports),
+                _contained(ask),
+            )
             for ask, way in zip(asks, found, strict=True)
         ]
         self._seen: dict[str, Candidate] = {}
@@ -293,3 +300,7 @@ async def settle(
     await tx.ports.release(session.id, now + timedelta(seconds=rest_s))
     await tx.outbox.append([*events, session.event("released"), *vm_events])
     return (*hints, subjects.hint_plan(session.vm_id), subjects.SLOTS)
+
+
+def _contained(ask: Ask) -> bool:
+    return ask.deployment.container is not None

@@ -219,6 +219,7 @@ deployments = sa.Table(
     json("readiness", optional=True),
     number("stop_grace_s"),
     flag("replaceable"),
+    json("container", optional=True),
     sa.PrimaryKeyConstraint("project_id", "game_id", "number"),
     sa.ForeignKeyConstraint(["project_id", "game_id"], ["games.project_id", "games.id"]),
     one_of("picture", Picture),

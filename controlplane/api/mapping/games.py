@@ -6,6 +6,7 @@ from datetime import datetime
 
 from quarterdeck.v1 import games_pb2 as pb
 
+from controlplane.api.mapping.containers import container_message, container_of
 from controlplane.api.mapping.shapes import law_message
 from controlplane.api.mapping.values import duration, enum_member, enum_value, last_part, seconds, timestamp
 from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness
@@ -42,6 +43,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         stop_grace=duration(deployment.stop_grace_s),
         replaceable=deployment.replaceable,
         create_time=timestamp(deployment.created_at),
+        container=container_message(deployment.container),
     )
 
 
@@ -61,6 +63,7 @@ def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: 
         readiness=_readiness_of(wire.readiness) if wire.HasField("readiness") else None,
         stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace_s is None else stop_grace_s,
         replaceable=wire.replaceable,
+        container=container_of(wire.container) if wire.HasField("container") else None,
     )
 
 

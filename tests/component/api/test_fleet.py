@@ -72,13 +72,23 @@ async def test_a_deployment_comes_back_as_it_went(operator: Caller, player: Call
         ports=[games_pb2.PortSpec(port_name="query", protocol="tcp", game_port=27015)],
         readiness=games_pb2.Readiness(tcp_port="query", timeout=Duration(seconds=30)),
         stop_grace=Duration(seconds=5),
+        container=games_pb2.Container(
+            image="server:2",
+            pull=games_pb2.PULL_POLICY_NEVER,
+            memory_bytes=1 << 33,
+            cpu_millis=1500,
+            pids=64,
+            volumes=[games_pb2.ContainerVolume(volume_name="maps", path="/srv/maps")],
+            writable_root=True,
+            run_as_user="1000:1000",
+        ),
     )
     request = games_pb2.CreateDeploymentRequest(parent="games/server", deployment=wanted)
     made = await operator.games.CreateDeployment(request)
     assert made.name == "games/server/deployments/1"
     got = await operator.games.GetDeployment(games_pb2.GetDeploymentRequest(name=made.name))
     assert got == made
-    for field in ("command", "environment", "picture", "ports", "readiness", "stop_grace"):
+    for field in ("command", "environment", "picture", "ports", "readiness", "stop_grace", "container"):
         assert getattr(got, field) == getattr(wanted, field), field
     game = await player.games.GetGame(games_pb2.GetGameRequest(name="games/server"))
     assert (game.current_deployment, game.summary) == (made.name, "Plain")

@@ -28,7 +28,7 @@ Code = grpc.StatusCode
 
 async def test_every_broken_rule_of_the_proto_is_named(operator: Caller) -> None:
     deployment = games_pb2.Deployment(
-        command=[], picture=99, ports=[games_pb2.PortSpec(port_name="a", protocol="udp", game_port=-1)]
+        command=["x" * 5000], picture=99, ports=[games_pb2.PortSpec(port_name="a", protocol="udp", game_port=-1)]
     )
     refusal = await refused(
         operator.games.CreateDeployment(games_pb2.CreateDeploymentRequest(parent="games/demo", deployment=deployment))
@@ -36,7 +36,7 @@ async def test_every_broken_rule_of_the_proto_is_named(operator: Caller) -> None
     assert refusal.code is Code.INVALID_ARGUMENT
     assert refusal.reason == "INVALID_FIELDS"
     assert refusal.domain == "quarterdeck"
-    assert refusal.fields == ("deployment.command", "deployment.picture", "deployment.ports[0].game_port")
+    assert refusal.fields == ("deployment.command[0]", "deployment.picture", "deployment.ports[0].game_port")
 
 
 async def test_an_unknown_state_to_list_by_is_named(player: Caller) -> None:

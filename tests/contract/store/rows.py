@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from controlplane.domain.container import Container, ContainerVolume, PullPolicy
 from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness
 from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
@@ -161,6 +162,9 @@ def a_deployment(game_id: str = "orbit", **fields: Any) -> Deployment:
         "readiness": Readiness(log_pattern="ready", stays_up_s=None, timeout_s=12.5),
         "stop_grace_s": 4.5,
         "replaceable": True,
+        "container": Container(
+            "orbit:1", PullPolicy.ALWAYS, 1 << 40, 1500, 64, (ContainerVolume("v", "/v"),), True, "7:8"
+        ),
     }
     return Deployment(**{**values, **fields})
 

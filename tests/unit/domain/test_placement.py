@@ -48,6 +48,7 @@ def test_the_fullest_machine_that_fits_comes_first_and_ties_go_by_id():
         (need(), candidate(state=VmState.READY, inventory=Inventory()), "no encoder worked on its host"),
         (need(Picture.X11), candidate(inventory=Inventory(encoders=(Encoder("x", 1),))), "no X display server"),
         (need(vram=8), candidate(), "less than 8 GB"),
+        (replace(need(), contained=True), candidate(), "its host runs no containers"),
         (need(), candidate(revoked_at=NOW), "revoked"),
     ],
 )
