@@ -48,6 +48,28 @@ def run(role: Role, settings: Settings, *, status_fd: int | None = None, welcome
     return 0
 
 
+def migrate(settings: Settings, verb: Literal["down", "check"], revision: str = "") -> int:
+    """Takes the database down to `revision`, or says where it stands, on stdout; returns the exit code. `check` is 1
+    where a migration is missing or a table is not what this release knows."""
+    from controlplane.adapters.store import schema
+
+    try:
+        if verb == "down":
+            schema.downgrade(settings.database_url, revision)
+        state = schema.check(settings.database_url)
+    except QuarterdeckError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+    told = (
+        "behind: run `quarterdeck migrate up`" if state.pending else "ahead: of a newer release" if state.newer else ""
+    )
+    sys.stdout.write(f"database {state.current}, this release {state.head}{told and f' ({told})'}\n")
+    if verb == "down" or state.newer:
+        return 0
+    sys.stdout.writelines(f"differs: {line}\n" for line in state.drift if not state.pending)
+    return int(state.pending or bool(state.drift))
+
+
 async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: bool, plain: str) -> None:
     if role in ("all", "migrate"):
         await _migrate(settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,9 +91,34 @@ def processor(data_dir: DataDir = None) -> None:
     _run("processor", data_dir=data_dir)
 
 
-def migrate(data_dir: DataDir = None) -> None:
-    """Bring the database's tables up to date, then end."""
-    _run("migrate", data_dir=data_dir)
+class Migration(StrEnum):
+    UP = "up"
+    DOWN = "down"
+    CHECK = "check"
+
+
+def migrate(
+    verb: Annotated[Migration, typer.Argument(help="up, down or check.")] = Migration.UP,
+    to: Annotated[str, typer.Option(metavar="REVISION", help="Where `down` goes, such as 0004, or base.")] = "",
+    data_dir: DataDir = None,
+) -> None:
+    """Bring the database's tables up to date, take them back, or say where they stand.
+
+    `up` may run while the release before serves the database. `down` loses what later tables held. `check` ends with 1
+    when a migration is missing, or a table is not what this release knows.
+
+    \b
+    quarterdeck migrate
+    quarterdeck migrate check
+    quarterdeck migrate down --to 0004
+    """
+    if (verb is Migration.DOWN) != bool(to):
+        raise typer.BadParameter("`down` needs --to, and nothing else takes it", param_hint="--to")
+    if verb is Migration.UP:
+        _run("migrate", data_dir=data_dir)
+    from controlplane import bootstrap
+
+    sys.exit(bootstrap.migrate(settings_from(data_dir=data_dir), "down" if to else "check", to))
 
 
 def audit(data_dir: DataDir = None) -> None:

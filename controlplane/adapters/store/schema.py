@@ -39,7 +39,12 @@ class SchemaState:
 
     @property
     def pending(self) -> bool:
-        return self.current != self.head
+        return self.current == EMPTY or self.current < self.head
+
+    @property
+    def newer(self) -> bool:
+        """A newer release than this one has migrated it."""
+        return self.current != EMPTY and self.current > self.head
 
 
 def head() -> str:
@@ -48,13 +53,18 @@ def head() -> str:
 
 
 def migrate(url: str) -> str:
-    """Brings the database up to the head revision and returns that. Raises Unavailable, InvalidRequest."""
-    with _connected(url) as connection:
-        if _current(connection) != head():
-            from alembic import command
+    """Brings the database up to the head revision and returns where it stands. Raises Unavailable, InvalidRequest.
 
-            command.upgrade(_config(connection), "head")
-            connection.commit()
+    One that a newer release has migrated is left as it is: revisions only add (CONTRIBUTING.md), so that two releases
+    serve it side by side, and the older one may start again meanwhile."""
+    with _connected(url) as connection:
+        current = _current(connection)
+        if current != EMPTY and current >= head():
+            return current
+        from alembic import command
+
+        command.upgrade(_config(connection), "head")
+        connection.commit()
     return head()
 
 

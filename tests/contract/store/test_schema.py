@@ -105,6 +105,15 @@ def test_several_processes_may_migrate_at_once(database_url: str) -> None:
     assert schema.check(database_url).drift == ()
 
 
+def test_what_a_newer_release_has_migrated_is_left_alone(database_url: str) -> None:
+    schema.migrate(database_url)
+    with synchronous(database_url).begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    assert schema.migrate(database_url) == "9999"
+    state = schema.check(database_url)
+    assert (state.current, state.newer, state.pending) == ("9999", True, False)
+
+
 def test_an_unknown_revision_is_refused(database_url: str) -> None:
     schema.migrate(database_url)
     with pytest.raises(InvalidRequest):
