@@ -1,4 +1,4 @@
-"""Signalling channels of one link: each joins a browser, by way of the control plane, to the wrapper of its session.
+"""Channels of one link: each joins a browser or a console, by way of the control plane, to a session's wrapper.
 
 Bounded both ways: a wrapper that floods waits for the link, a browser that floods loses its channel.
 """
@@ -13,7 +13,7 @@ from quarterdeck.v1 import agent_pb2, streaming_pb2
 
 from hostagent.plan import WorkloadKey
 from hostagent.workloads import Workloads
-from hostagent.wrapperlink import WrapperUnreachable
+from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
 log = structlog.get_logger()
 MAX_CHANNELS = 256
@@ -80,11 +80,24 @@ class Channels:
         close = streaming_pb2.Signal(close=streaming_pb2.SignalClose(reason=reason[:500]))
         await self._send(agent_pb2.ChannelSignal(channel_id=opening.channel_id, signal=close))
 
+    async def _join_console(self, opening: agent_pb2.ChannelOpen, link: WrapperLink) -> None:
+        """Types the lines, or passes the output on until either side ends it. Raises WrapperUnreachable."""
+        channel_id, console = opening.channel_id, opening.console
+        if console.lines:
+            taken = agent_pb2.ConsoleTaken(sequence=await link.type(console.lines))
+            await self._send(agent_pb2.ChannelSignal(channel_id=channel_id, console_taken=taken))
+            return
+        async for output in link.console(console.after_sequence):
+            await self._send(agent_pb2.ChannelSignal(channel_id=channel_id, console_output=output))
+
     async def _join(self, opening: agent_pb2.ChannelOpen) -> bool:
         """Passes messages both ways; True when either side has closed the channel in so many words."""
         workload = self._workloads.get(WorkloadKey(opening.session_id, opening.generation))
         if workload is None or workload.link is None:
             raise WrapperUnreachable("this session does not run here")
+        if opening.HasField("console"):
+            await self._join_console(opening, workload.link)
+            return False
         inbound = self._inbound[opening.channel_id]
         async for signal in workload.link.signal(opening.role, _until_close(inbound)):
             await self._send(agent_pb2.ChannelSignal(channel_id=opening.channel_id, signal=signal))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 from google.protobuf.message import DecodeError
-from quarterdeck.v1 import sessions_pb2, wrapper_pb2
+from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
 
 from hostagent import netports, statuses
 from hostagent.lifecycle import Phase, Trigger, after
@@ -276,10 +276,7 @@ class Workload:
     async def _stop_when_asked(self, link: WrapperLink, process: ProcessId) -> None:
         await self._stop_asked.wait()
         timing = self._around.timing
-        given = self._spec.deployment.stop_grace
-        grace_s = (
-            given.ToNanoseconds() / 1e9 if self._spec.deployment.HasField("stop_grace") else timing.default_grace_s
-        )
+        grace_s = _stop_grace_s(self._spec.deployment, timing.default_grace_s)
         try:
             async with asyncio.timeout(grace_s + timing.firm_margin_s):
                 await self._ask_politely(link)
@@ -334,6 +331,15 @@ class Workload:
 
     def _move(self, trigger: Trigger) -> None:
         self.phase = after(self.phase, trigger)
+
+
+def _stop_grace_s(deployment: games_pb2.Deployment, default_s: float) -> float:
+    """How long the wrapper may take to stop its game: by command first, then by signal."""
+    grace_s = deployment.stop_grace.ToNanoseconds() / 1e9 if deployment.HasField("stop_grace") else default_s
+    if not deployment.stop_command:
+        return grace_s
+    given = deployment.HasField("stop_command_grace")
+    return grace_s + (deployment.stop_command_grace.ToNanoseconds() / 1e9 if given else default_s)
 
 
 def _leases(spec: wrapper_pb2.SessionSpec) -> Sequence[netports.HostPort]:

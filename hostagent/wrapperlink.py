@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from quarterdeck.v1 import sessions_pb2, streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
+from quarterdeck.v1 import console_pb2, sessions_pb2, streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
 
 from hostagent.sessiondir import SOCKET
 
@@ -93,6 +93,26 @@ class WrapperLink:
             raise WrapperUnreachable(error.details() or error.code().name) from error
         finally:
             call.cancel()
+
+    async def console(self, after_sequence: int) -> AsyncIterator[console_pb2.ConsoleOutput]:
+        """The game's output, until the session is over. Raises WrapperUnreachable."""
+        call = self._stub.StreamConsole(wrapper_pb2.WrapperConsoleRequest(after_sequence=after_sequence))
+        try:
+            async for output in call:
+                yield output
+        except grpc.aio.AioRpcError as error:
+            raise WrapperUnreachable(error.details() or error.code().name) from error
+        finally:
+            call.cancel()
+
+    async def type(self, lines: Sequence[str]) -> int:
+        """Types lines into the game; the sequence of its newest line. Raises WrapperUnreachable."""
+        try:
+            answer = await self._stub.SendConsoleInput(wrapper_pb2.WrapperConsoleInput(lines=lines), timeout=_CALL_S)
+        except grpc.aio.AioRpcError as error:
+            raise WrapperUnreachable(error.details() or error.code().name) from error
+        sequence: int = answer.sequence
+        return sequence
 
     async def close(self) -> None:
         """Closes the connection; the wrapper does not mind."""

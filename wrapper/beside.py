@@ -14,7 +14,7 @@ from pathlib import Path
 from wrapper import keeper
 from wrapper.boundedlog import BoundedLog
 from wrapper.lines import LineCutter
-from wrapper.supervisor import KeeperLostError, StartError
+from wrapper.supervisor import InputRefusedError, KeeperLostError, StartError
 
 _CHUNK_BYTES = 65536
 _APPEARS_S = 60.0
@@ -74,6 +74,10 @@ class Beside:
         if self._killed:
             return -signal.SIGKILL
         raise KeeperLostError("the game's container was killed: out of memory, or from outside")
+
+    def write(self, data: bytes) -> None:
+        """Raises InputRefusedError: a container's standard input is not joined."""
+        raise InputRefusedError("a game in a container takes no input")
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the game's process group."""

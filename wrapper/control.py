@@ -1,4 +1,4 @@
-"""The wrapper's own gRPC service on its unix socket: status, signalling, stop, lease."""
+"""The wrapper's own gRPC service on its unix socket: status, signalling, console, stop, lease."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator
 
 import grpc
 import structlog
-from quarterdeck.v1 import streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
+from quarterdeck.v1 import console_pb2, streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
 
 from wrapper import wire
 from wrapper.life import Life
+from wrapper.supervisor import InputRefusedError
 
 _MESSAGE_MAX_BYTES = 256 * 1024
 _SIGNALS_MAX = 64
@@ -44,6 +45,26 @@ class WrapperService(wrapper_pb2_grpc.WrapperServiceServicer):
         grace_s = wire.seconds(request.grace) if request.HasField("grace") else None
         self._life.stop(wire.reason_of(request.reason), grace_s)
         return wrapper_pb2.StopWorkloadResponse()
+
+    async def StreamConsole(
+        self,
+        request: wrapper_pb2.WrapperConsoleRequest,
+        context: grpc.aio.ServicerContext[wrapper_pb2.WrapperConsoleRequest, console_pb2.ConsoleOutput],
+    ) -> AsyncIterator[console_pb2.ConsoleOutput]:
+        async for batch in self._life.console.follow(request.after_sequence):
+            yield wire.console_message(batch)
+
+    async def SendConsoleInput(
+        self,
+        request: wrapper_pb2.WrapperConsoleInput,
+        context: grpc.aio.ServicerContext[wrapper_pb2.WrapperConsoleInput, wrapper_pb2.WrapperConsoleInputResponse],
+    ) -> wrapper_pb2.WrapperConsoleInputResponse:
+        try:
+            return wrapper_pb2.WrapperConsoleInputResponse(sequence=self._life.type(request.lines))
+        except InputRefusedError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except ValueError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
 
     async def RenewLease(
         self,

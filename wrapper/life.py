@@ -6,8 +6,9 @@ import asyncio
 import importlib
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,12 +16,14 @@ import structlog
 from wrapper import sdk
 from wrapper.beside import Beside
 from wrapper.boundedlog import BoundedLog
+from wrapper.console import Console, input_bytes
 from wrapper.directory import GAME_LOG, HOME, STAGE, SessionDirectory, boot_time_s, own_start_s
+from wrapper.gamefiles import FileRefusedError, write_files
 from wrapper.readiness import NotReadyError, ReadinessCheck
 from wrapper.session import Activity, Reason, Session, State, overdue
 from wrapper.spec import Picture, Spec, StreamFigures
 from wrapper.stream.display import Display, DisplayStartError, start_display
-from wrapper.supervisor import KeeperLostError, StartError, Supervised
+from wrapper.supervisor import InputRefusedError, KeeperLostError, StartError, Supervised
 
 if TYPE_CHECKING:
     # A game without a picture loads no media library.
@@ -43,6 +46,7 @@ class Life:
         lease_until_s = now_s + spec.lease_s if spec.lease_s is not None else None
         self._activity = Activity(deserted_since_s=now_s, lease_until_s=lease_until_s)
         self._log = structlog.get_logger()
+        self.console = Console()
         self._game_log = BoundedLog(directory.path / GAME_LOG)
         self._game: Supervised | Beside | None = None
         self._meeting = directory.path / STAGE if spec.beside else directory.path
@@ -74,7 +78,7 @@ class Life:
         try:
             game = await self._start()
             exit_code = await game.wait()
-        except (StartError, NotReadyError, DisplayStartError, KeeperLostError) as error:
+        except (StartError, FileRefusedError, NotReadyError, DisplayStartError, KeeperLostError) as error:
             failure = str(error)
         try:
             await self._close()
@@ -93,6 +97,18 @@ class Life:
             self._stopping = True
             self._in_background(self._stop_game(self.spec.stop_grace_s if grace_s is None else grace_s))
 
+    def type(self, lines: Sequence[str]) -> int:
+        """Types lines into the game; the sequence of its newest line of output.
+
+        Raises InputRefusedError, and ValueError for a line that is more than one.
+        """
+        typed = input_bytes(lines)
+        if self._game is None or self.session.state is State.EXITED:
+            raise InputRefusedError("the game does not run")
+        self._game.write(typed)
+        self._active()
+        return self.console.sequence
+
     def renew_lease(self, lease_s: float) -> None:
         self._activity = replace(self._activity, lease_until_s=boot_time_s() + lease_s)
 
@@ -109,8 +125,12 @@ class Life:
     async def _start(self) -> Supervised | Beside:
         """The running game; its stream or readiness check goes on in the background.
 
-        Raises StartError, NotReadyError and DisplayStartError.
+        Raises StartError, FileRefusedError, NotReadyError and DisplayStartError.
         """
+        home = self._directory.path / HOME
+        if self.spec.beside and self.spec.files:
+            raise FileRefusedError("configuration files are not written into containers; use environment or command")
+        await asyncio.to_thread(write_files, home, self.spec.files)
         check: ReadinessCheck | None = None
         picture: dict[str, str] = {}
         video = self.spec.video
@@ -121,9 +141,9 @@ class Life:
         else:
             self._display = await start_display(self._meeting, video.width, video.height)
             picture = self._display.environment
-        line = check.line if check is not None else None
+        line = partial(self._line, check)
         game = Beside(self._meeting, self._game_log, line) if self.spec.beside else Supervised(self._game_log, line)
-        await game.start(self.spec.command, self._environment() | picture, self._directory.path / HOME)
+        await game.start(self.spec.command, self._environment() | picture, home)
         self._game = game
         self._launched.set()
         self._become(self.session.game_started(self.age_s))
@@ -135,7 +155,13 @@ class Life:
             self._in_background(self._await_first_frame())
         return game
 
+    def _line(self, check: ReadinessCheck | None, text: str) -> None:
+        self.console.line(text)
+        if check is not None:
+            check.line(text)
+
     async def _close(self) -> None:
+        self.console.close()
         for task in self._tasks:
             task.cancel()
         try:
@@ -165,10 +191,22 @@ class Life:
     async def _stop_game(self, grace_s: float) -> None:
         await self._launched.wait()
         if self._game is not None:
+            await self._ask_by_command(self._game)
             self._game.ask_to_stop()
             await asyncio.sleep(grace_s)
             self._log.info("the grace is over", grace_s=grace_s)
             self._game.kill()
+
+    async def _ask_by_command(self, game: Supervised | Beside) -> None:
+        """The game's own way to stop; its end cancels the waiting. One that takes no input gets the signal at once."""
+        if not self.spec.stop_command:
+            return
+        try:
+            game.write(input_bytes([self.spec.stop_command]))
+        except (InputRefusedError, ValueError) as error:
+            self._log.warning("stop command not taken", why=str(error))
+        else:
+            await asyncio.sleep(self.spec.stop_command_grace_s)
 
     async def _await_ready(self, check: ReadinessCheck) -> None:
         try:

@@ -85,6 +85,9 @@ class Spec:
     lease_s: float | None
     # The game runs out of its own image, in a container beside the wrapper's.
     beside: bool = False
+    files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    stop_command: str = ""
+    stop_command_grace_s: float = 10.0
 
     @property
     def media_port(self) -> Port | None:

@@ -13,6 +13,8 @@ from wrapper import keeper
 from wrapper.boundedlog import BoundedLog
 from wrapper.lines import LineCutter
 
+LINE_MAX_BYTES = 8192
+INPUT_MAX_BYTES = 65536
 _CHUNK_BYTES = 65536
 # Children that are ours by intent; any other child is an orphan.
 _keepers: set[int] = set()
@@ -26,6 +28,10 @@ class KeeperLostError(Exception):
     """The process between the wrapper and the program was killed, and the program with it."""
 
 
+class InputRefusedError(Exception):
+    """The program takes no input now; the text says why."""
+
+
 class Supervised:
     """One program and all that comes of it. start() once; wait() until it is over."""
 
@@ -37,6 +43,7 @@ class Supervised:
         self._keeper: asyncio.subprocess.Process | None = None
         self._status: asyncio.StreamReader | None = None
         self._pump: asyncio.Task[None] | None = None
+        self._input: asyncio.WriteTransport | None = None
 
     async def start(
         self, command: Sequence[str], environment: Mapping[str, str], directory: Path, pass_fds: Sequence[int] = ()
@@ -46,6 +53,8 @@ class Supervised:
         Raises StartError when there is no such program or it may not be run.
         """
         reader, writer = os.pipe2(os.O_CLOEXEC)
+        # A pipe, not asyncio's socket: programs may open /dev/stdin, which a socket does not allow.
+        input_reader, input_writer = os.pipe2(os.O_CLOEXEC)
         loop = asyncio.get_running_loop()
         self._status = asyncio.StreamReader()
         try:
@@ -54,7 +63,7 @@ class Supervised:
                 *command,
                 env=dict(environment),
                 cwd=directory,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=input_reader,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writer, *pass_fds),
@@ -62,9 +71,12 @@ class Supervised:
             )
         except OSError as error:
             os.close(reader)
+            os.close(input_writer)
             raise StartError(f"cannot start a process in {directory}: {error.strerror}") from error
         finally:
             os.close(writer)
+            os.close(input_reader)
+        self._input, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(input_writer, "wb", 0))
         _keepers.add(self._keeper.pid)
         protocol = asyncio.StreamReaderProtocol(self._status)
         await loop.connect_read_pipe(lambda: protocol, os.fdopen(reader, "rb", 0))
@@ -86,6 +98,17 @@ class Supervised:
         if word != "exited":
             raise KeeperLostError("the keeper of the program was killed")
         return number
+
+    def write(self, data: bytes) -> None:
+        """To the program's standard input; returns at once.
+
+        Raises InputRefusedError when the program does not read, or has closed its input.
+        """
+        if self._input is None or self._input.is_closing():
+            raise InputRefusedError("the game does not take input")
+        if self._input.get_write_buffer_size() + len(data) > INPUT_MAX_BYTES:
+            raise InputRefusedError("the game does not read its input")
+        self._input.write(data)
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the program's process group."""
@@ -111,6 +134,8 @@ class Supervised:
             await _death(self._keeper.pid)
             await asyncio.to_thread(_kill_orphans)
         await self._keeper.wait()
+        if self._input is not None and not self._input.is_closing():
+            self._input.abort()
         _keepers.discard(self._keeper.pid)
         await self._pump
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
-from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
+from quarterdeck.v1 import console_pb2, games_pb2, sessions_pb2, wrapper_pb2
 
+from wrapper.console import Batch
 from wrapper.session import Reason, Session, State
 from wrapper.spec import IceServer, Limits, Picture, Port, Readiness, Spec, StreamFigures, Video
 
@@ -56,6 +57,9 @@ def parse_spec(serialized: bytes) -> Spec:
         loopback_candidate=message.loopback_candidate,
         lease_s=seconds(message.lease) if message.HasField("lease") else None,
         beside=bool(deployment.container.image),
+        files={file.path: file.content for file in message.files},
+        stop_command=deployment.stop_command,
+        stop_command_grace_s=_seconds(deployment, "stop_command_grace", DEFAULT_STOP_GRACE_S),
     )
 
 
@@ -105,11 +109,11 @@ def _readiness(readiness: games_pb2.Readiness) -> Readiness:
 def _limits(limits: sessions_pb2.SessionLimits, picture: Picture) -> Limits:
     """Unset and zero mean never here: the control plane has put its defaults in.
 
-    Nobody connects to a game without a picture through the wrapper, which therefore cannot call it idle or deserted.
+    Nobody connects to a game without a picture through the wrapper, which therefore cannot call it deserted.
     """
     streamed = picture is not Picture.NONE
     return Limits(
-        idle_s=(seconds(limits.idle_timeout) or None) if streamed else None,
+        idle_s=seconds(limits.idle_timeout) or None,
         disconnect_s=(seconds(limits.disconnect_timeout) or None) if streamed else None,
         max_duration_s=seconds(limits.max_duration) or None,
     )
@@ -163,4 +167,11 @@ def _figures(figures: StreamFigures) -> wrapper_pb2.StreamFigures:
         round_trip_ms=figures.round_trip_ms,
         encode_ms=figures.encode_ms,
         idle=_duration(figures.idle_s),
+    )
+
+
+def console_message(batch: Batch) -> console_pb2.ConsoleOutput:
+    return console_pb2.ConsoleOutput(
+        lines=[console_pb2.ConsoleLine(sequence=line.sequence, text=line.text) for line in batch.lines],
+        missed=batch.missed,
     )

@@ -20,17 +20,17 @@ class Channels:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._open: dict[str, Mailbox[streaming_pb2.Signal]] = {}
+        self._open: dict[str, Mailbox[agent_pb2.ChannelSignal]] = {}
         self._per_session: Counter[str] = Counter()
 
-    def open(self, channel_id: str, session_id: str) -> Mailbox[streaming_pb2.Signal]:
+    def open(self, channel_id: str, session_id: str) -> Mailbox[agent_pb2.ChannelSignal]:
         """Raises Exhausted when the session has too many channels open here."""
         if self._per_session[session_id] >= MAX_OPEN_PER_SESSION:
             raise Exhausted(
                 "TOO_MANY_CHANNELS", f"sessions/{session_id} has too many open channels; close one", retry_after_s="5"
             )
         self._per_session[session_id] += 1
-        mailbox: Mailbox[streaming_pb2.Signal] = Mailbox(MAX_WAITING_SIGNALS, "this browser")
+        mailbox: Mailbox[agent_pb2.ChannelSignal] = Mailbox(MAX_WAITING_SIGNALS, "this client")
         self._open[channel_id] = mailbox
         return mailbox
 
@@ -39,13 +39,13 @@ class Channels:
             self._per_session[session_id] -= 1
             self._per_session += Counter()  # drops the zeroes
 
-    async def answer(self, channel_id: str, signal: streaming_pb2.Signal) -> None:
-        """One message towards the browser, wherever it is connected; lost when it is nowhere."""
+    async def answer(self, message: agent_pb2.ChannelSignal) -> None:
+        """One message towards the client, wherever it is connected; lost when it is nowhere."""
+        channel_id = message.channel_id
         mailbox = self._open.get(channel_id)
         if mailbox is not None:
-            mailbox.put(signal)
+            mailbox.put(message)
             return
-        message = agent_pb2.ChannelSignal(channel_id=channel_id, signal=signal)
         await self._world.bus.hint(subjects.signal(channel_id), message.SerializeToString())
 
     async def receive(self, channel_id: str) -> None:
@@ -55,7 +55,7 @@ class Channels:
                 mailbox = self._open.get(channel_id)
                 if mailbox is None:
                     return
-                mailbox.put(agent_pb2.ChannelSignal.FromString(payload).signal)
+                mailbox.put(agent_pb2.ChannelSignal.FromString(payload))
 
 
 def closing(reason: str) -> streaming_pb2.Signal:

@@ -9,6 +9,7 @@ from quarterdeck.v1 import games_pb2 as pb
 from quarterdeck.v1 import games_pb2_grpc as rpc
 
 from controlplane.api import identity, pages
+from controlplane.api.mapping.configuration import choice_of, configuration_message, parameters_of
 from controlplane.api.mapping.games import deployment_key, deployment_message, deployment_of, game_message
 from controlplane.api.mapping.shapes import law_of
 from controlplane.api.mapping.values import last_part
@@ -43,6 +44,7 @@ class GameServicer(rpc.GameServiceServicer):
             request.game.default_preset,
             identity.request_id(),
             law_of(request.game.law),
+            parameters_of(request.game.parameters),
         )
         return game_message(game)
 
@@ -54,3 +56,8 @@ class GameServicer(rpc.GameServiceServicer):
     async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Deployment:
         game_id, number = deployment_key(request.name)
         return deployment_message(await games.get_deployment(self._world, identity.principal(), game_id, number))
+
+    async def PreviewDeployment(self, request: pb.PreviewDeploymentRequest, context: Any) -> pb.Configuration:
+        game_id, number = deployment_key(request.name)
+        choice = choice_of(request.parameters, request.file_patches)
+        return configuration_message(await games.preview(self._world, identity.principal(), game_id, number, choice))

@@ -202,7 +202,7 @@ class Links:
         if channel is None:
             return
         channel.last_active = time.monotonic()
-        await self._channels.answer(message.channel_id, message.signal)
+        await self._channels.answer(message)
         if message.signal.HasField("close"):
             link.channels.pop(message.channel_id, None)
 
@@ -219,7 +219,8 @@ class Links:
             opened = message.channel_open
             of_session = sum(1 for c in link.channels.values() if c.session_id == opened.session_id)
             if len(link.channels) >= MAX_CHANNELS_PER_HOST or of_session >= MAX_CHANNELS_PER_SESSION:
-                await self._channels.answer(opened.channel_id, closing("too many open channels; close one"))
+                full = closing("too many open channels; close one")
+                await self._channels.answer(agent_pb2.ChannelSignal(channel_id=opened.channel_id, signal=full))
                 return
             link.channels[opened.channel_id] = OpenChannel(opened.session_id, time.monotonic())
         elif kind == "signal" and message.signal.channel_id in link.channels:
@@ -240,4 +241,4 @@ class Links:
         link.channels.pop(channel_id, None)
         message = agent_pb2.ChannelSignal(channel_id=channel_id, signal=closing(reason))
         link.outbox.put(agent_pb2.ControlMessage(signal=message))
-        await self._channels.answer(channel_id, closing(reason))
+        await self._channels.answer(message)

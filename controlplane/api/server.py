@@ -19,6 +19,8 @@ from quarterdeck.v1 import (
     accounts_pb2_grpc,
     agent_pb2,
     agent_pb2_grpc,
+    console_pb2,
+    console_pb2_grpc,
     deadletters_pb2,
     deadletters_pb2_grpc,
     events_pb2,
@@ -40,6 +42,7 @@ from quarterdeck.v1 import (
 from controlplane.api import compat
 from controlplane.api.accounts import AccountServicer
 from controlplane.api.channels import Channels
+from controlplane.api.console import ConsoleServicer
 from controlplane.api.deadletters import DeadLetterServicer
 from controlplane.api.events import EventServicer
 from controlplane.api.games import GameServicer
@@ -71,6 +74,7 @@ API_SERVICES = tuple(
         (events_pb2, "EventService"),
         (deadletters_pb2, "DeadLetterService"),
         (streaming_pb2, "StreamingService"),
+        (console_pb2, "ConsoleService"),
     )
 )
 API_SERVICES += compat.SERVICES
@@ -192,6 +196,8 @@ class Server:
         deadletters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)
         compat.serve(world, options.network, server)
+        consoles = ConsoleServicer(world, self._links, self._channels, options.channels)
+        console_pb2_grpc.add_ConsoleServiceServicer_to_server(consoles, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _reflect(server)
 

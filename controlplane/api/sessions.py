@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
+from quarterdeck.v1 import games_pb2
 from quarterdeck.v1 import sessions_pb2 as pb
 from quarterdeck.v1 import sessions_pb2_grpc as rpc
 
 from controlplane.api import identity, pages
+from controlplane.api.mapping.configuration import configuration_message
 from controlplane.api.mapping.sessions import request_of, session_message, states_of
 from controlplane.api.mapping.values import last_part
 from controlplane.domain.session import Session, SessionState
-from controlplane.usecases import assignment, creation, sessions
+from controlplane.usecases import assignment, configuration, creation, sessions
 from controlplane.usecases.world import World
 
 
@@ -61,6 +63,12 @@ class SessionServicer(rpc.SessionServiceServicer):
         if request.wait:
             view = await sessions.wait_until(self._world, who, session_id, lambda session: session.finished)
         return session_message(view)
+
+    async def GetSessionConfiguration(
+        self, request: pb.GetSessionConfigurationRequest, context: Any
+    ) -> games_pb2.Configuration:
+        who, session_id = identity.principal(), last_part(request.name)
+        return configuration_message(await configuration.configuration_of(self._world, who, session_id))
 
 
 def _playable(session: Session) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from quarterdeck.v1 import agent_pb2, sessions_pb2, streaming_pb2, wrapper_pb2
 
@@ -13,6 +13,7 @@ from controlplane.api.mapping.games import deployment_message
 from controlplane.api.mapping.sessions import limits_message, port_message
 from controlplane.api.mapping.values import duration, enum_value
 from controlplane.domain.session import Video
+from controlplane.usecases.configuration import given
 from controlplane.usecases.hosts import HostPlan, PlanEntry
 
 
@@ -55,12 +56,21 @@ def specs_by_digest(plan: HostPlan, network: Network) -> Mapping[str, bytes]:
 
 
 def spec_message(entry: PlanEntry, advertised_address: str, network: Network) -> wrapper_pb2.SessionSpec:
-    session = entry.session
+    session, rendered = entry.session, given(entry.session, entry.deployment, entry.ports)
+    deployment = replace(
+        entry.deployment,
+        command=rendered.command,
+        environment=rendered.environment,
+        stop_command=rendered.stop_command,
+        parameters=(),
+        files=(),
+        actions=(),
+    )
     return wrapper_pb2.SessionSpec(
         session_id=session.id,
         generation=session.generation,
         project=session.project_id,
-        deployment=deployment_message(entry.deployment),
+        deployment=deployment_message(deployment),
         video=_video_message(session.video) if session.video else None,
         ports=[port_message(lease) for lease in sorted(entry.ports, key=lambda p: (p.port_name, p.protocol))],
         limits=limits_message(session.limits),
@@ -68,6 +78,9 @@ def spec_message(entry: PlanEntry, advertised_address: str, network: Network) ->
         advertised_addresses=[advertised_address] if _is_ip(advertised_address) else [],
         loopback_candidate=network.loopback_candidate,
         lease=duration(entry.lease_s),
+        files=[
+            wrapper_pb2.RenderedFile(path=path, content=text.encode()) for path, text in sorted(rendered.files.items())
+        ],
     )
 
 

@@ -54,7 +54,7 @@ class Channel:
     id: str
     session: Session
     holder: Holder
-    inbox: Mailbox[streaming_pb2.Signal]
+    inbox: Mailbox[agent_pb2.ChannelSignal]
     answered: bool = False
 
 
@@ -93,10 +93,10 @@ class StreamingServicer(streaming_pb2_grpc.StreamingServiceServicer):
             await self._to_host(channel, agent_pb2.ControlMessage(channel_open=_opening(channel, role)))
             tasks.append(asyncio.create_task(self._attend(channel, self._read(channel, request_iterator))))
             tasks.append(asyncio.create_task(self._attend(channel, self._watch(channel))))
-            while (signal := await channel.inbox.next()) is not None:
+            while (message := await channel.inbox.next()) is not None:
                 channel.answered = True
-                yield streaming_pb2.SignalResponse(signal=signal)
-                if signal.HasField("close"):
+                yield streaming_pb2.SignalResponse(signal=message.signal)
+                if message.signal.HasField("close"):
                     return
         finally:
             for task in tasks:

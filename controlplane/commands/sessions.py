@@ -181,6 +181,57 @@ def watch(
             typer.echo("  ".join(word for word in told if word))
 
 
+@app.command()
+def console(
+    name: SessionName,
+    after: Annotated[int, typer.Option(min=0, help="Only lines after this sequence.")] = 0,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print what a session's game prints, as it comes, until it is over.
+
+    \b
+    quarterdeck sessions console s-4k2j9x
+    quarterdeck sessions console s-4k2j9x --after 120 --output json    # one JSON object per line
+    """
+    from quarterdeck.v1 import console_pb2, console_pb2_grpc
+
+    from controlplane.commands.calls import as_json, calling, resource
+
+    request = console_pb2.StreamConsoleRequest(session=resource("sessions", name), after_sequence=after)
+    with calling(target, token_file) as call:
+        stub = console_pb2_grpc.ConsoleServiceStub(call.channel)
+        for printed in call(stub.StreamConsole, request, None):
+            if printed.missed and output is not Output.JSON:
+                typer.echo(f"({printed.missed} lines are not kept any more)", err=True)
+            for line in printed.lines:
+                # What a game prints must not steer the terminal.
+                shown = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line.text)
+                typer.echo(json.dumps(as_json(line), ensure_ascii=False) if output is Output.JSON else shown)
+
+
+@app.command()
+def send(
+    name: SessionName,
+    lines: Annotated[list[str], typer.Argument(metavar="LINE…", help="Each is typed as one line.")],
+    target: Target = None,
+    token_file: TokenFile = None,
+) -> None:
+    """Type lines into the console of a session's game.
+
+    \b
+    quarterdeck sessions send s-4k2j9x "say hello"
+    """
+    from quarterdeck.v1 import console_pb2, console_pb2_grpc
+
+    from controlplane.commands.calls import calling, resource
+
+    request = console_pb2.SendConsoleInputRequest(session=resource("sessions", name), lines=lines)
+    with calling(target, token_file) as call:
+        call(console_pb2_grpc.ConsoleServiceStub(call.channel).SendConsoleInput, request)
+
+
 def _set_duration(message: Any, field: str, seconds: Seconds) -> None:
     if seconds is not None:
         getattr(message, field).FromMilliseconds(round(seconds * 1000))

@@ -9,7 +9,9 @@ from enum import StrEnum
 
 from controlplane.domain.container import Container, check_container
 from controlplane.domain.errors import InvalidRequest
+from controlplane.domain.parameters import Parameter
 from controlplane.domain.region import Law
+from controlplane.domain.render import ConfigFile
 
 
 class Picture(StrEnum):
@@ -38,6 +40,24 @@ class Readiness:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """A directory of the game's; `path` lies below its home."""
+
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """A named command: lines typed into the game's console."""
+
+    name: str
+    lines: tuple[str, ...]
+    display_name: str = ""
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True)
 class Deployment:
     """A runtime spec. `command` is an argv list and never meets a shell. `replaceable`: when its host is lost, the game
     may start afresh elsewhere."""
@@ -54,6 +74,12 @@ class Deployment:
     stop_grace_s: float = 10.0
     container: Container | None = None
     replaceable: bool = False
+    parameters: tuple[Parameter, ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    files: tuple[ConfigFile, ...] = ()
+    actions: tuple[Action, ...] = ()
+    stop_command: str = ""
+    stop_command_grace_s: float = 10.0
 
     @property
     def name(self) -> str:
@@ -72,6 +98,7 @@ class Game:
     created_at: datetime
     current_deployment: int = 0
     law: Law = field(default_factory=Law)
+    parameters: tuple[Parameter, ...] = ()
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
+from controlplane.domain.choice import Choice
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
 from controlplane.domain.placement import PassedOver
@@ -161,6 +162,7 @@ class Session:
     passed_over: tuple[PassedOver, ...] = ()
     lease_s: float = 0.0
     version: int = 0
+    choice: Choice = field(default_factory=Choice, repr=False)
 
     @property
     def name(self) -> str:

@@ -36,7 +36,9 @@ GRPC_BASE = 4000
 _MAX_REASON_BYTES = 123
 
 
-class _Closing(Exception):
+class Closing(Exception):
+    """How a WebSocket is closed, and why."""
+
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
@@ -81,20 +83,20 @@ class _Signalling:
             await self._bridge(websocket, token, metadata_of(websocket.headers, request_id))
         except WebSocketDisconnect:
             _log.debug("signalling.browser_left", request_id=request_id)
-        except _Closing as closing:
-            await _close(websocket, closing)
+        except Closing as closing:
+            await say(websocket, closing)
         except StatusError as error:
-            await _close(websocket, _Closing(INVALID, str(error)))
+            await say(websocket, Closing(INVALID, str(error)))
 
     async def _handshake(self, websocket: WebSocket) -> str:
         try:
             async with asyncio.timeout(self.handshake_timeout_s):
-                first = load_json((await _receive(websocket)).encode())
+                first = load_json((await receive(websocket)).encode())
         except TimeoutError:
-            raise _Closing(POLICY, f"no stream token within {self.handshake_timeout_s:g} s") from None
+            raise Closing(POLICY, f"no stream token within {self.handshake_timeout_s:g} s") from None
         token = first.get("streamToken") if isinstance(first, dict) and len(first) == 1 else None
         if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_BYTES:
-            raise _Closing(POLICY, 'the first message must be {"streamToken": "…"}')
+            raise Closing(POLICY, 'the first message must be {"streamToken": "…"}')
         return token
 
     async def _bridge(self, websocket: WebSocket, token: str, metadata: tuple[tuple[str, str], ...]) -> None:
@@ -113,16 +115,16 @@ class _Signalling:
             await asyncio.gather(up, down, return_exceptions=True)
 
 
-async def _receive(websocket: WebSocket) -> str:
-    """The next text message. Raises _Closing for what is none, WebSocketDisconnect."""
+async def receive(websocket: WebSocket) -> str:
+    """The next text message. Raises Closing for what is none, WebSocketDisconnect."""
     message = await websocket.receive()
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", NORMAL))
     text: str | None = message.get("text")
     if text is None:
-        raise _Closing(UNSUPPORTED, "messages are text")
+        raise Closing(UNSUPPORTED, "messages are text")
     if len(text.encode("utf-8", "surrogatepass")) > MAX_MESSAGE_BYTES:
-        raise _Closing(TOO_BIG, f"messages are at most {MAX_MESSAGE_BYTES} bytes")
+        raise Closing(TOO_BIG, f"messages are at most {MAX_MESSAGE_BYTES} bytes")
     return text
 
 
@@ -130,7 +132,7 @@ async def _from_browser(websocket: WebSocket, call: Any, token: str) -> None:
     try:
         await call.write(streaming_pb2.SignalRequest(stream_token=token))
         while True:
-            text = await _receive(websocket)
+            text = await receive(websocket)
             signal = streaming_pb2.Signal()
             decode(signal, load_json(text.encode()))
             await call.write(streaming_pb2.SignalRequest(signal=signal))
@@ -144,11 +146,12 @@ async def _to_browser(websocket: WebSocket, call: Any) -> None:
             signal = json_format.MessageToDict(answer.signal, always_print_fields_with_no_presence=True)
             await websocket.send_text(json.dumps(signal, separators=(",", ":")))
     except grpc.aio.AioRpcError as error:
-        raise _Closing(GRPC_BASE + error.code().value[0], error.details() or "") from None
-    raise _Closing(NORMAL, "the session's signalling has ended")
+        raise Closing(GRPC_BASE + error.code().value[0], error.details() or "") from None
+    raise Closing(NORMAL, "the session's signalling has ended")
 
 
-async def _close(websocket: WebSocket, closing: _Closing) -> None:
+async def say(websocket: WebSocket, closing: Closing) -> None:
+    """Closes the WebSocket, with as much of the reason as fits."""
     reason = closing.reason.encode("utf-8", "replace")[:_MAX_REASON_BYTES].decode("utf-8", "ignore")
     try:
         await websocket.close(closing.code, reason)

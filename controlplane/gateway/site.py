@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controlplane.gateway.app import create_app
 from controlplane.gateway.call import Limits
+from controlplane.gateway.console import console_route
 from controlplane.gateway.metrics import ROUTE_KEY
 from controlplane.gateway.origins import OriginPolicy
 from controlplane.gateway.signalling import signalling_route
@@ -56,7 +57,13 @@ def create_site(
         Target(channel),
         limits=limits,
         origins=policy,
-        routes=[signalling_route(channel, policy), *signin_routes(channel), *routes, WebFiles(web)],
+        routes=[
+            signalling_route(channel, policy),
+            console_route(channel, policy),
+            *signin_routes(channel),
+            *routes,
+            WebFiles(web),
+        ],
         middleware=[Middleware(SecurityHeaders), Middleware(CookieMiddleware, origins=policy)],
         title="Quarterdeck",
         registry=registry,

@@ -10,11 +10,13 @@ import asyncio
 import hashlib
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from controlplane.domain import subjects
+from controlplane.domain.choice import Choice
+from controlplane.domain.configuration import accepted
 from controlplane.domain.errors import (
     AlreadyExists,
     Conflict,
@@ -33,7 +35,7 @@ from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.allocation import Ask, Placement, place_many
 from controlplane.usecases.sessions import SessionView, view_of
 from controlplane.usecases.survey import in_words, known_preset, known_region, queue_estimate_s
-from controlplane.usecases.world import World
+from controlplane.usecases.world import World, operators_only
 
 TRIES = 12
 FIRST_PAUSE_S = 0.005
@@ -56,10 +58,12 @@ class SessionRequest:
     max_duration_s: float | None = None
     lost_after_s: float | None = None
     queue_timeout_s: float | None = None
+    choice: Choice = field(default_factory=Choice, repr=False)
 
     def digest(self) -> str:
         """What makes two requests the same, whatever their token."""
-        facts = sorted((name, value) for name, value in asdict(self).items() if name != "client_token")
+        apart = {"client_token"} if self.choice else {"client_token", "choice"}
+        facts = sorted((name, value) for name, value in asdict(self).items() if name not in apart)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -89,8 +93,11 @@ async def create_session(world: World, who: Principal, request: SessionRequest, 
     """Places a session, or queues it until its deadline; behind those that wait for the same.
 
     The same client token gives the same session; with another request it is refused (I20). Raises NotFound (game),
-    InvalidRequest (preset, region, no deployment), Exhausted (no room, and the caller would not wait; or too many
-    requests at once), Unavailable. Never Conflict: who loses a race tries again in here."""
+    InvalidRequest (preset, region, parameters, no deployment), Forbidden (file patches are for operators), Exhausted
+    (no room, and the caller would not wait; or too many requests at once), Unavailable. Never Conflict: who loses a
+    race tries again in here."""
+    if request.choice.file_patches:
+        operators_only(who)
     return await world.creating.join(_Order(who, request, request_id), partial(_create_all, world))
 
 
@@ -238,6 +245,7 @@ async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest
     deployment = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
     if deployment is None:
         raise InvalidRequest("GAME_NOT_DEPLOYED", f"{game.name} has no deployment yet", field="game")
+    accepted(deployment, request.choice)
     preset_id = request.preset_id or game.default_preset_id or world.policy.default_preset_id
     preset = await known_preset(tx, who.project_id, game.id, preset_id)
     await known_region(tx, request.region_id)
@@ -287,6 +295,7 @@ def _new_session(
         territory=request.territory,
         lease_s=policy.session_lease_s if deployment.replaceable else 0.0,
         version=1,
+        choice=request.choice,
     )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from controlplane.domain.choice import Choice
+from controlplane.domain.configuration import Rendered, declare, made_up_ports, render
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from controlplane.domain.game import Deployment, Game, checked
 from controlplane.domain.identity import Principal
+from controlplane.domain.parameters import Parameter, check_declarations
 from controlplane.domain.region import Law
 from controlplane.interfaces import AuditEntry, Page
 from controlplane.usecases.world import World, operators_only
@@ -22,9 +25,12 @@ async def create_game(
     default_preset_id: str,
     request_id: str,
     law: Law | None = None,
+    parameters: tuple[Parameter, ...] = (),
 ) -> Game:
-    """Repeating it with the same content gives the same game. Raises AlreadyExists, InvalidRequest (preset)."""
+    """Repeating it with the same content gives the same game. Raises AlreadyExists, InvalidRequest (preset,
+    parameters)."""
     operators_only(who)
+    check_declarations(parameters, None, "game.parameters")
     async with world.store.tx() as tx:
         if default_preset_id and await tx.shapes.preset(default_preset_id) is None:
             known = ", ".join(p.id for p in await tx.shapes.presets())
@@ -41,6 +47,7 @@ async def create_game(
             default_preset_id,
             await tx.now(),
             law=law or Law(),
+            parameters=tuple(sorted(parameters, key=lambda parameter: parameter.name)),
         )
         earlier = await tx.catalogue.game(who.project_id, game_id)
         if earlier is not None:
@@ -61,13 +68,14 @@ async def create_deployment(world: World, who: Principal, deployment: Deployment
         game = await tx.catalogue.game(who.project_id, deployment.game_id)
         if game is None:
             raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{deployment.game_id}'", field="parent")
+        deployment = declare(checked(deployment), game.parameters)
         current = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
         if current is not None:
-            same = replace(checked(deployment), number=current.number, created_at=current.created_at)
+            same = replace(deployment, number=current.number, created_at=current.created_at)
             if same == current:
                 return current
         added = await tx.catalogue.add_deployment(
-            replace(checked(deployment), project_id=who.project_id, created_at=await tx.now())
+            replace(deployment, project_id=who.project_id, created_at=await tx.now())
         )
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateDeployment", added.name, request_id))
     return added
@@ -96,3 +104,10 @@ async def get_deployment(world: World, who: Principal, game_id: str, number: int
             "DEPLOYMENT_NOT_FOUND", f"there is no deployment 'games/{game_id}/deployments/{number}'", field="name"
         )
     return deployment
+
+
+async def preview(world: World, who: Principal, game_id: str, number: int, choice: Choice) -> Rendered:
+    """What a session would be given, secrets masked; ports that a host would choose are 0. Raises as CreateSession."""
+    operators_only(who)
+    deployment = await get_deployment(world, who, game_id, number)
+    return render(deployment, choice, made_up_ports(deployment), "s-0", for_eyes=True)

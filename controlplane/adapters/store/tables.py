@@ -201,6 +201,7 @@ games = sa.Table(
     moment("created_at"),
     integer("current_deployment"),
     json("law"),
+    json("parameters"),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.Index(None, "project_id", "created_at", "id"),
 )
@@ -220,6 +221,12 @@ deployments = sa.Table(
     number("stop_grace_s"),
     flag("replaceable"),
     json("container", optional=True),
+    json("parameters"),
+    json("volumes"),
+    json("files"),
+    json("actions"),
+    text("stop_command"),
+    number("stop_command_grace_s"),
     sa.PrimaryKeyConstraint("project_id", "game_id", "number"),
     sa.ForeignKeyConstraint(["project_id", "game_id"], ["games.project_id", "games.id"]),
     one_of("picture", Picture),
@@ -263,6 +270,7 @@ sessions = sa.Table(
     text("territory"),
     json("passed_over"),
     number("lease_s"),
+    json("choice"),
     sa.ForeignKeyConstraint(
         ["project_id", "game_id", "deployment_number"],
         ["deployments.project_id", "deployments.game_id", "deployments.number"],

@@ -6,10 +6,18 @@ from datetime import datetime
 
 from quarterdeck.v1 import games_pb2 as pb
 
+from controlplane.api.mapping.configuration import (
+    action_message,
+    actions_of,
+    file_message,
+    files_of,
+    parameter_message,
+    parameters_of,
+)
 from controlplane.api.mapping.containers import container_message, container_of
 from controlplane.api.mapping.shapes import law_message
 from controlplane.api.mapping.values import duration, enum_member, enum_value, last_part, seconds, timestamp
-from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness
+from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness, Volume
 from controlplane.domain.region import Law
 
 DEFAULT_STOP_GRACE_S = 10.0
@@ -26,6 +34,7 @@ def game_message(game: Game) -> pb.Game:
         current_deployment=current,
         create_time=timestamp(game.created_at),
         law=law_message(game.law) if game.law != Law() else None,
+        parameters=map(parameter_message, game.parameters),
     )
 
 
@@ -44,13 +53,19 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         replaceable=deployment.replaceable,
         create_time=timestamp(deployment.created_at),
         container=container_message(deployment.container),
+        parameters=map(parameter_message, deployment.parameters),
+        volumes=[pb.Volume(volume_name=volume.name, path=volume.path) for volume in deployment.volumes],
+        files=map(file_message, deployment.files),
+        actions=map(action_message, deployment.actions),
+        stop_command=deployment.stop_command,
+        stop_command_grace=duration(deployment.stop_command_grace_s) if deployment.stop_command else None,
     )
 
 
 def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: datetime) -> Deployment:
     """The use case gives it number and time; until then it has 0 and `unborn`."""
     wire = message.deployment
-    stop_grace_s = seconds(wire, "stop_grace")
+    stop_grace_s, stop_command_grace_s = seconds(wire, "stop_grace"), seconds(wire, "stop_command_grace")
     return Deployment(
         game_id=last_part(message.parent),
         project_id=project_id,
@@ -64,6 +79,12 @@ def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: 
         stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace_s is None else stop_grace_s,
         replaceable=wire.replaceable,
         container=container_of(wire.container) if wire.HasField("container") else None,
+        parameters=parameters_of(wire.parameters),
+        volumes=tuple(Volume(volume.volume_name, volume.path) for volume in wire.volumes),
+        files=files_of(wire),
+        actions=actions_of(wire),
+        stop_command=wire.stop_command,
+        stop_command_grace_s=DEFAULT_STOP_GRACE_S if stop_command_grace_s is None else stop_command_grace_s,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quarterdeck.v1 import sessions_pb2 as pb
 
+from controlplane.api.mapping.configuration import choice_of
 from controlplane.api.mapping.placement import coordinates_of, passed_over_message
 from controlplane.api.mapping.values import (
     duration,
@@ -34,6 +35,7 @@ def request_of(message: pb.CreateSessionRequest) -> SessionRequest:
         queue_timeout_s=seconds(message, "queue_timeout"),
         coordinates=coordinates_of(message),
         territory=message.territory,
+        choice=choice_of(message.parameters, message.file_patches),
     )
 
 

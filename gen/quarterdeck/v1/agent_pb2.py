@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from quarterdeck.v1 import console_pb2 as quarterdeck_dot_v1_dot_console__pb2
 from quarterdeck.v1 import hosts_pb2 as quarterdeck_dot_v1_dot_hosts__pb2
 from quarterdeck.v1 import sessions_pb2 as quarterdeck_dot_v1_dot_sessions__pb2
 from quarterdeck.v1 import streaming_pb2 as quarterdeck_dot_v1_dot_streaming__pb2
 from quarterdeck.v1 import wrapper_pb2 as quarterdeck_dot_v1_dot_wrapper__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/agent.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aquarterdeck/v1/hosts.proto\x1a\x1dquarterdeck/v1/sessions.proto\x1a\x1equarterdeck/v1/streaming.proto\x1a\x1cquarterdeck/v1/wrapper.proto\"W\n\x0c\x45nrolRequest\x12\x1e\n\njoin_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\'\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"_\n\rEnrolResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x03 \x01(\t\x12\x13\n\x0blink_target\x18\x04 \x01(\t\"B\n\x17RenewCertificateRequest\x12\'\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"G\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\t\"\xfc\x01\n\x0c\x41gentMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.quarterdeck.v1.HelloH\x00\x12.\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.quarterdeck.v1.HeartbeatH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.quarterdeck.v1.ReportH\x00\x12/\n\x06signal\x18\x04 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x12*\n\x07goodbye\x18\x05 \x01(\x0b\x32\x17.quarterdeck.v1.GoodbyeH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\x81\x02\n\x0e\x43ontrolMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.quarterdeck.v1.WelcomeH\x00\x12$\n\x04plan\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.PlanH\x00\x12/\n\nreport_ack\x18\x03 \x01(\x0b\x32\x19.quarterdeck.v1.ReportAckH\x00\x12\x33\n\x0c\x63hannel_open\x18\x04 \x01(\x0b\x32\x1b.quarterdeck.v1.ChannelOpenH\x00\x12/\n\x06signal\x18\x05 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x42\x06\n\x04kind\"\xb4\x01\n\x05Hello\x12,\n\tinventory\x18\x01 \x01(\x0b\x32\x19.quarterdeck.v1.Inventory\x12\x1b\n\x08start_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x08\x18@\x12\"\n\taddresses\x18\x03 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10 \"\x05r\x03\x18\xfd\x01\x12<\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatusB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\"O\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0b\n\tHeartbeat\"#\n\x07Goodbye\x12\x18\n\x06reason\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x86\x01\n\x06Report\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x1d\n\x15observed_plan_version\x18\x03 \x01(\x03\x12<\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatusB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\",\n\tReportAck\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"I\n\x04Plan\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x30\n\x08sessions\x18\x02 \x03(\x0b\x32\x1e.quarterdeck.v1.PlannedSession\"\xea\x01\n\x0ePlannedSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\x13\n\x0bspec_digest\x18\x03 \x01(\t\x12\x31\n\x04want\x18\x04 \x01(\x0e\x32#.quarterdeck.v1.PlannedSession.Want\x12-\n\x06reason\x18\x05 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\"9\n\x04Want\x12\x14\n\x10WANT_UNSPECIFIED\x10\x00\x12\x0c\n\x08WANT_RUN\x10\x01\x12\r\n\tWANT_STOP\x10\x02\"C\n\x11\x46\x65tchSpecsRequest\x12.\n\x07\x64igests\x18\x01 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\xf4\x03\"\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\x80\x01\n\x12\x46\x65tchSpecsResponse\x12<\n\x05specs\x18\x01 \x03(\x0b\x32-.quarterdeck.v1.FetchSpecsResponse.SpecsEntry\x1a,\n\nSpecsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xa4\x01\n\x0b\x43hannelOpen\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12(\n\x04role\x18\x04 \x01(\x0e\x32\x1a.quarterdeck.v1.StreamRole\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\rChannelSignal\x12\x1c\n\nchannel_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12&\n\x06signal\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.Signal2X\n\x10\x45nrolmentService\x12\x44\n\x05\x45nrol\x12\x1c.quarterdeck.v1.EnrolRequest\x1a\x1d.quarterdeck.v1.EnrolResponse2\x98\x02\n\x10\x41gentLinkService\x12H\n\x04Link\x12\x1c.quarterdeck.v1.AgentMessage\x1a\x1e.quarterdeck.v1.ControlMessage(\x01\x30\x01\x12S\n\nFetchSpecs\x12!.quarterdeck.v1.FetchSpecsRequest\x1a\".quarterdeck.v1.FetchSpecsResponse\x12\x65\n\x10RenewCertificate\x12\'.quarterdeck.v1.RenewCertificateRequest\x1a(.quarterdeck.v1.RenewCertificateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/agent.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cquarterdeck/v1/console.proto\x1a\x1aquarterdeck/v1/hosts.proto\x1a\x1dquarterdeck/v1/sessions.proto\x1a\x1equarterdeck/v1/streaming.proto\x1a\x1cquarterdeck/v1/wrapper.proto\"W\n\x0c\x45nrolRequest\x12\x1e\n\njoin_token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\x12\'\n\x13\x63\x65rtificate_request\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"_\n\rEnrolResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x03 \x01(\t\x12\x13\n\x0blink_target\x18\x04 \x01(\t\"B\n\x17RenewCertificateRequest\x12\'\n\x13\x63\x65rtificate_request\x18\x01 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80@\"G\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\t\x12\x16\n\x0e\x63\x61_certificate\x18\x02 \x01(\t\"\xfc\x01\n\x0c\x41gentMessage\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.quarterdeck.v1.HelloH\x00\x12.\n\theartbeat\x18\x02 \x01(\x0b\x32\x19.quarterdeck.v1.HeartbeatH\x00\x12(\n\x06report\x18\x03 \x01(\x0b\x32\x16.quarterdeck.v1.ReportH\x00\x12/\n\x06signal\x18\x04 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x12*\n\x07goodbye\x18\x05 \x01(\x0b\x32\x17.quarterdeck.v1.GoodbyeH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"\x81\x02\n\x0e\x43ontrolMessage\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.quarterdeck.v1.WelcomeH\x00\x12$\n\x04plan\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.PlanH\x00\x12/\n\nreport_ack\x18\x03 \x01(\x0b\x32\x19.quarterdeck.v1.ReportAckH\x00\x12\x33\n\x0c\x63hannel_open\x18\x04 \x01(\x0b\x32\x1b.quarterdeck.v1.ChannelOpenH\x00\x12/\n\x06signal\x18\x05 \x01(\x0b\x32\x1d.quarterdeck.v1.ChannelSignalH\x00\x42\x06\n\x04kind\"\xb4\x01\n\x05Hello\x12,\n\tinventory\x18\x01 \x01(\x0b\x32\x19.quarterdeck.v1.Inventory\x12\x1b\n\x08start_id\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x08\x18@\x12\"\n\taddresses\x18\x03 \x03(\tB\x0f\xbaH\x0c\x92\x01\t\x10 \"\x05r\x03\x18\xfd\x01\x12<\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatusB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\"O\n\x07Welcome\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x35\n\x12heartbeat_interval\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x0b\n\tHeartbeat\"#\n\x07Goodbye\x12\x18\n\x06reason\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"\x86\x01\n\x06Report\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\x12\x1d\n\x15observed_plan_version\x18\x03 \x01(\x03\x12<\n\tworkloads\x18\x04 \x03(\x0b\x32\x1e.quarterdeck.v1.WorkloadStatusB\t\xbaH\x06\x92\x01\x03\x10\xf4\x03\",\n\tReportAck\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\x10\n\x08sequence\x18\x02 \x01(\x03\"I\n\x04Plan\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x30\n\x08sessions\x18\x02 \x03(\x0b\x32\x1e.quarterdeck.v1.PlannedSession\"\xea\x01\n\x0ePlannedSession\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\x13\n\x0bspec_digest\x18\x03 \x01(\t\x12\x31\n\x04want\x18\x04 \x01(\x0e\x32#.quarterdeck.v1.PlannedSession.Want\x12-\n\x06reason\x18\x05 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\"9\n\x04Want\x12\x14\n\x10WANT_UNSPECIFIED\x10\x00\x12\x0c\n\x08WANT_RUN\x10\x01\x12\r\n\tWANT_STOP\x10\x02\"C\n\x11\x46\x65tchSpecsRequest\x12.\n\x07\x64igests\x18\x01 \x03(\tB\x1d\xbaH\x1a\x92\x01\x17\x10\xf4\x03\"\x12r\x10\x32\x0e^[0-9a-f]{64}$\"\x80\x01\n\x12\x46\x65tchSpecsResponse\x12<\n\x05specs\x18\x01 \x03(\x0b\x32-.quarterdeck.v1.FetchSpecsResponse.SpecsEntry\x1a,\n\nSpecsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\xd2\x01\n\x0b\x43hannelOpen\x12\x12\n\nchannel_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x05\x12(\n\x04role\x18\x04 \x01(\x0e\x32\x1a.quarterdeck.v1.StreamRole\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x07\x63onsole\x18\x06 \x01(\x0b\x32\x1b.quarterdeck.v1.ConsoleOpen\"4\n\x0b\x43onsoleOpen\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\x12\r\n\x05lines\x18\x02 \x03(\t\" \n\x0c\x43onsoleTaken\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"\xc1\x01\n\rChannelSignal\x12\x1c\n\nchannel_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12&\n\x06signal\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.Signal\x12\x35\n\x0e\x63onsole_output\x18\x03 \x01(\x0b\x32\x1d.quarterdeck.v1.ConsoleOutput\x12\x33\n\rconsole_taken\x18\x04 \x01(\x0b\x32\x1c.quarterdeck.v1.ConsoleTaken2X\n\x10\x45nrolmentService\x12\x44\n\x05\x45nrol\x12\x1c.quarterdeck.v1.EnrolRequest\x1a\x1d.quarterdeck.v1.EnrolResponse2\x98\x02\n\x10\x41gentLinkService\x12H\n\x04Link\x12\x1c.quarterdeck.v1.AgentMessage\x1a\x1e.quarterdeck.v1.ControlMessage(\x01\x30\x01\x12S\n\nFetchSpecs\x12!.quarterdeck.v1.FetchSpecsRequest\x1a\".quarterdeck.v1.FetchSpecsResponse\x12\x65\n\x10RenewCertificate\x12\'.quarterdeck.v1.RenewCertificateRequest\x1a(.quarterdeck.v1.RenewCertificateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,48 +63,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_options = b'8\001'
   _globals['_CHANNELSIGNAL'].fields_by_name['channel_id']._loaded_options = None
   _globals['_CHANNELSIGNAL'].fields_by_name['channel_id']._serialized_options = b'\272H\005r\003\030\200\001'
-  _globals['_ENROLREQUEST']._serialized_start=261
-  _globals['_ENROLREQUEST']._serialized_end=348
-  _globals['_ENROLRESPONSE']._serialized_start=350
-  _globals['_ENROLRESPONSE']._serialized_end=445
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=447
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=513
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=515
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=586
-  _globals['_AGENTMESSAGE']._serialized_start=589
-  _globals['_AGENTMESSAGE']._serialized_end=841
-  _globals['_CONTROLMESSAGE']._serialized_start=844
-  _globals['_CONTROLMESSAGE']._serialized_end=1101
-  _globals['_HELLO']._serialized_start=1104
-  _globals['_HELLO']._serialized_end=1284
-  _globals['_WELCOME']._serialized_start=1286
-  _globals['_WELCOME']._serialized_end=1365
-  _globals['_HEARTBEAT']._serialized_start=1367
-  _globals['_HEARTBEAT']._serialized_end=1378
-  _globals['_GOODBYE']._serialized_start=1380
-  _globals['_GOODBYE']._serialized_end=1415
-  _globals['_REPORT']._serialized_start=1418
-  _globals['_REPORT']._serialized_end=1552
-  _globals['_REPORTACK']._serialized_start=1554
-  _globals['_REPORTACK']._serialized_end=1598
-  _globals['_PLAN']._serialized_start=1600
-  _globals['_PLAN']._serialized_end=1673
-  _globals['_PLANNEDSESSION']._serialized_start=1676
-  _globals['_PLANNEDSESSION']._serialized_end=1910
-  _globals['_PLANNEDSESSION_WANT']._serialized_start=1853
-  _globals['_PLANNEDSESSION_WANT']._serialized_end=1910
-  _globals['_FETCHSPECSREQUEST']._serialized_start=1912
-  _globals['_FETCHSPECSREQUEST']._serialized_end=1979
-  _globals['_FETCHSPECSRESPONSE']._serialized_start=1982
-  _globals['_FETCHSPECSRESPONSE']._serialized_end=2110
-  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_start=2066
-  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_end=2110
-  _globals['_CHANNELOPEN']._serialized_start=2113
-  _globals['_CHANNELOPEN']._serialized_end=2277
-  _globals['_CHANNELSIGNAL']._serialized_start=2279
-  _globals['_CHANNELSIGNAL']._serialized_end=2364
-  _globals['_ENROLMENTSERVICE']._serialized_start=2366
-  _globals['_ENROLMENTSERVICE']._serialized_end=2454
-  _globals['_AGENTLINKSERVICE']._serialized_start=2457
-  _globals['_AGENTLINKSERVICE']._serialized_end=2737
+  _globals['_ENROLREQUEST']._serialized_start=291
+  _globals['_ENROLREQUEST']._serialized_end=378
+  _globals['_ENROLRESPONSE']._serialized_start=380
+  _globals['_ENROLRESPONSE']._serialized_end=475
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=477
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=543
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=545
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=616
+  _globals['_AGENTMESSAGE']._serialized_start=619
+  _globals['_AGENTMESSAGE']._serialized_end=871
+  _globals['_CONTROLMESSAGE']._serialized_start=874
+  _globals['_CONTROLMESSAGE']._serialized_end=1131
+  _globals['_HELLO']._serialized_start=1134
+  _globals['_HELLO']._serialized_end=1314
+  _globals['_WELCOME']._serialized_start=1316
+  _globals['_WELCOME']._serialized_end=1395
+  _globals['_HEARTBEAT']._serialized_start=1397
+  _globals['_HEARTBEAT']._serialized_end=1408
+  _globals['_GOODBYE']._serialized_start=1410
+  _globals['_GOODBYE']._serialized_end=1445
+  _globals['_REPORT']._serialized_start=1448
+  _globals['_REPORT']._serialized_end=1582
+  _globals['_REPORTACK']._serialized_start=1584
+  _globals['_REPORTACK']._serialized_end=1628
+  _globals['_PLAN']._serialized_start=1630
+  _globals['_PLAN']._serialized_end=1703
+  _globals['_PLANNEDSESSION']._serialized_start=1706
+  _globals['_PLANNEDSESSION']._serialized_end=1940
+  _globals['_PLANNEDSESSION_WANT']._serialized_start=1883
+  _globals['_PLANNEDSESSION_WANT']._serialized_end=1940
+  _globals['_FETCHSPECSREQUEST']._serialized_start=1942
+  _globals['_FETCHSPECSREQUEST']._serialized_end=2009
+  _globals['_FETCHSPECSRESPONSE']._serialized_start=2012
+  _globals['_FETCHSPECSRESPONSE']._serialized_end=2140
+  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_start=2096
+  _globals['_FETCHSPECSRESPONSE_SPECSENTRY']._serialized_end=2140
+  _globals['_CHANNELOPEN']._serialized_start=2143
+  _globals['_CHANNELOPEN']._serialized_end=2353
+  _globals['_CONSOLEOPEN']._serialized_start=2355
+  _globals['_CONSOLEOPEN']._serialized_end=2407
+  _globals['_CONSOLETAKEN']._serialized_start=2409
+  _globals['_CONSOLETAKEN']._serialized_end=2441
+  _globals['_CHANNELSIGNAL']._serialized_start=2444
+  _globals['_CHANNELSIGNAL']._serialized_end=2637
+  _globals['_ENROLMENTSERVICE']._serialized_start=2639
+  _globals['_ENROLMENTSERVICE']._serialized_end=2727
+  _globals['_AGENTLINKSERVICE']._serialized_start=2730
+  _globals['_AGENTLINKSERVICE']._serialized_end=3010
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@ import datetime
 from buf.validate import validate_pb2 as _validate_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import console_pb2 as _console_pb2
 from quarterdeck.v1 import hosts_pb2 as _hosts_pb2
 from quarterdeck.v1 import sessions_pb2 as _sessions_pb2
 from quarterdeck.v1 import streaming_pb2 as _streaming_pb2
@@ -178,23 +179,43 @@ class FetchSpecsResponse(_message.Message):
     def __init__(self, specs: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
 
 class ChannelOpen(_message.Message):
-    __slots__ = ("channel_id", "session_id", "generation", "role", "expire_time")
+    __slots__ = ("channel_id", "session_id", "generation", "role", "expire_time", "console")
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
     EXPIRE_TIME_FIELD_NUMBER: _ClassVar[int]
+    CONSOLE_FIELD_NUMBER: _ClassVar[int]
     channel_id: str
     session_id: str
     generation: int
     role: _streaming_pb2.StreamRole
     expire_time: _timestamp_pb2.Timestamp
-    def __init__(self, channel_id: _Optional[str] = ..., session_id: _Optional[str] = ..., generation: _Optional[int] = ..., role: _Optional[_Union[_streaming_pb2.StreamRole, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    console: ConsoleOpen
+    def __init__(self, channel_id: _Optional[str] = ..., session_id: _Optional[str] = ..., generation: _Optional[int] = ..., role: _Optional[_Union[_streaming_pb2.StreamRole, str]] = ..., expire_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., console: _Optional[_Union[ConsoleOpen, _Mapping]] = ...) -> None: ...
+
+class ConsoleOpen(_message.Message):
+    __slots__ = ("after_sequence", "lines")
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    after_sequence: int
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, after_sequence: _Optional[int] = ..., lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ConsoleTaken(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...
 
 class ChannelSignal(_message.Message):
-    __slots__ = ("channel_id", "signal")
+    __slots__ = ("channel_id", "signal", "console_output", "console_taken")
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]
     SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    CONSOLE_OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    CONSOLE_TAKEN_FIELD_NUMBER: _ClassVar[int]
     channel_id: str
     signal: _streaming_pb2.Signal
-    def __init__(self, channel_id: _Optional[str] = ..., signal: _Optional[_Union[_streaming_pb2.Signal, _Mapping]] = ...) -> None: ...
+    console_output: _console_pb2.ConsoleOutput
+    console_taken: ConsoleTaken
+    def __init__(self, channel_id: _Optional[str] = ..., signal: _Optional[_Union[_streaming_pb2.Signal, _Mapping]] = ..., console_output: _Optional[_Union[_console_pb2.ConsoleOutput, _Mapping]] = ..., console_taken: _Optional[_Union[ConsoleTaken, _Mapping]] = ...) -> None: ...

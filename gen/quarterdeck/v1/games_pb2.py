@@ -25,11 +25,12 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from quarterdeck.v1 import shapes_pb2 as quarterdeck_dot_v1_dot_shapes__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/games.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bquarterdeck/v1/shapes.proto\"\xf8\x01\n\x04Game\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x07summary\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x38\n\x0e\x64\x65\x66\x61ult_preset\x18\x04 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x1a\n\x12\x63urrent_deployment\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x03law\x18\x07 \x01(\x0b\x32\x13.quarterdeck.v1.Law\"\x7f\n\x08PortSpec\x12\x30\n\tport_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12!\n\x08protocol\x18\x02 \x01(\tB\x0f\xbaH\x0cr\nR\x03tcpR\x03udp\x12\x1e\n\tgame_port\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\"\xcc\x01\n\tReadiness\x12!\n\x0blog_pattern\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03H\x00\x12\x31\n\x08tcp_port\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$H\x00\x12-\n\x08stays_up\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\n\x05\x63heck\x12\x05\xbaH\x02\x08\x01\"t\n\x0f\x43ontainerVolume\x12\x32\n\x0bvolume_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12-\n\x04path\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x18\xff\x01\x32\x15^(/[A-Za-z0-9._-]+)+$\"\xe8\x02\n\tContainer\x12\x37\n\x05image\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\x90\x03\x32\x1c^[a-z0-9][A-Za-z0-9._/:@-]*$\x12\x32\n\x04pull\x18\x02 \x01(\x0e\x32\x1a.quarterdeck.v1.PullPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x0cmemory_bytes\x18\x03 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80 (\x00\x12\x1f\n\ncpu_millis\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xc0>(\x00\x12\x19\n\x04pids\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12:\n\x07volumes\x18\x06 \x03(\x0b\x32\x1f.quarterdeck.v1.ContainerVolumeB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x15\n\rwritable_root\x18\x07 \x01(\x08\x12\x39\n\x0brun_as_user\x18\x08 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{1,9}(:[0-9]{1,9})?)?$\"\xb1\x04\n\nDeployment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x07\x63ommand\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x80\x02\"\x05r\x03\x18\x80 \x12u\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32+.quarterdeck.v1.Deployment.EnvironmentEntryB3\xbaH0\x9a\x01-\x10\xc8\x01\"!r\x1f\x32\x1d^[A-Za-z_][A-Za-z0-9_]{0,99}$*\x05r\x03\x18\x80@\x12\x34\n\x07picture\x18\x04 \x01(\x0e\x32\x17.quarterdeck.v1.PictureB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x05ports\x18\x05 \x03(\x0b\x32\x18.quarterdeck.v1.PortSpecB\x08\xbaH\x05\x92\x01\x02\x10 \x12,\n\treadiness\x18\x06 \x01(\x0b\x32\x19.quarterdeck.v1.Readiness\x12<\n\nstop_grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tcontainer\x18\x14 \x01(\x0b\x32\x19.quarterdeck.v1.Container\x12\x13\n\x0breplaceable\x18\x15 \x01(\x08\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x10ListGamesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Q\n\x11ListGamesResponse\x12#\n\x05games\x18\x01 \x03(\x0b\x32\x14.quarterdeck.v1.Game\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x0eGetGameRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\"\xa6\x01\n\x11\x43reateGameRequest\x12.\n\x07game_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12*\n\x04game\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.GameB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"\xbd\x01\n\x17\x43reateDeploymentRequest\x12\x33\n\x06parent\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\x12\x36\n\ndeployment\x18\x02 \x01(\x0b\x32\x1a.quarterdeck.v1.DeploymentB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"e\n\x14GetDeploymentRequest\x12M\n\x04name\x18\x01 \x01(\tB?\xbaH<r:28^games/[a-z][a-z0-9-]{0,62}/deployments/[1-9][0-9]{0,8}$*Y\n\x07Picture\x12\x17\n\x13PICTURE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPICTURE_NONE\x10\x01\x12\x12\n\x0ePICTURE_FRAMES\x10\x02\x12\x0f\n\x0bPICTURE_X11\x10\x03*x\n\nPullPolicy\x12\x1b\n\x17PULL_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPULL_POLICY_IF_NOT_PRESENT\x10\x01\x12\x16\n\x12PULL_POLICY_ALWAYS\x10\x02\x12\x15\n\x11PULL_POLICY_NEVER\x10\x03\x32\xbc\x04\n\x0bGameService\x12\x63\n\tListGames\x12 .quarterdeck.v1.ListGamesRequest\x1a!.quarterdeck.v1.ListGamesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/games\x12[\n\x07GetGame\x12\x1e.quarterdeck.v1.GetGameRequest\x1a\x14.quarterdeck.v1.Game\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=games/*}\x12^\n\nCreateGame\x12!.quarterdeck.v1.CreateGameRequest\x1a\x14.quarterdeck.v1.Game\"\x17\x82\xd3\xe4\x93\x02\x11\"\t/v1/games:\x04game\x12\x8d\x01\n\x10\x43reateDeployment\x12\'.quarterdeck.v1.CreateDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"4\x82\xd3\xe4\x93\x02.\" /v1/{parent=games/*}/deployments:\ndeployment\x12{\n\rGetDeployment\x12$.quarterdeck.v1.GetDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=games/*/deployments/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/games.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bquarterdeck/v1/shapes.proto\"\xb1\x02\n\x04Game\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x19\n\x07summary\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f\x12\x38\n\x0e\x64\x65\x66\x61ult_preset\x18\x04 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x1a\n\x12\x63urrent_deployment\x18\x05 \x01(\t\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x03law\x18\x07 \x01(\x0b\x32\x13.quarterdeck.v1.Law\x12\x37\n\nparameters\x18\x14 \x03(\x0b\x32\x19.quarterdeck.v1.ParameterB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\xca\x02\n\tParameter\x12\x35\n\x0eparameter_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$\x12\x37\n\x04type\x18\x02 \x01(\x0e\x32\x1d.quarterdeck.v1.ParameterTypeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x1d\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xf4\x03\x12$\n\rdefault_value\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80 H\x00\x88\x01\x01\x12#\n\x07\x63hoices\x18\x05 \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\xc8\x01\"\x07r\x05\x10\x01\x18\xc8\x01\x12\x14\n\x07minimum\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x14\n\x07maximum\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\r\n\x05\x66ixed\x18\x08 \x01(\x08\x42\x10\n\x0e_default_valueB\n\n\x08_minimumB\n\n\x08_maximum\"V\n\x06Volume\x12\x32\n\x0bvolume_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12\x18\n\x04path\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\"\xd4\x01\n\nConfigFile\x12-\n\x06volume\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12\x18\n\x04path\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xff\x01\x12\x36\n\x06\x66ormat\x18\x03 \x01(\x0e\x32\x1a.quarterdeck.v1.FileFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12(\n\x07\x63ontent\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x1b\n\x08template\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04\"\xb9\x01\n\x06\x41\x63tion\x12\x32\n\x0b\x61\x63tion_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12\x1e\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\"\n\x05lines\x18\x03 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10\x14\"\x07r\x05\x10\x01\x18\xe8\x07\x12\x37\n\nparameters\x18\x04 \x03(\x0b\x32\x19.quarterdeck.v1.ParameterB\x08\xbaH\x05\x92\x01\x02\x10\x14\"\xe6\x02\n\rConfiguration\x12\x0f\n\x07\x63ommand\x18\x01 \x03(\t\x12\x43\n\x0b\x65nvironment\x18\x02 \x03(\x0b\x32..quarterdeck.v1.Configuration.EnvironmentEntry\x12\x31\n\x05\x66iles\x18\x03 \x03(\x0b\x32\".quarterdeck.v1.Configuration.File\x12\x41\n\nparameters\x18\x04 \x03(\x0b\x32-.quarterdeck.v1.Configuration.ParametersEntry\x1a\"\n\x04\x46ile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9d\x03\n\x18PreviewDeploymentRequest\x12M\n\x04name\x18\x01 \x01(\tB?\xbaH<r:28^games/[a-z][a-z0-9-]{0,62}/deployments/[1-9][0-9]{0,8}$\x12W\n\nparameters\x18\x02 \x03(\x0b\x32\x38.quarterdeck.v1.PreviewDeploymentRequest.ParametersEntryB\t\xbaH\x06\x9a\x01\x03\x10\xc8\x01\x12Y\n\x0c\x66ile_patches\x18\x03 \x03(\x0b\x32\x39.quarterdeck.v1.PreviewDeploymentRequest.FilePatchesEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x32\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aK\n\x10\x46ilePatchesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\"\x7f\n\x08PortSpec\x12\x30\n\tport_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12!\n\x08protocol\x18\x02 \x01(\tB\x0f\xbaH\x0cr\nR\x03tcpR\x03udp\x12\x1e\n\tgame_port\x18\x03 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x00\"\xcc\x01\n\tReadiness\x12!\n\x0blog_pattern\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03H\x00\x12\x31\n\x08tcp_port\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$H\x00\x12-\n\x08stays_up\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12*\n\x07timeout\x18\x04 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\n\x05\x63heck\x12\x05\xbaH\x02\x08\x01\"t\n\x0f\x43ontainerVolume\x12\x32\n\x0bvolume_name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,30}$\x12-\n\x04path\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x18\xff\x01\x32\x15^(/[A-Za-z0-9._-]+)+$\"\xe8\x02\n\tContainer\x12\x37\n\x05image\x18\x01 \x01(\tB(\xbaH%r#\x10\x01\x18\x90\x03\x32\x1c^[a-z0-9][A-Za-z0-9._/:@-]*$\x12\x32\n\x04pull\x18\x02 \x01(\x0e\x32\x1a.quarterdeck.v1.PullPolicyB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12$\n\x0cmemory_bytes\x18\x03 \x01(\x03\x42\x0e\xbaH\x0b\"\t\x18\x80\x80\x80\x80\x80 (\x00\x12\x1f\n\ncpu_millis\x18\x04 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xc0>(\x00\x12\x19\n\x04pids\x18\x05 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xa0\x8d\x06(\x00\x12:\n\x07volumes\x18\x06 \x03(\x0b\x32\x1f.quarterdeck.v1.ContainerVolumeB\x08\xbaH\x05\x92\x01\x02\x10\x10\x12\x15\n\rwritable_root\x18\x07 \x01(\x08\x12\x39\n\x0brun_as_user\x18\x08 \x01(\tB$\xbaH!r\x1f\x32\x1d^([0-9]{1,9}(:[0-9]{1,9})?)?$\"\xeb\x06\n\nDeployment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x07\x63ommand\x18\x02 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x80\x02\"\x05r\x03\x18\x80 \x12u\n\x0b\x65nvironment\x18\x03 \x03(\x0b\x32+.quarterdeck.v1.Deployment.EnvironmentEntryB3\xbaH0\x9a\x01-\x10\xc8\x01\"!r\x1f\x32\x1d^[A-Za-z_][A-Za-z0-9_]{0,99}$*\x05r\x03\x18\x80@\x12\x34\n\x07picture\x18\x04 \x01(\x0e\x32\x17.quarterdeck.v1.PictureB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x31\n\x05ports\x18\x05 \x03(\x0b\x32\x18.quarterdeck.v1.PortSpecB\x08\xbaH\x05\x92\x01\x02\x10 \x12,\n\treadiness\x18\x06 \x01(\x0b\x32\x19.quarterdeck.v1.Readiness\x12<\n\nstop_grace\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tcontainer\x18\x14 \x01(\x0b\x32\x19.quarterdeck.v1.Container\x12\x13\n\x0breplaceable\x18\x15 \x01(\x08\x12\x37\n\nparameters\x18\x1e \x03(\x0b\x32\x19.quarterdeck.v1.ParameterB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x31\n\x07volumes\x18\x1f \x03(\x0b\x32\x16.quarterdeck.v1.VolumeB\x08\xbaH\x05\x92\x01\x02\x10\x14\x12\x33\n\x05\x66iles\x18  \x03(\x0b\x32\x1a.quarterdeck.v1.ConfigFileB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12\x31\n\x07\x61\x63tions\x18! \x03(\x0b\x32\x16.quarterdeck.v1.ActionB\x08\xbaH\x05\x92\x01\x02\x10\x32\x12\x1e\n\x0cstop_command\x18\" \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\x12\x44\n\x12stop_command_grace\x18# \x01(\x0b\x32\x19.google.protobuf.DurationB\r\xbaH\n\xaa\x01\x07\"\x03\x08\x90\x1c\x32\x00\x1a\x32\n\x10\x45nvironmentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\x10ListGamesRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Q\n\x11ListGamesResponse\x12#\n\x05games\x18\x01 \x03(\x0b\x32\x14.quarterdeck.v1.Game\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"C\n\x0eGetGameRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\"\xa6\x01\n\x11\x43reateGameRequest\x12.\n\x07game_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12*\n\x04game\x18\x02 \x01(\x0b\x32\x14.quarterdeck.v1.GameB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"\xbd\x01\n\x17\x43reateDeploymentRequest\x12\x33\n\x06parent\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\x12\x36\n\ndeployment\x18\x02 \x01(\x0b\x32\x1a.quarterdeck.v1.DeploymentB\x06\xbaH\x03\xc8\x01\x01\x12\x35\n\x0c\x63lient_token\x18\x03 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"e\n\x14GetDeploymentRequest\x12M\n\x04name\x18\x01 \x01(\tB?\xbaH<r:28^games/[a-z][a-z0-9-]{0,62}/deployments/[1-9][0-9]{0,8}$*\xe9\x01\n\rParameterType\x12\x1e\n\x1aPARAMETER_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15PARAMETER_TYPE_STRING\x10\x01\x12\x1a\n\x16PARAMETER_TYPE_INTEGER\x10\x02\x12\x19\n\x15PARAMETER_TYPE_NUMBER\x10\x03\x12\x17\n\x13PARAMETER_TYPE_BOOL\x10\x04\x12\x19\n\x15PARAMETER_TYPE_CHOICE\x10\x05\x12\x19\n\x15PARAMETER_TYPE_SECRET\x10\x06\x12\x17\n\x13PARAMETER_TYPE_PORT\x10\x07*\xb5\x01\n\nFileFormat\x12\x1b\n\x17\x46ILE_FORMAT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x46ILE_FORMAT_PROPERTIES\x10\x01\x12\x13\n\x0f\x46ILE_FORMAT_INI\x10\x02\x12\x14\n\x10\x46ILE_FORMAT_JSON\x10\x03\x12\x14\n\x10\x46ILE_FORMAT_YAML\x10\x04\x12\x13\n\x0f\x46ILE_FORMAT_XML\x10\x05\x12\x18\n\x14\x46ILE_FORMAT_TEMPLATE\x10\x06*Y\n\x07Picture\x12\x17\n\x13PICTURE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPICTURE_NONE\x10\x01\x12\x12\n\x0ePICTURE_FRAMES\x10\x02\x12\x0f\n\x0bPICTURE_X11\x10\x03*x\n\nPullPolicy\x12\x1b\n\x17PULL_POLICY_UNSPECIFIED\x10\x00\x12\x1e\n\x1aPULL_POLICY_IF_NOT_PRESENT\x10\x01\x12\x16\n\x12PULL_POLICY_ALWAYS\x10\x02\x12\x15\n\x11PULL_POLICY_NEVER\x10\x03\x32\xfc\x05\n\x0bGameService\x12\x63\n\tListGames\x12 .quarterdeck.v1.ListGamesRequest\x1a!.quarterdeck.v1.ListGamesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/games\x12[\n\x07GetGame\x12\x1e.quarterdeck.v1.GetGameRequest\x1a\x14.quarterdeck.v1.Game\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=games/*}\x12^\n\nCreateGame\x12!.quarterdeck.v1.CreateGameRequest\x1a\x14.quarterdeck.v1.Game\"\x17\x82\xd3\xe4\x93\x02\x11\"\t/v1/games:\x04game\x12\x8d\x01\n\x10\x43reateDeployment\x12\'.quarterdeck.v1.CreateDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"4\x82\xd3\xe4\x93\x02.\" /v1/{parent=games/*}/deployments:\ndeployment\x12{\n\rGetDeployment\x12$.quarterdeck.v1.GetDeploymentRequest\x1a\x1a.quarterdeck.v1.Deployment\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/{name=games/*/deployments/*}\x12\xbd\x01\n\x11PreviewDeployment\x12(.quarterdeck.v1.PreviewDeploymentRequest\x1a\x1d.quarterdeck.v1.Configuration\"_\x82\xd3\xe4\x93\x02Y\x12(/v1/{name=games/*/deployments/*}:previewZ-\"(/v1/{name=games/*/deployments/*}:preview:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +43,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GAME'].fields_by_name['summary']._serialized_options = b'\272H\005r\003\030\320\017'
   _globals['_GAME'].fields_by_name['default_preset']._loaded_options = None
   _globals['_GAME'].fields_by_name['default_preset']._serialized_options = b'\272H\035r\0332\031^([a-z][a-z0-9-]{0,62})?$'
+  _globals['_GAME'].fields_by_name['parameters']._loaded_options = None
+  _globals['_GAME'].fields_by_name['parameters']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_PARAMETER'].fields_by_name['parameter_name']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['parameter_name']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9_]{0,62}$'
+  _globals['_PARAMETER'].fields_by_name['type']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['type']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_PARAMETER'].fields_by_name['description']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\364\003'
+  _globals['_PARAMETER'].fields_by_name['default_value']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['default_value']._serialized_options = b'\272H\005r\003\030\200 '
+  _globals['_PARAMETER'].fields_by_name['choices']._loaded_options = None
+  _globals['_PARAMETER'].fields_by_name['choices']._serialized_options = b'\272H\017\222\001\014\020\310\001\"\007r\005\020\001\030\310\001'
+  _globals['_VOLUME'].fields_by_name['volume_name']._loaded_options = None
+  _globals['_VOLUME'].fields_by_name['volume_name']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,30}$'
+  _globals['_VOLUME'].fields_by_name['path']._loaded_options = None
+  _globals['_VOLUME'].fields_by_name['path']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
+  _globals['_CONFIGFILE'].fields_by_name['volume']._loaded_options = None
+  _globals['_CONFIGFILE'].fields_by_name['volume']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,30}$'
+  _globals['_CONFIGFILE'].fields_by_name['path']._loaded_options = None
+  _globals['_CONFIGFILE'].fields_by_name['path']._serialized_options = b'\272H\007r\005\020\001\030\377\001'
+  _globals['_CONFIGFILE'].fields_by_name['format']._loaded_options = None
+  _globals['_CONFIGFILE'].fields_by_name['format']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_CONFIGFILE'].fields_by_name['template']._loaded_options = None
+  _globals['_CONFIGFILE'].fields_by_name['template']._serialized_options = b'\272H\006r\004\030\200\200\004'
+  _globals['_ACTION'].fields_by_name['action_name']._loaded_options = None
+  _globals['_ACTION'].fields_by_name['action_name']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,62}$'
+  _globals['_ACTION'].fields_by_name['display_name']._loaded_options = None
+  _globals['_ACTION'].fields_by_name['display_name']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_ACTION'].fields_by_name['lines']._loaded_options = None
+  _globals['_ACTION'].fields_by_name['lines']._serialized_options = b'\272H\020\222\001\r\010\001\020\024\"\007r\005\020\001\030\350\007'
+  _globals['_ACTION'].fields_by_name['parameters']._loaded_options = None
+  _globals['_ACTION'].fields_by_name['parameters']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_CONFIGURATION_ENVIRONMENTENTRY']._loaded_options = None
+  _globals['_CONFIGURATION_ENVIRONMENTENTRY']._serialized_options = b'8\001'
+  _globals['_CONFIGURATION_PARAMETERSENTRY']._loaded_options = None
+  _globals['_CONFIGURATION_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_PREVIEWDEPLOYMENTREQUEST_PARAMETERSENTRY']._loaded_options = None
+  _globals['_PREVIEWDEPLOYMENTREQUEST_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_PREVIEWDEPLOYMENTREQUEST_FILEPATCHESENTRY']._loaded_options = None
+  _globals['_PREVIEWDEPLOYMENTREQUEST_FILEPATCHESENTRY']._serialized_options = b'8\001'
+  _globals['_PREVIEWDEPLOYMENTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_PREVIEWDEPLOYMENTREQUEST'].fields_by_name['name']._serialized_options = b'\272H<r:28^games/[a-z][a-z0-9-]{0,62}/deployments/[1-9][0-9]{0,8}$'
+  _globals['_PREVIEWDEPLOYMENTREQUEST'].fields_by_name['parameters']._loaded_options = None
+  _globals['_PREVIEWDEPLOYMENTREQUEST'].fields_by_name['parameters']._serialized_options = b'\272H\006\232\001\003\020\310\001'
+  _globals['_PREVIEWDEPLOYMENTREQUEST'].fields_by_name['file_patches']._loaded_options = None
+  _globals['_PREVIEWDEPLOYMENTREQUEST'].fields_by_name['file_patches']._serialized_options = b'\272H\005\232\001\002\0202'
   _globals['_PORTSPEC'].fields_by_name['port_name']._loaded_options = None
   _globals['_PORTSPEC'].fields_by_name['port_name']._serialized_options = b'\272H\032r\0302\026^[a-z][a-z0-9-]{0,30}$'
   _globals['_PORTSPEC'].fields_by_name['protocol']._loaded_options = None
@@ -84,6 +131,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEPLOYMENT'].fields_by_name['ports']._serialized_options = b'\272H\005\222\001\002\020 '
   _globals['_DEPLOYMENT'].fields_by_name['stop_grace']._loaded_options = None
   _globals['_DEPLOYMENT'].fields_by_name['stop_grace']._serialized_options = b'\272H\n\252\001\007\"\003\010\220\0342\000'
+  _globals['_DEPLOYMENT'].fields_by_name['parameters']._loaded_options = None
+  _globals['_DEPLOYMENT'].fields_by_name['parameters']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_DEPLOYMENT'].fields_by_name['volumes']._loaded_options = None
+  _globals['_DEPLOYMENT'].fields_by_name['volumes']._serialized_options = b'\272H\005\222\001\002\020\024'
+  _globals['_DEPLOYMENT'].fields_by_name['files']._loaded_options = None
+  _globals['_DEPLOYMENT'].fields_by_name['files']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_DEPLOYMENT'].fields_by_name['actions']._loaded_options = None
+  _globals['_DEPLOYMENT'].fields_by_name['actions']._serialized_options = b'\272H\005\222\001\002\0202'
+  _globals['_DEPLOYMENT'].fields_by_name['stop_command']._loaded_options = None
+  _globals['_DEPLOYMENT'].fields_by_name['stop_command']._serialized_options = b'\272H\005r\003\030\350\007'
+  _globals['_DEPLOYMENT'].fields_by_name['stop_command_grace']._loaded_options = None
+  _globals['_DEPLOYMENT'].fields_by_name['stop_command_grace']._serialized_options = b'\272H\n\252\001\007\"\003\010\220\0342\000'
   _globals['_LISTGAMESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTGAMESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTGAMESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -114,36 +173,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GAMESERVICE'].methods_by_name['CreateDeployment']._serialized_options = b'\202\323\344\223\002.\" /v1/{parent=games/*}/deployments:\ndeployment'
   _globals['_GAMESERVICE'].methods_by_name['GetDeployment']._loaded_options = None
   _globals['_GAMESERVICE'].methods_by_name['GetDeployment']._serialized_options = b'\202\323\344\223\002\"\022 /v1/{name=games/*/deployments/*}'
-  _globals['_PICTURE']._serialized_start=2528
-  _globals['_PICTURE']._serialized_end=2617
-  _globals['_PULLPOLICY']._serialized_start=2619
-  _globals['_PULLPOLICY']._serialized_end=2739
-  _globals['_GAME']._serialized_start=200
-  _globals['_GAME']._serialized_end=448
-  _globals['_PORTSPEC']._serialized_start=450
-  _globals['_PORTSPEC']._serialized_end=577
-  _globals['_READINESS']._serialized_start=580
-  _globals['_READINESS']._serialized_end=784
-  _globals['_CONTAINERVOLUME']._serialized_start=786
-  _globals['_CONTAINERVOLUME']._serialized_end=902
-  _globals['_CONTAINER']._serialized_start=905
-  _globals['_CONTAINER']._serialized_end=1265
-  _globals['_DEPLOYMENT']._serialized_start=1268
-  _globals['_DEPLOYMENT']._serialized_end=1829
-  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_start=1779
-  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_end=1829
-  _globals['_LISTGAMESREQUEST']._serialized_start=1831
-  _globals['_LISTGAMESREQUEST']._serialized_end=1910
-  _globals['_LISTGAMESRESPONSE']._serialized_start=1912
-  _globals['_LISTGAMESRESPONSE']._serialized_end=1993
-  _globals['_GETGAMEREQUEST']._serialized_start=1995
-  _globals['_GETGAMEREQUEST']._serialized_end=2062
-  _globals['_CREATEGAMEREQUEST']._serialized_start=2065
-  _globals['_CREATEGAMEREQUEST']._serialized_end=2231
-  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_start=2234
-  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_end=2423
-  _globals['_GETDEPLOYMENTREQUEST']._serialized_start=2425
-  _globals['_GETDEPLOYMENTREQUEST']._serialized_end=2526
-  _globals['_GAMESERVICE']._serialized_start=2742
-  _globals['_GAMESERVICE']._serialized_end=3314
+  _globals['_GAMESERVICE'].methods_by_name['PreviewDeployment']._loaded_options = None
+  _globals['_GAMESERVICE'].methods_by_name['PreviewDeployment']._serialized_options = b'\202\323\344\223\002Y\022(/v1/{name=games/*/deployments/*}:previewZ-\"(/v1/{name=games/*/deployments/*}:preview:\001*'
+  _globals['_PARAMETERTYPE']._serialized_start=4531
+  _globals['_PARAMETERTYPE']._serialized_end=4764
+  _globals['_FILEFORMAT']._serialized_start=4767
+  _globals['_FILEFORMAT']._serialized_end=4948
+  _globals['_PICTURE']._serialized_start=4950
+  _globals['_PICTURE']._serialized_end=5039
+  _globals['_PULLPOLICY']._serialized_start=5041
+  _globals['_PULLPOLICY']._serialized_end=5161
+  _globals['_GAME']._serialized_start=230
+  _globals['_GAME']._serialized_end=535
+  _globals['_PARAMETER']._serialized_start=538
+  _globals['_PARAMETER']._serialized_end=868
+  _globals['_VOLUME']._serialized_start=870
+  _globals['_VOLUME']._serialized_end=956
+  _globals['_CONFIGFILE']._serialized_start=959
+  _globals['_CONFIGFILE']._serialized_end=1171
+  _globals['_ACTION']._serialized_start=1174
+  _globals['_ACTION']._serialized_end=1359
+  _globals['_CONFIGURATION']._serialized_start=1362
+  _globals['_CONFIGURATION']._serialized_end=1720
+  _globals['_CONFIGURATION_FILE']._serialized_start=1583
+  _globals['_CONFIGURATION_FILE']._serialized_end=1617
+  _globals['_CONFIGURATION_ENVIRONMENTENTRY']._serialized_start=1619
+  _globals['_CONFIGURATION_ENVIRONMENTENTRY']._serialized_end=1669
+  _globals['_CONFIGURATION_PARAMETERSENTRY']._serialized_start=1671
+  _globals['_CONFIGURATION_PARAMETERSENTRY']._serialized_end=1720
+  _globals['_PREVIEWDEPLOYMENTREQUEST']._serialized_start=1723
+  _globals['_PREVIEWDEPLOYMENTREQUEST']._serialized_end=2136
+  _globals['_PREVIEWDEPLOYMENTREQUEST_PARAMETERSENTRY']._serialized_start=1671
+  _globals['_PREVIEWDEPLOYMENTREQUEST_PARAMETERSENTRY']._serialized_end=1720
+  _globals['_PREVIEWDEPLOYMENTREQUEST_FILEPATCHESENTRY']._serialized_start=2061
+  _globals['_PREVIEWDEPLOYMENTREQUEST_FILEPATCHESENTRY']._serialized_end=2136
+  _globals['_PORTSPEC']._serialized_start=2138
+  _globals['_PORTSPEC']._serialized_end=2265
+  _globals['_READINESS']._serialized_start=2268
+  _globals['_READINESS']._serialized_end=2472
+  _globals['_CONTAINERVOLUME']._serialized_start=2474
+  _globals['_CONTAINERVOLUME']._serialized_end=2590
+  _globals['_CONTAINER']._serialized_start=2593
+  _globals['_CONTAINER']._serialized_end=2953
+  _globals['_DEPLOYMENT']._serialized_start=2956
+  _globals['_DEPLOYMENT']._serialized_end=3831
+  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_start=1619
+  _globals['_DEPLOYMENT_ENVIRONMENTENTRY']._serialized_end=1669
+  _globals['_LISTGAMESREQUEST']._serialized_start=3833
+  _globals['_LISTGAMESREQUEST']._serialized_end=3912
+  _globals['_LISTGAMESRESPONSE']._serialized_start=3914
+  _globals['_LISTGAMESRESPONSE']._serialized_end=3995
+  _globals['_GETGAMEREQUEST']._serialized_start=3997
+  _globals['_GETGAMEREQUEST']._serialized_end=4064
+  _globals['_CREATEGAMEREQUEST']._serialized_start=4067
+  _globals['_CREATEGAMEREQUEST']._serialized_end=4233
+  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_start=4236
+  _globals['_CREATEDEPLOYMENTREQUEST']._serialized_end=4425
+  _globals['_GETDEPLOYMENTREQUEST']._serialized_start=4427
+  _globals['_GETDEPLOYMENTREQUEST']._serialized_end=4528
+  _globals['_GAMESERVICE']._serialized_start=5164
+  _globals['_GAMESERVICE']._serialized_end=5928
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@ import datetime
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from quarterdeck.v1 import shapes_pb2 as _shapes_pb2
 from google.protobuf.internal import containers as _containers
@@ -13,6 +14,27 @@ from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ParameterType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PARAMETER_TYPE_UNSPECIFIED: _ClassVar[ParameterType]
+    PARAMETER_TYPE_STRING: _ClassVar[ParameterType]
+    PARAMETER_TYPE_INTEGER: _ClassVar[ParameterType]
+    PARAMETER_TYPE_NUMBER: _ClassVar[ParameterType]
+    PARAMETER_TYPE_BOOL: _ClassVar[ParameterType]
+    PARAMETER_TYPE_CHOICE: _ClassVar[ParameterType]
+    PARAMETER_TYPE_SECRET: _ClassVar[ParameterType]
+    PARAMETER_TYPE_PORT: _ClassVar[ParameterType]
+
+class FileFormat(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILE_FORMAT_UNSPECIFIED: _ClassVar[FileFormat]
+    FILE_FORMAT_PROPERTIES: _ClassVar[FileFormat]
+    FILE_FORMAT_INI: _ClassVar[FileFormat]
+    FILE_FORMAT_JSON: _ClassVar[FileFormat]
+    FILE_FORMAT_YAML: _ClassVar[FileFormat]
+    FILE_FORMAT_XML: _ClassVar[FileFormat]
+    FILE_FORMAT_TEMPLATE: _ClassVar[FileFormat]
 
 class Picture(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -27,6 +49,21 @@ class PullPolicy(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PULL_POLICY_IF_NOT_PRESENT: _ClassVar[PullPolicy]
     PULL_POLICY_ALWAYS: _ClassVar[PullPolicy]
     PULL_POLICY_NEVER: _ClassVar[PullPolicy]
+PARAMETER_TYPE_UNSPECIFIED: ParameterType
+PARAMETER_TYPE_STRING: ParameterType
+PARAMETER_TYPE_INTEGER: ParameterType
+PARAMETER_TYPE_NUMBER: ParameterType
+PARAMETER_TYPE_BOOL: ParameterType
+PARAMETER_TYPE_CHOICE: ParameterType
+PARAMETER_TYPE_SECRET: ParameterType
+PARAMETER_TYPE_PORT: ParameterType
+FILE_FORMAT_UNSPECIFIED: FileFormat
+FILE_FORMAT_PROPERTIES: FileFormat
+FILE_FORMAT_INI: FileFormat
+FILE_FORMAT_JSON: FileFormat
+FILE_FORMAT_YAML: FileFormat
+FILE_FORMAT_XML: FileFormat
+FILE_FORMAT_TEMPLATE: FileFormat
 PICTURE_UNSPECIFIED: Picture
 PICTURE_NONE: Picture
 PICTURE_FRAMES: Picture
@@ -37,7 +74,7 @@ PULL_POLICY_ALWAYS: PullPolicy
 PULL_POLICY_NEVER: PullPolicy
 
 class Game(_message.Message):
-    __slots__ = ("name", "display_name", "summary", "default_preset", "current_deployment", "create_time", "law")
+    __slots__ = ("name", "display_name", "summary", "default_preset", "current_deployment", "create_time", "law", "parameters")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
@@ -45,6 +82,7 @@ class Game(_message.Message):
     CURRENT_DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     LAW_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
     summary: str
@@ -52,7 +90,119 @@ class Game(_message.Message):
     current_deployment: str
     create_time: _timestamp_pb2.Timestamp
     law: _shapes_pb2.Law
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., summary: _Optional[str] = ..., default_preset: _Optional[str] = ..., current_deployment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., law: _Optional[_Union[_shapes_pb2.Law, _Mapping]] = ...) -> None: ...
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., summary: _Optional[str] = ..., default_preset: _Optional[str] = ..., current_deployment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., law: _Optional[_Union[_shapes_pb2.Law, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+
+class Parameter(_message.Message):
+    __slots__ = ("parameter_name", "type", "description", "default_value", "choices", "minimum", "maximum", "fixed")
+    PARAMETER_NAME_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    DEFAULT_VALUE_FIELD_NUMBER: _ClassVar[int]
+    CHOICES_FIELD_NUMBER: _ClassVar[int]
+    MINIMUM_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_FIELD_NUMBER: _ClassVar[int]
+    FIXED_FIELD_NUMBER: _ClassVar[int]
+    parameter_name: str
+    type: ParameterType
+    description: str
+    default_value: str
+    choices: _containers.RepeatedScalarFieldContainer[str]
+    minimum: float
+    maximum: float
+    fixed: bool
+    def __init__(self, parameter_name: _Optional[str] = ..., type: _Optional[_Union[ParameterType, str]] = ..., description: _Optional[str] = ..., default_value: _Optional[str] = ..., choices: _Optional[_Iterable[str]] = ..., minimum: _Optional[float] = ..., maximum: _Optional[float] = ..., fixed: _Optional[bool] = ...) -> None: ...
+
+class Volume(_message.Message):
+    __slots__ = ("volume_name", "path")
+    VOLUME_NAME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    volume_name: str
+    path: str
+    def __init__(self, volume_name: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class ConfigFile(_message.Message):
+    __slots__ = ("volume", "path", "format", "content", "template")
+    VOLUME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    volume: str
+    path: str
+    format: FileFormat
+    content: _struct_pb2.Struct
+    template: str
+    def __init__(self, volume: _Optional[str] = ..., path: _Optional[str] = ..., format: _Optional[_Union[FileFormat, str]] = ..., content: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., template: _Optional[str] = ...) -> None: ...
+
+class Action(_message.Message):
+    __slots__ = ("action_name", "display_name", "lines", "parameters")
+    ACTION_NAME_FIELD_NUMBER: _ClassVar[int]
+    DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    action_name: str
+    display_name: str
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    def __init__(self, action_name: _Optional[str] = ..., display_name: _Optional[str] = ..., lines: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+
+class Configuration(_message.Message):
+    __slots__ = ("command", "environment", "files", "parameters")
+    class File(_message.Message):
+        __slots__ = ("path", "text")
+        PATH_FIELD_NUMBER: _ClassVar[int]
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        path: str
+        text: str
+        def __init__(self, path: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    class EnvironmentEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    command: _containers.RepeatedScalarFieldContainer[str]
+    environment: _containers.ScalarMap[str, str]
+    files: _containers.RepeatedCompositeFieldContainer[Configuration.File]
+    parameters: _containers.ScalarMap[str, str]
+    def __init__(self, command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., files: _Optional[_Iterable[_Union[Configuration.File, _Mapping]]] = ..., parameters: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class PreviewDeploymentRequest(_message.Message):
+    __slots__ = ("name", "parameters", "file_patches")
+    class ParametersEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class FilePatchesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _struct_pb2.Struct
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    FILE_PATCHES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    parameters: _containers.ScalarMap[str, str]
+    file_patches: _containers.MessageMap[str, _struct_pb2.Struct]
+    def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., file_patches: _Optional[_Mapping[str, _struct_pb2.Struct]] = ...) -> None: ...
 
 class PortSpec(_message.Message):
     __slots__ = ("port_name", "protocol", "game_port")
@@ -105,7 +255,7 @@ class Container(_message.Message):
     def __init__(self, image: _Optional[str] = ..., pull: _Optional[_Union[PullPolicy, str]] = ..., memory_bytes: _Optional[int] = ..., cpu_millis: _Optional[int] = ..., pids: _Optional[int] = ..., volumes: _Optional[_Iterable[_Union[ContainerVolume, _Mapping]]] = ..., writable_root: _Optional[bool] = ..., run_as_user: _Optional[str] = ...) -> None: ...
 
 class Deployment(_message.Message):
-    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container", "replaceable")
+    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container", "replaceable", "parameters", "volumes", "files", "actions", "stop_command", "stop_command_grace")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +273,12 @@ class Deployment(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     CONTAINER_FIELD_NUMBER: _ClassVar[int]
     REPLACEABLE_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    STOP_COMMAND_FIELD_NUMBER: _ClassVar[int]
+    STOP_COMMAND_GRACE_FIELD_NUMBER: _ClassVar[int]
     name: str
     command: _containers.RepeatedScalarFieldContainer[str]
     environment: _containers.ScalarMap[str, str]
@@ -133,7 +289,13 @@ class Deployment(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     container: Container
     replaceable: bool
-    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., replaceable: _Optional[bool] = ...) -> None: ...
+    parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
+    volumes: _containers.RepeatedCompositeFieldContainer[Volume]
+    files: _containers.RepeatedCompositeFieldContainer[ConfigFile]
+    actions: _containers.RepeatedCompositeFieldContainer[Action]
+    stop_command: str
+    stop_command_grace: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., replaceable: _Optional[bool] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[Volume, _Mapping]]] = ..., files: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., stop_command: _Optional[str] = ..., stop_command_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ListGamesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -59,6 +59,11 @@ class GameServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_games__pb2.GetDeploymentRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_games__pb2.Deployment.FromString,
                 _registered_method=True)
+        self.PreviewDeployment = channel.unary_unary(
+                '/quarterdeck.v1.GameService/PreviewDeployment',
+                request_serializer=quarterdeck_dot_v1_dot_games__pb2.PreviewDeploymentRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_games__pb2.Configuration.FromString,
+                _registered_method=True)
 
 
 class GameServiceServicer:
@@ -95,6 +100,13 @@ class GameServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewDeployment(self, request, context):
+        """What a session of this deployment would run with, secrets masked; refuses what CreateSession would refuse.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_GameServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -122,6 +134,11 @@ def add_GameServiceServicer_to_server(servicer, server):
                     servicer.GetDeployment,
                     request_deserializer=quarterdeck_dot_v1_dot_games__pb2.GetDeploymentRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_games__pb2.Deployment.SerializeToString,
+            ),
+            'PreviewDeployment': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDeployment,
+                    request_deserializer=quarterdeck_dot_v1_dot_games__pb2.PreviewDeploymentRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_games__pb2.Configuration.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -259,6 +276,33 @@ class GameService:
             '/quarterdeck.v1.GameService/GetDeployment',
             quarterdeck_dot_v1_dot_games__pb2.GetDeploymentRequest.SerializeToString,
             quarterdeck_dot_v1_dot_games__pb2.Deployment.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDeployment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GameService/PreviewDeployment',
+            quarterdeck_dot_v1_dot_games__pb2.PreviewDeploymentRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_games__pb2.Configuration.FromString,
             options,
             channel_credentials,
             insecure,

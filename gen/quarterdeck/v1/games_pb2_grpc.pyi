@@ -37,6 +37,8 @@ class GameServiceStub:
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_games_pb2.CreateDeploymentRequest, _games_pb2.Deployment]
     """Adds the next number; new sessions use it from then on."""
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_games_pb2.GetDeploymentRequest, _games_pb2.Deployment]
+    PreviewDeployment: _grpc.UnaryUnaryMultiCallable[_games_pb2.PreviewDeploymentRequest, _games_pb2.Configuration]
+    """What a session of this deployment would run with, secrets masked; refuses what CreateSession would refuse."""
 
 @_typing.type_check_only
 class GameServiceAsyncStub(GameServiceStub):
@@ -47,6 +49,8 @@ class GameServiceAsyncStub(GameServiceStub):
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_games_pb2.CreateDeploymentRequest, _games_pb2.Deployment]  # type: ignore[assignment]
     """Adds the next number; new sessions use it from then on."""
     GetDeployment: _aio.UnaryUnaryMultiCallable[_games_pb2.GetDeploymentRequest, _games_pb2.Deployment]  # type: ignore[assignment]
+    PreviewDeployment: _aio.UnaryUnaryMultiCallable[_games_pb2.PreviewDeploymentRequest, _games_pb2.Configuration]  # type: ignore[assignment]
+    """What a session of this deployment would run with, secrets masked; refuses what CreateSession would refuse."""
 
 class GameServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -84,5 +88,13 @@ class GameServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _games_pb2.GetDeploymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_games_pb2.Deployment, _abc.Awaitable[_games_pb2.Deployment]]: ...
+
+    @_abc_1.abstractmethod
+    def PreviewDeployment(
+        self,
+        request: _games_pb2.PreviewDeploymentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_games_pb2.Configuration, _abc.Awaitable[_games_pb2.Configuration]]:
+        """What a session of this deployment would run with, secrets masked; refuses what CreateSession would refuse."""
 
 def add_GameServiceServicer_to_server(servicer: GameServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

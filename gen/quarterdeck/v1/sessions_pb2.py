@@ -25,11 +25,13 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from quarterdeck.v1 import games_pb2 as quarterdeck_dot_v1_dot_games__pb2
 from quarterdeck.v1 import placement_pb2 as quarterdeck_dot_v1_dot_placement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dquarterdeck/v1/sessions.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1equarterdeck/v1/placement.proto\"\xe6\x01\n\rSessionStages\x12\x32\n\x0e\x61llocated_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10image_ready_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11game_started_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x66irst_frame_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\rSessionLimits\x12?\n\x0cidle_timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\x12\x45\n\x12\x64isconnect_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\x12?\n\x0cmax_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\"\xc4\x01\n\tPortLease\x12\x11\n\tport_name\x18\x01 \x01(\t\x12\x34\n\x08protocol\x18\x02 \x01(\x0e\x32\".quarterdeck.v1.PortLease.Protocol\x12\x11\n\thost_port\x18\x03 \x01(\x05\x12\x11\n\tgame_port\x18\x04 \x01(\x05\"H\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROTOCOL_TCP\x10\x01\x12\x10\n\x0cPROTOCOL_UDP\x10\x02\"\x80\x07\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04game\x18\x02 \x01(\t\x12\x12\n\ndeployment\x18\x03 \x01(\t\x12\x0e\n\x06preset\x18\x04 \x01(\t\x12\x0e\n\x06region\x18\x05 \x01(\t\x12\n\n\x02vm\x18\x06 \x01(\t\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.quarterdeck.v1.SessionState\x12-\n\x06reason\x18\x08 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\x12\x15\n\rreason_detail\x18\t \x01(\t\x12\x16\n\texit_code\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0bunreachable\x18\x0b \x01(\x08\x12\x12\n\ngeneration\x18\x0c \x01(\x05\x12-\n\x06stages\x18\r \x01(\x0b\x32\x1d.quarterdeck.v1.SessionStages\x12-\n\x06limits\x18\x0e \x01(\x0b\x32\x1d.quarterdeck.v1.SessionLimits\x12-\n\nlost_after\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05ports\x18\x10 \x03(\x0b\x32\x19.quarterdeck.v1.PortLease\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x10running_duration\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0equeue_position\x18\x15 \x01(\x05\x12\x32\n\x0equeue_deadline\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08streamed\x18\x17 \x01(\x08\x12\x19\n\x11\x63onnected_players\x18\x18 \x01(\x05\x12/\n\x0bpassed_over\x18\x19 \x03(\x0b\x32\x1a.quarterdeck.v1.PassedOver\x12\x31\n\x0equeue_estimate\x18\x1a \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\n_exit_code\"\x8e\x04\n\x14\x43reateSessionRequest\x12\x31\n\x04game\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\x12\x30\n\x06preset\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x30\n\x06region\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x35\n\x0c\x63lient_token\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\x12-\n\x06limits\x18\x05 \x01(\x0b\x32\x1d.quarterdeck.v1.SessionLimits\x12?\n\nlost_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xa3\x05\x32\x02\x08\x01\x12\x1b\n\x13wait_until_playable\x18\x07 \x01(\x08\x12@\n\rqueue_timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xa3\x05\x32\x00\x12\x30\n\x0b\x63oordinates\x18\t \x01(\x0b\x32\x1b.quarterdeck.v1.Coordinates\x12\'\n\tterritory\x18\n \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{2})?$\"\x81\x01\n\x14\x41ssignSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x30\n\x02vm\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"\x82\x01\n\x15ReleaseSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x30\n\x02vm\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"L\n\x11GetSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\"\xc6\x01\n\x13ListSessionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12=\n\x06states\x18\x03 \x03(\x0e\x32\x1c.quarterdeck.v1.SessionStateB\x0f\xbaH\x0c\x92\x01\t\"\x07\x82\x01\x04\x10\x01 \x00\x12\x33\n\x02vm\x18\x04 \x01(\tB\'\xbaH$r\"2 ^(vms/[a-z0-9][a-z0-9-]{0,62})?$\"Z\n\x14ListSessionsResponse\x12)\n\x08sessions\x18\x01 \x03(\x0b\x32\x17.quarterdeck.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x13WatchSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\"[\n\x12StopSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x0c\n\x04wait\x18\x02 \x01(\x08*\xa2\x02\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATE_PENDING\x10\x01\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x02\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x03\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x04\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x05\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x06\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x07\x12\x16\n\x12SESSION_STATE_LOST\x10\x08\x12\x1a\n\x16SESSION_STATE_REJECTED\x10\t*\xf2\x03\n\rSessionReason\x12\x1e\n\x1aSESSION_REASON_UNSPECIFIED\x10\x00\x12!\n\x1dSESSION_REASON_STOP_REQUESTED\x10\x01\x12\x1c\n\x18SESSION_REASON_CANCELLED\x10\x02\x12\x1e\n\x1aSESSION_REASON_GAME_EXITED\x10\x03\x12\x1f\n\x1bSESSION_REASON_GAME_CRASHED\x10\x04\x12\x1f\n\x1bSESSION_REASON_START_FAILED\x10\x05\x12\x17\n\x13SESSION_REASON_IDLE\x10\x06\x12\x1f\n\x1bSESSION_REASON_DISCONNECTED\x10\x07\x12\x1f\n\x1bSESSION_REASON_MAX_DURATION\x10\x08\x12\x1c\n\x18SESSION_REASON_HOST_LOST\x10\t\x12\x1f\n\x1bSESSION_REASON_WRAPPER_LOST\x10\n\x12!\n\x1dSESSION_REASON_QUEUE_DEADLINE\x10\x0b\x12 \n\x1cSESSION_REASON_LEASE_EXPIRED\x10\x0c\x12 \n\x1cSESSION_REASON_VM_TERMINATED\x10\r\x12\x1d\n\x19SESSION_REASON_PORT_TAKEN\x10\x0e\x32\xb0\x06\n\x0eSessionService\x12g\n\rCreateSession\x12$.quarterdeck.v1.CreateSessionRequest\x1a\x17.quarterdeck.v1.Session\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/sessions:\x01*\x12g\n\nGetSession\x12!.quarterdeck.v1.GetSessionRequest\x1a\x17.quarterdeck.v1.Session\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=sessions/*}\x12o\n\x0cListSessions\x12#.quarterdeck.v1.ListSessionsRequest\x1a$.quarterdeck.v1.ListSessionsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/sessions\x12s\n\x0cWatchSession\x12#.quarterdeck.v1.WatchSessionRequest\x1a\x17.quarterdeck.v1.Session\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=sessions/*}:watch0\x01\x12w\n\rAssignSession\x12$.quarterdeck.v1.AssignSessionRequest\x1a\x17.quarterdeck.v1.Session\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/{name=sessions/*}:assign:\x01*\x12z\n\x0eReleaseSession\x12%.quarterdeck.v1.ReleaseSessionRequest\x1a\x17.quarterdeck.v1.Session\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=sessions/*}:release:\x01*\x12q\n\x0bStopSession\x12\".quarterdeck.v1.StopSessionRequest\x1a\x17.quarterdeck.v1.Session\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=sessions/*}:stop:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dquarterdeck/v1/sessions.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aquarterdeck/v1/games.proto\x1a\x1equarterdeck/v1/placement.proto\"\xe6\x01\n\rSessionStages\x12\x32\n\x0e\x61llocated_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10image_ready_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x35\n\x11game_started_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x66irst_frame_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd8\x01\n\rSessionLimits\x12?\n\x0cidle_timeout\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\x12\x45\n\x12\x64isconnect_timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\x12?\n\x0cmax_duration\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xf5$2\x00\"\xc4\x01\n\tPortLease\x12\x11\n\tport_name\x18\x01 \x01(\t\x12\x34\n\x08protocol\x18\x02 \x01(\x0e\x32\".quarterdeck.v1.PortLease.Protocol\x12\x11\n\thost_port\x18\x03 \x01(\x05\x12\x11\n\tgame_port\x18\x04 \x01(\x05\"H\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROTOCOL_TCP\x10\x01\x12\x10\n\x0cPROTOCOL_UDP\x10\x02\"\x80\x07\n\x07Session\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04game\x18\x02 \x01(\t\x12\x12\n\ndeployment\x18\x03 \x01(\t\x12\x0e\n\x06preset\x18\x04 \x01(\t\x12\x0e\n\x06region\x18\x05 \x01(\t\x12\n\n\x02vm\x18\x06 \x01(\t\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.quarterdeck.v1.SessionState\x12-\n\x06reason\x18\x08 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\x12\x15\n\rreason_detail\x18\t \x01(\t\x12\x16\n\texit_code\x18\n \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x0bunreachable\x18\x0b \x01(\x08\x12\x12\n\ngeneration\x18\x0c \x01(\x05\x12-\n\x06stages\x18\r \x01(\x0b\x32\x1d.quarterdeck.v1.SessionStages\x12-\n\x06limits\x18\x0e \x01(\x0b\x32\x1d.quarterdeck.v1.SessionLimits\x12-\n\nlost_after\x18\x0f \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05ports\x18\x10 \x03(\x0b\x32\x19.quarterdeck.v1.PortLease\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x10running_duration\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0equeue_position\x18\x15 \x01(\x05\x12\x32\n\x0equeue_deadline\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08streamed\x18\x17 \x01(\x08\x12\x19\n\x11\x63onnected_players\x18\x18 \x01(\x05\x12/\n\x0bpassed_over\x18\x19 \x03(\x0b\x32\x1a.quarterdeck.v1.PassedOver\x12\x31\n\x0equeue_estimate\x18\x1a \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\n_exit_code\"\xdd\x06\n\x14\x43reateSessionRequest\x12\x31\n\x04game\x18\x01 \x01(\tB#\xbaH r\x1e\x32\x1c^games/[a-z][a-z0-9-]{0,62}$\x12\x30\n\x06preset\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x30\n\x06region\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x35\n\x0c\x63lient_token\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\x12-\n\x06limits\x18\x05 \x01(\x0b\x32\x1d.quarterdeck.v1.SessionLimits\x12?\n\nlost_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x10\xbaH\r\xaa\x01\n\"\x04\x08\x80\xa3\x05\x32\x02\x08\x01\x12\x1b\n\x13wait_until_playable\x18\x07 \x01(\x08\x12@\n\rqueue_timeout\x18\x08 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0e\xbaH\x0b\xaa\x01\x08\"\x04\x08\x80\xa3\x05\x32\x00\x12\x30\n\x0b\x63oordinates\x18\t \x01(\x0b\x32\x1b.quarterdeck.v1.Coordinates\x12\'\n\tterritory\x18\n \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{2})?$\x12v\n\nparameters\x18\x14 \x03(\x0b\x32\x34.quarterdeck.v1.CreateSessionRequest.ParametersEntryB,\xbaH)\x9a\x01&\x10\xc8\x01\"\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,62}$*\x05r\x03\x18\x80 \x12U\n\x0c\x66ile_patches\x18\x15 \x03(\x0b\x32\x35.quarterdeck.v1.CreateSessionRequest.FilePatchesEntryB\x08\xbaH\x05\x9a\x01\x02\x10\x32\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1aK\n\x10\x46ilePatchesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12&\n\x05value\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct:\x02\x38\x01\"\x81\x01\n\x14\x41ssignSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x30\n\x02vm\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"\x82\x01\n\x15ReleaseSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x30\n\x02vm\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^vms/[a-z0-9][a-z0-9-]{0,62}$\"Y\n\x1eGetSessionConfigurationRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\"L\n\x11GetSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\"\xc6\x01\n\x13ListSessionsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12=\n\x06states\x18\x03 \x03(\x0e\x32\x1c.quarterdeck.v1.SessionStateB\x0f\xbaH\x0c\x92\x01\t\"\x07\x82\x01\x04\x10\x01 \x00\x12\x33\n\x02vm\x18\x04 \x01(\tB\'\xbaH$r\"2 ^(vms/[a-z0-9][a-z0-9-]{0,62})?$\"Z\n\x14ListSessionsResponse\x12)\n\x08sessions\x18\x01 \x03(\x0b\x32\x17.quarterdeck.v1.Session\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"N\n\x13WatchSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\"[\n\x12StopSessionRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x0c\n\x04wait\x18\x02 \x01(\x08*\xa2\x02\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SESSION_STATE_PENDING\x10\x01\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x02\x12\x19\n\x15SESSION_STATE_RUNNING\x10\x03\x12\x1a\n\x16SESSION_STATE_STOPPING\x10\x04\x12\x19\n\x15SESSION_STATE_STOPPED\x10\x05\x12\x1b\n\x17SESSION_STATE_COMPLETED\x10\x06\x12\x19\n\x15SESSION_STATE_CRASHED\x10\x07\x12\x16\n\x12SESSION_STATE_LOST\x10\x08\x12\x1a\n\x16SESSION_STATE_REJECTED\x10\t*\xf2\x03\n\rSessionReason\x12\x1e\n\x1aSESSION_REASON_UNSPECIFIED\x10\x00\x12!\n\x1dSESSION_REASON_STOP_REQUESTED\x10\x01\x12\x1c\n\x18SESSION_REASON_CANCELLED\x10\x02\x12\x1e\n\x1aSESSION_REASON_GAME_EXITED\x10\x03\x12\x1f\n\x1bSESSION_REASON_GAME_CRASHED\x10\x04\x12\x1f\n\x1bSESSION_REASON_START_FAILED\x10\x05\x12\x17\n\x13SESSION_REASON_IDLE\x10\x06\x12\x1f\n\x1bSESSION_REASON_DISCONNECTED\x10\x07\x12\x1f\n\x1bSESSION_REASON_MAX_DURATION\x10\x08\x12\x1c\n\x18SESSION_REASON_HOST_LOST\x10\t\x12\x1f\n\x1bSESSION_REASON_WRAPPER_LOST\x10\n\x12!\n\x1dSESSION_REASON_QUEUE_DEADLINE\x10\x0b\x12 \n\x1cSESSION_REASON_LEASE_EXPIRED\x10\x0c\x12 \n\x1cSESSION_REASON_VM_TERMINATED\x10\r\x12\x1d\n\x19SESSION_REASON_PORT_TAKEN\x10\x0e\x32\xc8\x07\n\x0eSessionService\x12g\n\rCreateSession\x12$.quarterdeck.v1.CreateSessionRequest\x1a\x17.quarterdeck.v1.Session\"\x17\x82\xd3\xe4\x93\x02\x11\"\x0c/v1/sessions:\x01*\x12g\n\nGetSession\x12!.quarterdeck.v1.GetSessionRequest\x1a\x17.quarterdeck.v1.Session\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/{name=sessions/*}\x12o\n\x0cListSessions\x12#.quarterdeck.v1.ListSessionsRequest\x1a$.quarterdeck.v1.ListSessionsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/sessions\x12s\n\x0cWatchSession\x12#.quarterdeck.v1.WatchSessionRequest\x1a\x17.quarterdeck.v1.Session\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/{name=sessions/*}:watch0\x01\x12w\n\rAssignSession\x12$.quarterdeck.v1.AssignSessionRequest\x1a\x17.quarterdeck.v1.Session\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/{name=sessions/*}:assign:\x01*\x12z\n\x0eReleaseSession\x12%.quarterdeck.v1.ReleaseSessionRequest\x1a\x17.quarterdeck.v1.Session\"(\x82\xd3\xe4\x93\x02\"\"\x1d/v1/{name=sessions/*}:release:\x01*\x12q\n\x0bStopSession\x12\".quarterdeck.v1.StopSessionRequest\x1a\x17.quarterdeck.v1.Session\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=sessions/*}:stop:\x01*\x12\x95\x01\n\x17GetSessionConfiguration\x12..quarterdeck.v1.GetSessionConfigurationRequest\x1a\x1d.quarterdeck.v1.Configuration\"+\x82\xd3\xe4\x93\x02%\x12#/v1/{name=sessions/*}/configurationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +44,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONLIMITS'].fields_by_name['disconnect_timeout']._serialized_options = b'\272H\013\252\001\010\"\004\010\200\365$2\000'
   _globals['_SESSIONLIMITS'].fields_by_name['max_duration']._loaded_options = None
   _globals['_SESSIONLIMITS'].fields_by_name['max_duration']._serialized_options = b'\272H\013\252\001\010\"\004\010\200\365$2\000'
+  _globals['_CREATESESSIONREQUEST_PARAMETERSENTRY']._loaded_options = None
+  _globals['_CREATESESSIONREQUEST_PARAMETERSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATESESSIONREQUEST_FILEPATCHESENTRY']._loaded_options = None
+  _globals['_CREATESESSIONREQUEST_FILEPATCHESENTRY']._serialized_options = b'8\001'
   _globals['_CREATESESSIONREQUEST'].fields_by_name['game']._loaded_options = None
   _globals['_CREATESESSIONREQUEST'].fields_by_name['game']._serialized_options = b'\272H r\0362\034^games/[a-z][a-z0-9-]{0,62}$'
   _globals['_CREATESESSIONREQUEST'].fields_by_name['preset']._loaded_options = None
@@ -56,6 +62,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESESSIONREQUEST'].fields_by_name['queue_timeout']._serialized_options = b'\272H\013\252\001\010\"\004\010\200\243\0052\000'
   _globals['_CREATESESSIONREQUEST'].fields_by_name['territory']._loaded_options = None
   _globals['_CREATESESSIONREQUEST'].fields_by_name['territory']._serialized_options = b'\272H\021r\0172\r^([A-Z]{2})?$'
+  _globals['_CREATESESSIONREQUEST'].fields_by_name['parameters']._loaded_options = None
+  _globals['_CREATESESSIONREQUEST'].fields_by_name['parameters']._serialized_options = b'\272H)\232\001&\020\310\001\"\032r\0302\026^[a-z][a-z0-9_]{0,62}$*\005r\003\030\200 '
+  _globals['_CREATESESSIONREQUEST'].fields_by_name['file_patches']._loaded_options = None
+  _globals['_CREATESESSIONREQUEST'].fields_by_name['file_patches']._serialized_options = b'\272H\005\232\001\002\0202'
   _globals['_ASSIGNSESSIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_ASSIGNSESSIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$'
   _globals['_ASSIGNSESSIONREQUEST'].fields_by_name['vm']._loaded_options = None
@@ -64,6 +74,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RELEASESESSIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$'
   _globals['_RELEASESESSIONREQUEST'].fields_by_name['vm']._loaded_options = None
   _globals['_RELEASESESSIONREQUEST'].fields_by_name['vm']._serialized_options = b'\272H!r\0372\035^vms/[a-z0-9][a-z0-9-]{0,62}$'
+  _globals['_GETSESSIONCONFIGURATIONREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETSESSIONCONFIGURATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$'
   _globals['_GETSESSIONREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETSESSIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$'
   _globals['_LISTSESSIONSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -92,36 +104,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONSERVICE'].methods_by_name['ReleaseSession']._serialized_options = b'\202\323\344\223\002\"\"\035/v1/{name=sessions/*}:release:\001*'
   _globals['_SESSIONSERVICE'].methods_by_name['StopSession']._loaded_options = None
   _globals['_SESSIONSERVICE'].methods_by_name['StopSession']._serialized_options = b'\202\323\344\223\002\037\"\032/v1/{name=sessions/*}:stop:\001*'
-  _globals['_SESSIONSTATE']._serialized_start=3094
-  _globals['_SESSIONSTATE']._serialized_end=3384
-  _globals['_SESSIONREASON']._serialized_start=3387
-  _globals['_SESSIONREASON']._serialized_end=3885
-  _globals['_SESSIONSTAGES']._serialized_start=206
-  _globals['_SESSIONSTAGES']._serialized_end=436
-  _globals['_SESSIONLIMITS']._serialized_start=439
-  _globals['_SESSIONLIMITS']._serialized_end=655
-  _globals['_PORTLEASE']._serialized_start=658
-  _globals['_PORTLEASE']._serialized_end=854
-  _globals['_PORTLEASE_PROTOCOL']._serialized_start=782
-  _globals['_PORTLEASE_PROTOCOL']._serialized_end=854
-  _globals['_SESSION']._serialized_start=857
-  _globals['_SESSION']._serialized_end=1753
-  _globals['_CREATESESSIONREQUEST']._serialized_start=1756
-  _globals['_CREATESESSIONREQUEST']._serialized_end=2282
-  _globals['_ASSIGNSESSIONREQUEST']._serialized_start=2285
-  _globals['_ASSIGNSESSIONREQUEST']._serialized_end=2414
-  _globals['_RELEASESESSIONREQUEST']._serialized_start=2417
-  _globals['_RELEASESESSIONREQUEST']._serialized_end=2547
-  _globals['_GETSESSIONREQUEST']._serialized_start=2549
-  _globals['_GETSESSIONREQUEST']._serialized_end=2625
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=2628
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=2826
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=2828
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=2918
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=2920
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=2998
-  _globals['_STOPSESSIONREQUEST']._serialized_start=3000
-  _globals['_STOPSESSIONREQUEST']._serialized_end=3091
-  _globals['_SESSIONSERVICE']._serialized_start=3888
-  _globals['_SESSIONSERVICE']._serialized_end=4704
+  _globals['_SESSIONSERVICE'].methods_by_name['GetSessionConfiguration']._loaded_options = None
+  _globals['_SESSIONSERVICE'].methods_by_name['GetSessionConfiguration']._serialized_options = b'\202\323\344\223\002%\022#/v1/{name=sessions/*}/configuration'
+  _globals['_SESSIONSTATE']._serialized_start=3578
+  _globals['_SESSIONSTATE']._serialized_end=3868
+  _globals['_SESSIONREASON']._serialized_start=3871
+  _globals['_SESSIONREASON']._serialized_end=4369
+  _globals['_SESSIONSTAGES']._serialized_start=264
+  _globals['_SESSIONSTAGES']._serialized_end=494
+  _globals['_SESSIONLIMITS']._serialized_start=497
+  _globals['_SESSIONLIMITS']._serialized_end=713
+  _globals['_PORTLEASE']._serialized_start=716
+  _globals['_PORTLEASE']._serialized_end=912
+  _globals['_PORTLEASE_PROTOCOL']._serialized_start=840
+  _globals['_PORTLEASE_PROTOCOL']._serialized_end=912
+  _globals['_SESSION']._serialized_start=915
+  _globals['_SESSION']._serialized_end=1811
+  _globals['_CREATESESSIONREQUEST']._serialized_start=1814
+  _globals['_CREATESESSIONREQUEST']._serialized_end=2675
+  _globals['_CREATESESSIONREQUEST_PARAMETERSENTRY']._serialized_start=2549
+  _globals['_CREATESESSIONREQUEST_PARAMETERSENTRY']._serialized_end=2598
+  _globals['_CREATESESSIONREQUEST_FILEPATCHESENTRY']._serialized_start=2600
+  _globals['_CREATESESSIONREQUEST_FILEPATCHESENTRY']._serialized_end=2675
+  _globals['_ASSIGNSESSIONREQUEST']._serialized_start=2678
+  _globals['_ASSIGNSESSIONREQUEST']._serialized_end=2807
+  _globals['_RELEASESESSIONREQUEST']._serialized_start=2810
+  _globals['_RELEASESESSIONREQUEST']._serialized_end=2940
+  _globals['_GETSESSIONCONFIGURATIONREQUEST']._serialized_start=2942
+  _globals['_GETSESSIONCONFIGURATIONREQUEST']._serialized_end=3031
+  _globals['_GETSESSIONREQUEST']._serialized_start=3033
+  _globals['_GETSESSIONREQUEST']._serialized_end=3109
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=3112
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=3310
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=3312
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=3402
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=3404
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=3482
+  _globals['_STOPSESSIONREQUEST']._serialized_start=3484
+  _globals['_STOPSESSIONREQUEST']._serialized_end=3575
+  _globals['_SESSIONSERVICE']._serialized_start=4372
+  _globals['_SESSIONSERVICE']._serialized_end=5340
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from quarterdeck.v1 import games_pb2 as quarterdeck_dot_v1_dot_games__pb2
 from quarterdeck.v1 import sessions_pb2 as quarterdeck_dot_v1_dot_sessions__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -69,6 +70,11 @@ class SessionServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_sessions__pb2.StopSessionRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
                 _registered_method=True)
+        self.GetSessionConfiguration = channel.unary_unary(
+                '/quarterdeck.v1.SessionService/GetSessionConfiguration',
+                request_serializer=quarterdeck_dot_v1_dot_sessions__pb2.GetSessionConfigurationRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_games__pb2.Configuration.FromString,
+                _registered_method=True)
 
 
 class SessionServiceServicer:
@@ -121,6 +127,13 @@ class SessionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSessionConfiguration(self, request, context):
+        """What the session's game was given: rendered, secrets masked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SessionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -158,6 +171,11 @@ def add_SessionServiceServicer_to_server(servicer, server):
                     servicer.StopSession,
                     request_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.StopSessionRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_sessions__pb2.Session.SerializeToString,
+            ),
+            'GetSessionConfiguration': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSessionConfiguration,
+                    request_deserializer=quarterdeck_dot_v1_dot_sessions__pb2.GetSessionConfigurationRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_games__pb2.Configuration.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -349,6 +367,33 @@ class SessionService:
             '/quarterdeck.v1.SessionService/StopSession',
             quarterdeck_dot_v1_dot_sessions__pb2.StopSessionRequest.SerializeToString,
             quarterdeck_dot_v1_dot_sessions__pb2.Session.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSessionConfiguration(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.SessionService/GetSessionConfiguration',
+            quarterdeck_dot_v1_dot_sessions__pb2.GetSessionConfigurationRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_games__pb2.Configuration.FromString,
             options,
             channel_credentials,
             insecure,

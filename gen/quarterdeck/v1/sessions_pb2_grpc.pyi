@@ -5,6 +5,7 @@ Play sessions: ask for one, watch it become playable, stop it."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from quarterdeck.v1 import games_pb2 as _games_pb2
 from quarterdeck.v1 import sessions_pb2 as _sessions_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -43,6 +44,8 @@ class SessionServiceStub:
     """Ends the session's binding to this VM: stops its game. Refused for a session that is not on it."""
     StopSession: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.StopSessionRequest, _sessions_pb2.Session]
     """Asks the game to stop politely, then firmly. Stopping a finished session changes nothing."""
+    GetSessionConfiguration: _grpc.UnaryUnaryMultiCallable[_sessions_pb2.GetSessionConfigurationRequest, _games_pb2.Configuration]
+    """What the session's game was given: rendered, secrets masked."""
 
 @_typing.type_check_only
 class SessionServiceAsyncStub(SessionServiceStub):
@@ -59,6 +62,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """Ends the session's binding to this VM: stops its game. Refused for a session that is not on it."""
     StopSession: _aio.UnaryUnaryMultiCallable[_sessions_pb2.StopSessionRequest, _sessions_pb2.Session]  # type: ignore[assignment]
     """Asks the game to stop politely, then firmly. Stopping a finished session changes nothing."""
+    GetSessionConfiguration: _aio.UnaryUnaryMultiCallable[_sessions_pb2.GetSessionConfigurationRequest, _games_pb2.Configuration]  # type: ignore[assignment]
+    """What the session's game was given: rendered, secrets masked."""
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -114,5 +119,13 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_sessions_pb2.Session, _abc.Awaitable[_sessions_pb2.Session]]:
         """Asks the game to stop politely, then firmly. Stopping a finished session changes nothing."""
+
+    @_abc_1.abstractmethod
+    def GetSessionConfiguration(
+        self,
+        request: _sessions_pb2.GetSessionConfigurationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_games_pb2.Configuration, _abc.Awaitable[_games_pb2.Configuration]]:
+        """What the session's game was given: rendered, secrets masked."""
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import duration_pb2 as _duration_pb2
+from quarterdeck.v1 import console_pb2 as _console_pb2
 from quarterdeck.v1 import games_pb2 as _games_pb2
 from quarterdeck.v1 import sessions_pb2 as _sessions_pb2
 from quarterdeck.v1 import streaming_pb2 as _streaming_pb2
@@ -27,7 +28,7 @@ WORKLOAD_STATE_STOPPING: WorkloadState
 WORKLOAD_STATE_EXITED: WorkloadState
 
 class SessionSpec(_message.Message):
-    __slots__ = ("session_id", "generation", "project", "deployment", "video", "ports", "limits", "ice_servers", "advertised_addresses", "loopback_candidate", "lease")
+    __slots__ = ("session_id", "generation", "project", "deployment", "video", "ports", "limits", "ice_servers", "advertised_addresses", "loopback_candidate", "lease", "files")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +40,7 @@ class SessionSpec(_message.Message):
     ADVERTISED_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
     LOOPBACK_CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     generation: int
     project: str
@@ -50,7 +52,16 @@ class SessionSpec(_message.Message):
     advertised_addresses: _containers.RepeatedScalarFieldContainer[str]
     loopback_candidate: bool
     lease: _duration_pb2.Duration
-    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., project: _Optional[str] = ..., deployment: _Optional[_Union[_games_pb2.Deployment, _Mapping]] = ..., video: _Optional[_Union[VideoSpec, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_sessions_pb2.PortLease, _Mapping]]] = ..., limits: _Optional[_Union[_sessions_pb2.SessionLimits, _Mapping]] = ..., ice_servers: _Optional[_Iterable[_Union[_streaming_pb2.IceServer, _Mapping]]] = ..., advertised_addresses: _Optional[_Iterable[str]] = ..., loopback_candidate: _Optional[bool] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    files: _containers.RepeatedCompositeFieldContainer[RenderedFile]
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., project: _Optional[str] = ..., deployment: _Optional[_Union[_games_pb2.Deployment, _Mapping]] = ..., video: _Optional[_Union[VideoSpec, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_sessions_pb2.PortLease, _Mapping]]] = ..., limits: _Optional[_Union[_sessions_pb2.SessionLimits, _Mapping]] = ..., ice_servers: _Optional[_Iterable[_Union[_streaming_pb2.IceServer, _Mapping]]] = ..., advertised_addresses: _Optional[_Iterable[str]] = ..., loopback_candidate: _Optional[bool] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., files: _Optional[_Iterable[_Union[RenderedFile, _Mapping]]] = ...) -> None: ...
+
+class RenderedFile(_message.Message):
+    __slots__ = ("path", "content")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    content: bytes
+    def __init__(self, path: _Optional[str] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class VideoSpec(_message.Message):
     __slots__ = ("width", "height", "fps", "bitrate_kbps", "min_bitrate_kbps", "max_bitrate_kbps", "encoder_preset")
@@ -165,3 +176,21 @@ class RenewLeaseRequest(_message.Message):
 class RenewLeaseResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class WrapperConsoleRequest(_message.Message):
+    __slots__ = ("after_sequence",)
+    AFTER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    after_sequence: int
+    def __init__(self, after_sequence: _Optional[int] = ...) -> None: ...
+
+class WrapperConsoleInput(_message.Message):
+    __slots__ = ("lines",)
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class WrapperConsoleInputResponse(_message.Message):
+    __slots__ = ("sequence",)
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    def __init__(self, sequence: _Optional[int] = ...) -> None: ...

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from quarterdeck.v1 import console_pb2 as quarterdeck_dot_v1_dot_console__pb2
 from quarterdeck.v1 import wrapper_pb2 as quarterdeck_dot_v1_dot_wrapper__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -49,6 +50,16 @@ class WrapperServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_wrapper__pb2.StopWorkloadRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_wrapper__pb2.StopWorkloadResponse.FromString,
                 _registered_method=True)
+        self.StreamConsole = channel.unary_stream(
+                '/quarterdeck.v1.WrapperService/StreamConsole',
+                request_serializer=quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_console__pb2.ConsoleOutput.FromString,
+                _registered_method=True)
+        self.SendConsoleInput = channel.unary_unary(
+                '/quarterdeck.v1.WrapperService/SendConsoleInput',
+                request_serializer=quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleInput.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleInputResponse.FromString,
+                _registered_method=True)
         self.RenewLease = channel.unary_unary(
                 '/quarterdeck.v1.WrapperService/RenewLease',
                 request_serializer=quarterdeck_dot_v1_dot_wrapper__pb2.RenewLeaseRequest.SerializeToString,
@@ -80,6 +91,20 @@ class WrapperServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamConsole(self, request, context):
+        """The game's output from after_sequence on, as it comes. Lines that are not kept any more are counted as missed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SendConsoleInput(self, request, context):
+        """Types lines into the game's standard input.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RenewLease(self, request, context):
         """Extends the lease of a session that may be re-placed.
         """
@@ -104,6 +129,16 @@ def add_WrapperServiceServicer_to_server(servicer, server):
                     servicer.Stop,
                     request_deserializer=quarterdeck_dot_v1_dot_wrapper__pb2.StopWorkloadRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_wrapper__pb2.StopWorkloadResponse.SerializeToString,
+            ),
+            'StreamConsole': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamConsole,
+                    request_deserializer=quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_console__pb2.ConsoleOutput.SerializeToString,
+            ),
+            'SendConsoleInput': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendConsoleInput,
+                    request_deserializer=quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleInput.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleInputResponse.SerializeToString,
             ),
             'RenewLease': grpc.unary_unary_rpc_method_handler(
                     servicer.RenewLease,
@@ -192,6 +227,60 @@ class WrapperService:
             '/quarterdeck.v1.WrapperService/Stop',
             quarterdeck_dot_v1_dot_wrapper__pb2.StopWorkloadRequest.SerializeToString,
             quarterdeck_dot_v1_dot_wrapper__pb2.StopWorkloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamConsole(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quarterdeck.v1.WrapperService/StreamConsole',
+            quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_console__pb2.ConsoleOutput.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendConsoleInput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.WrapperService/SendConsoleInput',
+            quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleInput.SerializeToString,
+            quarterdeck_dot_v1_dot_wrapper__pb2.WrapperConsoleInputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ The wrapper's own service, on the unix socket in its session's directory. Only t
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from quarterdeck.v1 import console_pb2 as _console_pb2
 from quarterdeck.v1 import wrapper_pb2 as _wrapper_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -37,6 +38,10 @@ class WrapperServiceStub:
     """One browser's signalling channel. The first request opens it; the wrapper answers with an offer."""
     Stop: _grpc.UnaryUnaryMultiCallable[_wrapper_pb2.StopWorkloadRequest, _wrapper_pb2.StopWorkloadResponse]
     """Starts the polite stop; returns at once. The end is told by WatchStatus."""
+    StreamConsole: _grpc.UnaryStreamMultiCallable[_wrapper_pb2.WrapperConsoleRequest, _console_pb2.ConsoleOutput]
+    """The game's output from after_sequence on, as it comes. Lines that are not kept any more are counted as missed."""
+    SendConsoleInput: _grpc.UnaryUnaryMultiCallable[_wrapper_pb2.WrapperConsoleInput, _wrapper_pb2.WrapperConsoleInputResponse]
+    """Types lines into the game's standard input."""
     RenewLease: _grpc.UnaryUnaryMultiCallable[_wrapper_pb2.RenewLeaseRequest, _wrapper_pb2.RenewLeaseResponse]
     """Extends the lease of a session that may be re-placed."""
 
@@ -49,6 +54,10 @@ class WrapperServiceAsyncStub(WrapperServiceStub):
     """One browser's signalling channel. The first request opens it; the wrapper answers with an offer."""
     Stop: _aio.UnaryUnaryMultiCallable[_wrapper_pb2.StopWorkloadRequest, _wrapper_pb2.StopWorkloadResponse]  # type: ignore[assignment]
     """Starts the polite stop; returns at once. The end is told by WatchStatus."""
+    StreamConsole: _aio.UnaryStreamMultiCallable[_wrapper_pb2.WrapperConsoleRequest, _console_pb2.ConsoleOutput]  # type: ignore[assignment]
+    """The game's output from after_sequence on, as it comes. Lines that are not kept any more are counted as missed."""
+    SendConsoleInput: _aio.UnaryUnaryMultiCallable[_wrapper_pb2.WrapperConsoleInput, _wrapper_pb2.WrapperConsoleInputResponse]  # type: ignore[assignment]
+    """Types lines into the game's standard input."""
     RenewLease: _aio.UnaryUnaryMultiCallable[_wrapper_pb2.RenewLeaseRequest, _wrapper_pb2.RenewLeaseResponse]  # type: ignore[assignment]
     """Extends the lease of a session that may be re-placed."""
 
@@ -76,6 +85,22 @@ class WrapperServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_wrapper_pb2.StopWorkloadResponse, _abc.Awaitable[_wrapper_pb2.StopWorkloadResponse]]:
         """Starts the polite stop; returns at once. The end is told by WatchStatus."""
+
+    @_abc_1.abstractmethod
+    def StreamConsole(
+        self,
+        request: _wrapper_pb2.WrapperConsoleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_console_pb2.ConsoleOutput], _abc.AsyncIterator[_console_pb2.ConsoleOutput]]:
+        """The game's output from after_sequence on, as it comes. Lines that are not kept any more are counted as missed."""
+
+    @_abc_1.abstractmethod
+    def SendConsoleInput(
+        self,
+        request: _wrapper_pb2.WrapperConsoleInput,
+        context: _ServicerContext,
+    ) -> _typing.Union[_wrapper_pb2.WrapperConsoleInputResponse, _abc.Awaitable[_wrapper_pb2.WrapperConsoleInputResponse]]:
+        """Types lines into the game's standard input."""
 
     @_abc_1.abstractmethod
     def RenewLease(
