@@ -40,10 +40,11 @@ test: $(DEV_STAMP) system-packages ## all tests, on SQLite and PostgreSQL (PYTES
 	$(BIN)/python -m pytest -m e2e --junitxml=build/whole.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
 	exit $$status  # the parts side by side, then the whole system with the machine to itself; 5: nothing selected
 
-bench: $(DEV_STAMP) system-packages ## figures of house, stream and bus, each beside its ceiling in the same run
+bench: $(DEV_STAMP) system-packages ## figures of house, stream, bus and placement, each beside its ceiling in the same run
 	$(BIN)/python -m tests.bench.house
 	$(BIN)/python -m tests.bench.stream
 	$(BIN)/python -m tests.bench.bus --events 2000
+	$(BIN)/python -m tests.bench.allocation
 
 check: $(DEV_STAMP) ## style, types, layers, protos, gen/
 	$(BIN)/ruff check .

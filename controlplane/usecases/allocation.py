@@ -142,6 +142,7 @@ class _Placing:
         self._vms: dict[str, Vm] = {}
         self._passed: dict[Need, tuple[PassedOver, ...]] = {}
         self._portless: set[str] = set()
+        self._why: dict[tuple[Way, Need, str], tuple[PassedOver, ...]] = {}
         self._figures: dict[str, Sequence[RegionFigure]] = {}
         self._events: list[EventDraft] = []
 
@@ -217,23 +218,25 @@ class _Placing:
         """The placement of an ask, with why it is not elsewhere."""
         need, way, done = self._needs[index], self._ways[index], self._done.get(index)
         if done is None or done.bound is None:
-            passed = self._passed.get(need, ())
-            return Placement(passed=await self._explain(way, need, passed, ""), contended=contended)
+            return Placement(passed=await self._explain(way, need, ""), contended=contended)
         region_id = done.bound.region_id
         if region_id == way.regions[0] and not way.forbidden:
             return done
-        fleet = [replace(seen, vm=self._vms.get(vm_id, seen.vm)) for vm_id, seen in self._seen.items()]
-        passed = await self._explain(way, need, rank(need, fleet)[1], region_id)
+        passed = await self._explain(way, need, region_id)
         elsewhere = self._asks[index].session.region_id not in ("", region_id)
         detail = f"placed in {region_id}: {in_words(passed)}" if elsewhere else ""
         return replace(done, bound=replace(done.bound, passed_over=passed, reason_detail=detail), passed=passed)
 
-    async def _explain(
-        self, way: Way, need: Need, passed: Sequence[PassedOver], taken_region: str
-    ) -> tuple[PassedOver, ...]:
-        if need.project_id not in self._figures:
-            self._figures[need.project_id] = await self._tx.figures.regions(need.project_id)
-        return explained(way, self._figures[need.project_id], passed, taken_region)
+    async def _explain(self, way: Way, need: Need, taken_region: str) -> tuple[PassedOver, ...]:
+        """The same for all who need and got the same; `taken_region` is "" for those who got nothing."""
+        key = (way, need, taken_region)
+        if key not in self._why:
+            if need.project_id not in self._figures:
+                self._figures[need.project_id] = await self._tx.figures.regions(need.project_id)
+            fleet = [replace(seen, vm=self._vms.get(vm_id, seen.vm)) for vm_id, seen in self._seen.items()]
+            passed = rank(need, fleet)[1] if taken_region else self._passed.get(need, ())
+            self._why[key] = explained(way, self._figures[need.project_id], passed, taken_region)
+        return self._why[key]
 
 
 def leases_on(

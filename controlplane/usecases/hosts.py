@@ -266,9 +266,13 @@ async def plan_of(world: World, host_id: str) -> HostPlan:
         sessions = await tx.sessions.on_vm(host_id)
         ports = await tx.ports.of_sessions([session.id for session in sessions])
         entries: list[PlanEntry] = []
+        deployments: dict[tuple[str, str, int], Deployment | None] = {}
         for session in sessions:
             want_run = plan_entry(session)
-            deployment = await tx.catalogue.deployment(session.project_id, session.game_id, session.deployment_number)
+            key = (session.project_id, session.game_id, session.deployment_number)
+            if key not in deployments:
+                deployments[key] = await tx.catalogue.deployment(*key)
+            deployment = deployments[key]
             if want_run is None or deployment is None:
                 continue
             held = tuple(lease for lease in ports.get(session.id, ()) if lease.free_at is None)

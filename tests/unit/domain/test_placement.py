@@ -126,3 +126,28 @@ def test_mixed_presets_over_regions_keep_every_capacity_and_every_order(fleet, a
         if choice:
             used[choice.vm_id] += choice.units
             assert used[choice.vm_id] <= vms[choice.vm_id].capacity_units
+
+
+NEEDS = st.sampled_from([need(), need(Picture.X11), need(sessions_per_vm=1), need(sessions_per_vm=8), need(vram=1)])
+
+
+@given(
+    fleet=st.lists(st.tuples(st.integers(1, 5), st.integers(0, 12)), max_size=6),
+    needs=st.lists(NEEDS, max_size=40),
+)
+def test_many_at_once_go_where_they_would_go_one_by_one_and_never_above_capacity(fleet, needs):
+    candidates = {}
+    for number, (seats, used) in enumerate(fleet):
+        name = f"v{number}"
+        candidates[name] = candidate(name, VmState.IN_USE if used else VmState.READY, used, seats * UNITS_PER_SEAT)
+    choices, unmet = assign_many(needs, candidates.values())
+    for asked, choice in zip(needs, choices, strict=True):
+        best = rank(asked, candidates.values())[0]
+        assert choice == (best[0] if best else None)
+        if choice is None:
+            assert asked in unmet
+            continue
+        vm, _ = candidates[choice.vm_id].vm.take(choice.units, NOW)
+        candidates[choice.vm_id] = Candidate(vm, candidates[choice.vm_id].host)
+    assert all(c.vm.used_units <= c.vm.capacity_units for c in candidates.values())
+    assert unmet == {asked: rank(asked, candidates.values())[1] for asked in unmet}
