@@ -41,7 +41,9 @@ class Engine:
     def start(self) -> None:
         command = ["dockerd", "--data-root", f"{self.home}/data", "--exec-root", f"{self.home}/exec"]
         command += ["--pidfile", f"{self.home}/dockerd.pid", "--host", self.socket, "--live-restore"]
-        (self.home / "dockerd.pid").unlink(missing_ok=True)
+        # Where nobody reaps orphans, the dead of the last start look alive to the next one.
+        for stale in ("dockerd.pid", "exec/containerd/containerd.pid"):
+            (self.home / stale).unlink(missing_ok=True)
         with (self.home / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         deadline = time.monotonic() + 30
@@ -60,6 +62,14 @@ class Engine:
         except (docker.errors.DockerException, OSError):
             return False
         return True
+
+    @property
+    def ours(self) -> bool:
+        return self._process is not None
+
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
         assert self._process is not None, "this engine is not ours to kill"
@@ -116,8 +126,7 @@ def docker_engine() -> Iterator[Engine]:
     engine = Engine(home)
     engine.start()
     yield engine
-    with_containers = engine.client.containers(all=True)
-    for container in with_containers:
+    for container in engine.client.containers(all=True):
         engine.client.remove_container(container["Id"], force=True, v=True)
     for network in engine.client.networks(filters={"driver": "bridge"}):
         if network["Name"] != "bridge":

@@ -19,3 +19,13 @@ def fleet(plane: FakePlane, agents: Agents, docker_engine: Engine, wrapper_image
             process.kill()
             process.wait()
     fleet.remove_all()
+
+
+@pytest.fixture
+def own_fleet(fleet: Fleet) -> Iterator[Fleet]:
+    """One whose engine may be killed; it is up again for the next test."""
+    if not fleet.engine.ours:
+        pytest.skip("the engine is not ours to kill: QUARTERDECK_TEST_DOCKER is set")
+    yield fleet
+    if not fleet.engine.runs:
+        fleet.engine.start()
