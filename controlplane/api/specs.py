@@ -13,7 +13,7 @@ from controlplane.api.mapping.games import deployment_message
 from controlplane.api.mapping.sessions import limits_message, port_message
 from controlplane.api.mapping.values import duration, enum_value
 from controlplane.domain.session import Video
-from controlplane.usecases.configuration import given
+from controlplane.usecases.configuration import planned
 from controlplane.usecases.hosts import HostPlan, PlanEntry
 
 
@@ -56,7 +56,7 @@ def specs_by_digest(plan: HostPlan, network: Network) -> Mapping[str, bytes]:
 
 
 def spec_message(entry: PlanEntry, advertised_address: str, network: Network) -> wrapper_pb2.SessionSpec:
-    session, rendered = entry.session, given(entry.session, entry.deployment, entry.ports)
+    session, rendered = entry.session, planned(entry.session, entry.deployment, entry.ports)
     deployment = replace(
         entry.deployment,
         command=rendered.command,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controlplane.domain.configuration import Rendered, made_up_ports, render
-from controlplane.domain.errors import NotFound
+from controlplane.domain.errors import InvalidRequest, NotFound
 from controlplane.domain.game import Deployment
 from controlplane.domain.identity import Principal
 from controlplane.domain.session import PortLease, Session
@@ -22,6 +22,15 @@ def given(
 ) -> Rendered:
     """What the session's game is given. Raises InvalidRequest only where its creation should have."""
     return render(deployment, session.choice, ports_of(deployment, leases), session.id, for_eyes=for_eyes)
+
+
+def planned(session: Session, deployment: Deployment, leases: tuple[PortLease, ...]) -> Rendered:
+    """As `given`; one that cannot be rendered is given as it is written. Only a release that rendered nothing can have
+    kept such a deployment, and its braces were meant as they are; its host's plan must not fail for them."""
+    try:
+        return given(session, deployment, leases)
+    except InvalidRequest:
+        return Rendered(deployment.command, deployment.environment, {}, "", {})
 
 
 async def configured(tx: Tx, who: Principal, session_id: str) -> tuple[Session, Deployment, tuple[PortLease, ...]]:

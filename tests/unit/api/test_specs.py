@@ -88,3 +88,11 @@ def test_a_line_to_stop_says_why() -> None:
     [line] = plan_message(plan(replace(stopping, session=session, want_run=False)), NETWORK).sessions
     assert line.want == agent_pb2.PlannedSession.WANT_STOP
     assert line.reason == sessions_pb2.SESSION_REASON_STOP_REQUESTED
+
+
+def test_a_deployment_kept_before_there_were_parameters_is_given_as_it_is_written() -> None:
+    """A plan that raised would cut off the whole host."""
+    [spec] = specs_by_digest(plan(entry({"FORMAT": "{{ .Name }} {{port}}"}, LEASES)), NETWORK).values()
+    message = wrapper_pb2.SessionSpec.FromString(spec)
+    assert message.deployment.environment["FORMAT"] == "{{ .Name }} {{port}}"
+    assert list(message.deployment.command) == ["game", "--fast"]
