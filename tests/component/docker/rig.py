@@ -92,6 +92,10 @@ class Fleet:
     def remove_all(self) -> None:
         for row in self.containers():
             self.engine.client.remove_container(row["Id"], force=True, v=True)
+        # An engine has addresses for thirty networks only.
+        label = f"quarterdeck.sessions-root={self.agents.data_dir() / 'sessions'}"
+        for network in self.engine.client.networks(filters={"label": [label]}):
+            self.engine.client.remove_network(network["Id"])
 
     @asynccontextmanager
     async def browser(self, session_id: str = "game-1") -> AsyncIterator[Browser]:
