@@ -38,7 +38,7 @@ class ServerCertificate:
 
 
 class FileCertificateAuthority:
-    """The CertificateAuthority of interfaces.py, on a directory. `cert_ttl_s` is the life of a host's certificate."""
+    """The CertificateAuthority of the interfaces, on a directory. `cert_ttl_s` is the life of a host's certificate."""
 
     def __init__(self, directory: Path, cert_ttl_s: float, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
         """Creates key and certificate when there are none. Raises OSError when the directory cannot be used."""

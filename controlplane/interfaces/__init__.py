@@ -1,0 +1,70 @@
+"""What the use cases need from the world, as Protocols of at most eight methods.
+
+`Store.tx()` is one transaction: rows, events (outbox) and audit commit together or not at all. Nothing inside one
+may wait for the network. Every list is in a stated order; every `save` is guarded by the entity's version.
+"""
+
+from __future__ import annotations
+
+from controlplane.interfaces.fleet import HostRows, Page, ProvisioningRows, TransitionRows, VmRows
+from controlplane.interfaces.news import (
+    AuditEntry,
+    AuditRecord,
+    Backlog,
+    DeadLetterRows,
+    FeedRows,
+    FigureRows,
+    Flow,
+    OutboxRows,
+    RegionFigure,
+    VmFigure,
+)
+from controlplane.interfaces.outside import (
+    Bury,
+    Bus,
+    CertificateAuthority,
+    Delivery,
+    Handler,
+    Ids,
+    Provider,
+    StreamTokens,
+)
+from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows
+from controlplane.interfaces.sessions import BatchRows, PortRows, QueueRows, SessionRows, Wanted
+from controlplane.interfaces.store import Store, Tx
+
+__all__ = [
+    "AuditEntry",
+    "AuditRecord",
+    "Backlog",
+    "BatchRows",
+    "Bury",
+    "Bus",
+    "CatalogueRows",
+    "CertificateAuthority",
+    "CredentialRows",
+    "DeadLetterRows",
+    "Delivery",
+    "FeedRows",
+    "FigureRows",
+    "Flow",
+    "Handler",
+    "HostRows",
+    "Ids",
+    "OutboxRows",
+    "Page",
+    "PortRows",
+    "Provider",
+    "ProvisioningRows",
+    "QueueRows",
+    "RegionFigure",
+    "SessionRows",
+    "ShapeRows",
+    "Store",
+    "StreamTokens",
+    "TransitionRows",
+    "Tx",
+    "VmFigure",
+    "VmRows",
+    "Wanted",
+]

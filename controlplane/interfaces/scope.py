@@ -1,0 +1,79 @@
+"""Rows of what a project owns or is offered: games, shapes, credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+from controlplane.domain.game import Deployment, Game
+from controlplane.domain.identity import Credential, CredentialKind
+from controlplane.domain.region import Region
+from controlplane.domain.template import Preset, Template
+from controlplane.interfaces.fleet import Page
+
+
+class CatalogueRows(Protocol):
+    async def game(self, project_id: str, game_id: str) -> Game | None: ...
+
+    async def games(self, project_id: str, page: Page) -> Sequence[Game]: ...
+
+    async def add_game(self, game: Game) -> None: ...
+
+    async def save_game(self, game: Game) -> None:
+        """Writes what may change of it: names, default preset, law."""
+        ...
+
+    async def deployment(self, project_id: str, game_id: str, number: int) -> Deployment | None: ...
+
+    async def add_deployment(self, deployment: Deployment) -> Deployment:
+        """Gives it the next number of its game (whatever its own says) and makes it the current one."""
+        ...
+
+
+class ShapeRows(Protocol):
+    """Templates, presets and regions: data, the first of it created by migration. Lists are by id."""
+
+    async def template(self, template_id: str) -> Template | None: ...
+
+    async def preset(self, preset_id: str) -> Preset | None: ...
+
+    async def region(self, region_id: str) -> Region | None: ...
+
+    async def templates(self) -> Sequence[Template]: ...
+
+    async def presets(self) -> Sequence[Preset]: ...
+
+    async def regions(self) -> Sequence[Region]: ...
+
+    async def put(self, shape: Template | Preset | Region) -> None:
+        """Adds it, or writes it over the one of its id."""
+        ...
+
+    async def delete(self, shape: Template | Preset | Region) -> None:
+        """Raises WrongState while a VM, game or session refers to it; then the transaction can only be rolled back."""
+        ...
+
+
+class CredentialRows(Protocol):
+    """Who may come in, and the projects they come into."""
+
+    async def put_project(self, project_id: str) -> None:
+        """Makes sure that there is such a project. "default" comes with the first migration."""
+        ...
+
+    async def add(self, credential: Credential) -> None:
+        """Raises AlreadyExists when the id or (kind, secret) is taken."""
+        ...
+
+    async def by_secret(self, kind: CredentialKind, secret_sha256: str) -> Credential | None: ...
+
+    async def use(self, credential_id: str, now: datetime) -> bool:
+        """Marks a single-use credential used; False when it was used, revoked or expired before: exactly one wins."""
+        ...
+
+    async def revoke(self, credential_id: str, now: datetime) -> None: ...
+
+    async def spend(self, jti: str, expires_at: datetime, now: datetime) -> bool:
+        """Remembers a stream token's id until it expires; False when it was spent before. Forgets expired ids."""
+        ...

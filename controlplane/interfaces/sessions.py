@@ -1,0 +1,117 @@
+"""Rows of sessions, their ports and their queue, one by one and in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from controlplane.domain.session import PortLease, Session, SessionState
+from controlplane.domain.vm import Vm
+from controlplane.interfaces.fleet import Page
+
+
+class SessionRows(Protocol):
+    async def get(self, session_id: str) -> Session | None: ...
+
+    async def add(self, session: Session) -> None:
+        """Raises AlreadyExists when (project, client_token) is taken; an empty token never is."""
+        ...
+
+    async def save(self, session: Session) -> None: ...
+
+    async def by_client_token(self, project_id: str, client_token: str) -> Session | None: ...
+
+    async def list(self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page) -> Sequence[Session]:
+        """Sessions of a project; no states means all, "" any VM."""
+        ...
+
+    async def on_vm(self, vm_id: str) -> Sequence[Session]:
+        """STARTING, RUNNING and STOPPING sessions of a VM, by id."""
+        ...
+
+    async def queue(self, limit: int) -> Sequence[Session]:
+        """PENDING sessions over all projects, oldest first."""
+        ...
+
+    async def unreachable(self) -> Sequence[Session]:
+        """Unfinished sessions whose unreachable_at is set, longest first."""
+        ...
+
+
+class PortRows(Protocol):
+    async def taken(self, vm_id: str, protocol: str, now: datetime) -> frozenset[int]:
+        """Host ports that are leased, or in quarantine at `now`."""
+        ...
+
+    async def lease(self, lease: PortLease, now: datetime) -> None:
+        """Takes the port; one whose quarantine is over may be taken again. Raises Conflict when another holds it."""
+        ...
+
+    async def of_session(self, session_id: str) -> Sequence[PortLease]: ...
+
+    async def of_sessions(self, session_ids: Sequence[str]) -> Mapping[str, Sequence[PortLease]]: ...
+
+    async def release(self, session_id: str, free_at: datetime) -> None:
+        """Starts the quarantine of all leases of a session."""
+        ...
+
+
+class BatchRows(Protocol):
+    """Many rows in one statement each, whatever their number. Keys are sorted, so that batches wait for each other in
+    one order; a refusal concerns the whole batch, whose transaction can then only be rolled back."""
+
+    async def by_client_tokens(self, project_id: str, client_tokens: Sequence[str]) -> Mapping[str, Session]:
+        """Sessions of a project by their client token."""
+        ...
+
+    async def lock_vms(self, vm_ids: Sequence[str], *, wait: bool) -> Sequence[Vm]:
+        """As VmRows.lock, by id. Without `wait`, those that another transaction holds are left out."""
+        ...
+
+    async def save_vms(self, vms: Sequence[Vm]) -> None:
+        """As VmRows.save. Raises Conflict when any of them has changed."""
+        ...
+
+    async def add_sessions(self, sessions: Sequence[Session]) -> None:
+        """As SessionRows.add. Raises AlreadyExists when any of their keys is taken."""
+        ...
+
+    async def save_sessions(self, sessions: Sequence[Session]) -> None: ...
+
+    async def ports_taken(self, vm_ids: Sequence[str], now: datetime) -> Mapping[tuple[str, str], frozenset[int]]:
+        """As PortRows.taken, by (VM, protocol)."""
+        ...
+
+    async def lease_ports(self, leases: Sequence[PortLease], now: datetime) -> None:
+        """As PortRows.lease. Raises Conflict when another holds any of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a waiting session asks for: those who ask for the same are served in the order they came."""
+
+    project_id: str
+    game_id: str
+    preset_id: str
+    region_id: str
+    territory: str = ""
+    located: bool = False
+
+
+class QueueRows(Protocol):
+    """PENDING sessions over all projects, oldest first by (created_at, id)."""
+
+    async def after(self, last: tuple[datetime, str] | None, limit: int) -> Sequence[Session]:
+        """Those behind (created_at, id) `last`."""
+        ...
+
+    async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        """How far from the front each is, from 1; those that do not wait are left out."""
+        ...
+
+    async def wanted(self) -> frozenset[Wanted]:
+        """What is waited for."""
+        ...
