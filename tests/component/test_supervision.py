@@ -43,7 +43,9 @@ async def running(made: Recipe):
 async def test_what_dies_is_started_again_and_told(tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     os.mkfifo(starts)
-    reader = os.open(starts, os.O_RDONLY | os.O_NONBLOCK)
+    reader = os.open(
+        starts, os.O_RDWR | os.O_NONBLOCK
+    )  # a writer of our own: readable then means a letter, never an end
     script = READY + f"open({str(starts)!r}, 'w').write('x'); import signal; signal.pause()"
     async with running(recipe(tmp_path, script, first_only=("first",))) as (part, said):
         assert (await part.ready())["n"] == 7
@@ -70,9 +72,8 @@ async def started(fifo: int) -> None:
     arrived = asyncio.Event()
     loop.add_reader(fifo, arrived.set)
     await asyncio.wait_for(arrived.wait(), 20)
-    while os.read(fifo, 1) == b"":
-        await asyncio.sleep(0)
     loop.remove_reader(fifo)
+    assert os.read(fifo, 1) == b"x"
 
 
 async def test_what_dies_before_it_is_ready_fails_with_its_last_words(tmp_path: Path) -> None:
