@@ -111,6 +111,7 @@ async def test_an_action_that_ends_something_asks_first(page: Page, signed_in: S
     await stop.click()
     await page.get_by_role("dialog").get_by_role("button", name="Keep").click()
     await stop.click()
+    await expect(page.get_by_role("dialog")).to_be_visible()
     await page.keyboard.press("Escape")
     await expect(page.get_by_role("dialog")).to_have_count(0)
     assert signed_in.called("/v1/sessions/aurora:stop") == []
