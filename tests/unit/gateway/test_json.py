@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 
 import pytest
 from google.protobuf import json_format
@@ -16,6 +17,12 @@ from controlplane.gateway.errors import StatusError
 from tests.protos.compiled import pool
 
 Everything = GetMessageClass(pool().FindMessageTypeByName("gatewaytest.v1.Everything"))
+
+
+def one_nan(number: float) -> float:
+    """JSON knows one NaN: its sign and payload cannot come back."""
+    return math.nan if math.isnan(number) else number
+
 
 text = st.text(st.characters(codec="utf-8"), max_size=8)
 int32, int64 = st.integers(-(2**31), 2**31 - 1), st.integers(-(2**63), 2**63 - 1)
@@ -34,8 +41,8 @@ everything = st.fixed_dictionaries(
         "int32": int32,
         "int64": int64,
         "uint64": st.integers(0, 2**64 - 1),
-        "float": st.floats(width=32),
-        "double": st.floats(),
+        "float": st.floats(width=32).map(one_nan),
+        "double": st.floats().map(one_nan),
         "color": st.integers(0, 5),
         "nested": nested,
         "strings": st.lists(text, max_size=3),
