@@ -1,0 +1,46 @@
+"""The tables, as SQLAlchemy Core metadata: what the entities are when they lie still. Each room is a file.
+
+A column is called as the field it keeps; parts that are never searched by are JSON. Every row has its project where
+the entity has one. Invariants that one row can show are constraints (I1 capacity, I3 ports, I5 inbox, I20 tokens).
+"""
+
+from __future__ import annotations
+
+from controlplane.adapters.store.tables.base import metadata
+from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_transitions, vms
+from controlplane.adapters.store.tables.news import audit, dead_letters, feed, inbox, outbox, tides
+from controlplane.adapters.store.tables.scope import (
+    credentials,
+    deployments,
+    games,
+    presets,
+    projects,
+    regions,
+    spent_tokens,
+    templates,
+)
+from controlplane.adapters.store.tables.sessions import port_leases, sessions
+
+__all__ = [
+    "audit",
+    "credentials",
+    "dead_letters",
+    "deployments",
+    "feed",
+    "games",
+    "hosts",
+    "inbox",
+    "metadata",
+    "outbox",
+    "port_leases",
+    "presets",
+    "projects",
+    "provisionings",
+    "regions",
+    "sessions",
+    "spent_tokens",
+    "templates",
+    "tides",
+    "vm_transitions",
+    "vms",
+]
