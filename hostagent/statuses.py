@@ -88,6 +88,7 @@ def same_but_for_figures(one: wrapper_pb2.WorkloadStatus | None, other: wrapper_
         copy.CopyFrom(source)
         copy.ClearField("stream")
         copy.ClearField("age")
+        copy.ClearField("last_activity_after")
     return copies[0] == copies[1] and _players(one) == _players(other)
 
 

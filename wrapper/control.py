@@ -20,7 +20,9 @@ _OPTIONS = [("grpc.max_receive_message_length", _MESSAGE_MAX_BYTES)]
 
 
 def status_of(life: Life) -> wrapper_pb2.WorkloadStatus:
-    return wire.status_message(life.spec, life.session, life.age_s, life.figures(), life.game_pid, os.getpid())
+    return wire.status_message(
+        life.spec, life.session, life.age_s, life.active_s, life.figures(), life.game_pid, os.getpid()
+    )
 
 
 class WrapperService(wrapper_pb2_grpc.WrapperServiceServicer):

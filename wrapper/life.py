@@ -63,6 +63,12 @@ class Life:
         return boot_time_s() - self._began_s
 
     @property
+    def active_s(self) -> float | None:
+        """Age at the last input, typed line, or coming or going of a player; None: none yet."""
+        last_s = self._activity.last_activity_at_s
+        return None if last_s is None else max(0.0, last_s - self._began_s)
+
+    @property
     def game_pid(self) -> int:
         return self._game.pid if self._game is not None else 0
 
@@ -107,6 +113,7 @@ class Life:
             raise InputRefusedError("the game does not run")
         self._game.write(typed)
         self._active()
+        self._notify()
         return self.console.sequence
 
     def renew_lease(self, lease_s: float) -> None:

@@ -133,7 +133,13 @@ def reason_of(value: int) -> Reason:
 
 
 def status_message(
-    spec: Spec, session: Session, age_s: float, figures: StreamFigures | None, game_pid: int, wrapper_pid: int
+    spec: Spec,
+    session: Session,
+    age_s: float,
+    active_s: float | None,
+    figures: StreamFigures | None,
+    game_pid: int,
+    wrapper_pid: int,
 ) -> wrapper_pb2.WorkloadStatus:
     reason = session.reason.name if session.reason is not None else "UNSPECIFIED"
     message = wrapper_pb2.WorkloadStatus(
@@ -154,6 +160,8 @@ def status_message(
         message.game_started_after.CopyFrom(_duration(session.game_started_s))
     if session.playable_s is not None:
         message.first_frame_after.CopyFrom(_duration(session.playable_s))
+    if active_s is not None:
+        message.last_activity_after.CopyFrom(_duration(active_s))
     return message
 
 

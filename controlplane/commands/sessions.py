@@ -260,6 +260,7 @@ def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
         ("first frame", "first_frame_time"),
     ):
         yield label, clock(session.stages, field)
+    yield "last activity", clock(session, "last_activity_time")
     yield "ended", clock(session, "end_time")
     yield "played", _played(session)
     yield "players", str(session.connected_players) if session.connected_players else ""

@@ -42,6 +42,7 @@ class Workload:
     image_ready_after_s: float | None = None
     game_started_after_s: float | None = None
     first_frame_after_s: float | None = None
+    last_activity_after_s: float | None = None
     age_s: float = 0.0
     players: int = 0
 
@@ -52,6 +53,9 @@ class Report:
     sequence: int
     observed_plan_version: int
     workloads: tuple[Workload, ...]
+
+
+ACTIVITY_STRIDE_S = 30.0
 
 
 def newer(epoch: int, sequence: int, last_epoch: int, last_sequence: int) -> bool:
@@ -74,7 +78,12 @@ def observe(session: Session, workload: Workload, now: datetime) -> tuple[Sessio
     nothing. A session that was LOST stays lost: its returning host is told to stop it by its plan."""
     if workload.generation != session.generation or session.state in FINISHED or session.state is SessionState.PENDING:
         return session, ()
-    seen = replace(session, stages=_stages(session.stages, workload, now), connected_players=workload.players)
+    seen = replace(
+        session,
+        stages=_stages(session.stages, workload, now),
+        connected_players=workload.players,
+        last_activity_at=_last_activity(session, workload, now),
+    )
     if workload.state is WorkloadState.EXITED:
         trigger = TRIGGER_OF_EXIT.get(workload.reason, SessionTrigger.CRASHED)
         reason = workload.reason or SessionReason.GAME_CRASHED
@@ -105,12 +114,25 @@ def vanished(session: Session, now: datetime) -> tuple[Session, tuple[EventDraft
     )  # fmt: skip
 
 
+def _last_activity(session: Session, workload: Workload, now: datetime) -> datetime | None:
+    """Moves in strides, so that a player's every key is not a write; the end of a session tells it exactly."""
+    known, moment = session.last_activity_at, _moment(workload, workload.last_activity_after_s, now)
+    if known is None or moment is None:
+        return moment or known
+    stride_s = 0.0 if workload.state is WorkloadState.EXITED else ACTIVITY_STRIDE_S
+    return moment if (moment - known).total_seconds() > stride_s else known
+
+
+def _moment(workload: Workload, after_s: float | None, now: datetime) -> datetime | None:
+    """The host's clock is never read: moments are reckoned back from now by ages that the host measured (I15)."""
+    return None if after_s is None else now - timedelta(seconds=max(0.0, workload.age_s - after_s))
+
+
 def _stages(stages: Stages, workload: Workload, now: datetime) -> Stages:
     def at(known: datetime | None, after_s: float | None) -> datetime | None:
-        # The host's clock is never read: the moment is reckoned back from now by ages that the host measured (I15).
-        if known is not None or after_s is None:
+        moment = _moment(workload, after_s, now)
+        if known is not None or moment is None:
             return known
-        moment = now - timedelta(seconds=max(0.0, workload.age_s - after_s))
         return max(moment, stages.allocated_at) if stages.allocated_at else moment
 
     return replace(

@@ -154,6 +154,7 @@ class Session:
     streamed: bool = True
     video: Video | None = None
     connected_players: int = 0
+    last_activity_at: datetime | None = None
     client_token: str = ""
     request_sha256: str = ""
     created_by: str = ""

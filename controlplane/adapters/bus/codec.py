@@ -92,6 +92,7 @@ def _workload(message: wrapper_pb2.WorkloadStatus) -> Workload:
         image_ready_after_s=after_s("image_ready_after"),
         game_started_after_s=after_s("game_started_after"),
         first_frame_after_s=after_s("first_frame_after"),
+        last_activity_after_s=after_s("last_activity_after"),
         age_s=_seconds(message.age),
         players=max(0, message.stream.players),
     )

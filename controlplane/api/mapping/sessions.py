@@ -72,6 +72,7 @@ def session_message(view: SessionView) -> pb.Session:
         connected_players=session.connected_players,
         passed_over=map(passed_over_message, session.passed_over),
         queue_estimate=duration(view.queue_estimate_s),
+        last_activity_time=timestamp(session.last_activity_at),
     )
 
 

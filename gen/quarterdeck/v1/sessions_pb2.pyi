@@ -115,7 +115,7 @@ class PortLease(_message.Message):
     def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[_Union[PortLease.Protocol, str]] = ..., host_port: _Optional[int] = ..., game_port: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players", "passed_over", "queue_estimate")
+    __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players", "passed_over", "queue_estimate", "last_activity_time")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GAME_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
@@ -142,6 +142,7 @@ class Session(_message.Message):
     CONNECTED_PLAYERS_FIELD_NUMBER: _ClassVar[int]
     PASSED_OVER_FIELD_NUMBER: _ClassVar[int]
     QUEUE_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
+    LAST_ACTIVITY_TIME_FIELD_NUMBER: _ClassVar[int]
     name: str
     game: str
     deployment: str
@@ -168,7 +169,8 @@ class Session(_message.Message):
     connected_players: int
     passed_over: _containers.RepeatedCompositeFieldContainer[_placement_pb2.PassedOver]
     queue_estimate: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., game: _Optional[str] = ..., deployment: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[_Union[SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., unreachable: _Optional[bool] = ..., generation: _Optional[int] = ..., stages: _Optional[_Union[SessionStages, _Mapping]] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortLease, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., running_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streamed: _Optional[bool] = ..., connected_players: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ..., queue_estimate: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    last_activity_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., game: _Optional[str] = ..., deployment: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[_Union[SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., unreachable: _Optional[bool] = ..., generation: _Optional[int] = ..., stages: _Optional[_Union[SessionStages, _Mapping]] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortLease, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., running_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streamed: _Optional[bool] = ..., connected_players: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ..., queue_estimate: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_activity_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
     __slots__ = ("game", "preset", "region", "client_token", "limits", "lost_after", "wait_until_playable", "queue_timeout", "coordinates", "territory", "parameters", "file_patches")

@@ -68,6 +68,15 @@ async def test_lines_go_in_and_come_out_numbered_and_can_be_resumed(tmp_path: Pa
         assert [line.sequence for line in resumed] == [4]
 
 
+async def test_a_typed_line_is_activity(tmp_path: Path) -> None:
+    async with wrapper(tmp_path, server()) as process:
+        running = await process.until_running()
+        assert not running.HasField("last_activity_after")
+        await typed(process, "one")
+        active = await process.until(lambda status: status.HasField("last_activity_after"))
+        assert active.last_activity_after.ToNanoseconds() >= running.age.ToNanoseconds()
+
+
 async def test_a_line_that_is_two_is_refused(tmp_path: Path) -> None:
     async with wrapper(tmp_path, server()) as process:
         await process.until_running()

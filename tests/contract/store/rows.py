@@ -127,6 +127,7 @@ def a_full_session() -> Session:
         streamed=False,
         video=Video(1280, 720, 30, 4000, 1500, 8000, "ultrafast"),
         connected_players=1,
+        last_activity_at=NOW,
         client_token="token-1",
         request_sha256="ab" * 32,
         coordinates=(52.52, -13.4),

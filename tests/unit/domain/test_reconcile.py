@@ -36,6 +36,22 @@ def test_a_hosts_absurd_age_never_puts_a_stage_before_the_allocation():
     assert session.stages.first_frame_at == NOW
 
 
+def test_activity_is_told_in_strides_and_exactly_at_the_end():
+    def active(session: Session, after_s: float, age_s: float, state=WorkloadState.RUNNING) -> Session:
+        seen = workload(state, last_activity_after_s=after_s, age_s=age_s)
+        return observe(session, seen, NOW + timedelta(seconds=age_s))[0]
+
+    first = active(STARTING, 4, 5)
+    assert first.last_activity_at == NOW + timedelta(seconds=4)
+    a_little_later = active(first, 30, 31)
+    assert a_little_later == first
+    much_later = active(first, 40, 41)
+    assert much_later.last_activity_at == NOW + timedelta(seconds=40)
+    ended = active(much_later, 42, 43, WorkloadState.EXITED)
+    assert ended.last_activity_at == NOW + timedelta(seconds=42)
+    assert active(much_later, 40.001, 45) == much_later
+
+
 def test_exits_become_states_with_reasons():
     running, _ = observe(STARTING, workload(WorkloadState.RUNNING), NOW)
     outcomes = {

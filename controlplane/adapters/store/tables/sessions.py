@@ -46,6 +46,7 @@ sessions = sa.Table(
     json("passed_over"),
     number("lease_s"),
     json("choice"),
+    moment("last_activity_at", optional=True),
     sa.ForeignKeyConstraint(
         ["project_id", "game_id", "deployment_number"],
         ["deployments.project_id", "deployments.game_id", "deployments.number"],
