@@ -89,6 +89,9 @@ export const api = {
     }
   },
   stopSession: (name) => post(`/v1/${name}:stop`),
+  deployment: (name) => get(`/v1/${name}`),
+  sendConsoleInput: (name, lines) => post(`/v1/${name}:sendConsoleInput`, { lines }),
+  executeAction: (name, action, parameters) => post(`/v1/${name}:executeAction`, { action, parameters }),
   createStreamToken: (name) => post(`/v1/${name}:createStreamToken`),
   drainVm: (name) => post(`/v1/${name}:drain`),
   undrainVm: (name) => post(`/v1/${name}:undrain`),

@@ -2,6 +2,7 @@
 import { ApiError, api, whenSignedOut } from "./api.js";
 import { html, render, useEffect, useState } from "./dom.js";
 import { pause } from "./backoff.js";
+import { ConsolePage } from "./pages/console.js";
 import { FleetPage } from "./pages/fleet.js";
 import { PlayPage } from "./pages/play.js";
 import { SignInPage } from "./pages/signin.js";
@@ -54,6 +55,7 @@ function App() {
   if (account === null) return html`<${SignInPage} next=${location.hash} onSignedIn=${signedIn} />`;
   const shell = { account, onSignOut: signOut };
   if (route.page === "play") return html`<${PlayPage} key=${route.session} session=${route.session} ...${shell} />`;
+  if (route.page === "console") return html`<${ConsolePage} key=${route.session} session=${route.session} ...${shell} />`;
   if (route.page === "unknown") {
     return html`<${Masthead} ...${shell} /><main class="centre"><h1>Nothing here</h1><p><a href="#/">To the fleet</a></p></main>`;
   }

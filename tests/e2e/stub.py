@@ -118,6 +118,8 @@ class Stub:
         self.games = [GAME]
         self.presets = [{"presetId": "software-720p30", "displayName": "Software: 720p at 30 fps"}]
         self.regions = [{"regionId": "local", "displayName": "This machine"}]
+        self.console: list[str] = ["ready"]
+        self.readers: set[asyncio.Queue[None]] = set()
         self.sessions: dict[str, dict[str, Any]] = {}
         self.port = 0
 
@@ -178,6 +180,8 @@ class Stub:
             return JSONResponse({"sessions": [one for one in self.sessions.values() if one["state"] in wanted]})
         if path == "/v1/events:watch":
             return refusal(503, "BUS_AWAY", "The broker is away.") if self.events_broken else self.stream(None)
+        if path == f"/v1/{GAME['currentDeployment']}":
+            return JSONResponse({"name": name, "actions": ACTIONS})
         if name.startswith("vms/"):
             return JSONResponse(next(vm for vm in self.vms if vm["name"] == name))
         if session_id not in self.sessions:
@@ -187,6 +191,12 @@ class Stub:
         if verb == "createStreamToken":
             token = {"token": f"token-{len(self.calls)}", "signallingPath": "/v1/signalling", "iceServers": []}
             return JSONResponse(token)
+        if verb == "console":
+            return self.output(int(request.query_params.get("afterSequence", "0")))
+        if verb in ("sendConsoleInput", "executeAction"):
+            said = body.get("lines") or [f"{body['action']} {json.dumps(body['parameters'])}"]
+            self.print(*(f"heard {line}" for line in said))
+            return JSONResponse({"sequence": str(len(self.console))})
         if verb == "stop":
             ended = {"reason": "SESSION_REASON_STOP_REQUESTED", "endTime": ago(0), "runningDuration": "192.4s"}
             self.put(session_id, "STOPPED", **ended)
@@ -212,6 +222,38 @@ class Stub:
                         yield f"data: {json.dumps(self.sessions[session_id])}\n\n"
             finally:
                 self.watchers.discard(queue)
+
+        return StreamingResponse(lines(), media_type="text/event-stream")
+
+    def print(self, *lines: str) -> None:
+        """What the game of every session prints, from now on and for late readers."""
+        self.console += lines
+        for reader in self.readers:
+            reader.put_nowait(None)
+
+    def cut_consoles(self) -> None:
+        """Ends the streams that are open, as a lost connection would."""
+        gone = list(self.readers)
+        self.readers.clear()
+        for reader in gone:
+            reader.put_nowait(None)
+
+    def output(self, seen: int) -> StreamingResponse:
+        """The console's stream after line number `seen`, until `cut_consoles`."""
+        more: asyncio.Queue[None] = asyncio.Queue()
+        more.put_nowait(None)
+        self.readers.add(more)
+
+        async def lines() -> AsyncIterator[str]:
+            try:
+                yield ":\n\n"
+                told = seen
+                while await more.get() is None and more in self.readers:
+                    new = [{"sequence": str(n), "text": text} for n, text in enumerate(self.console, 1)]
+                    yield f"data: {json.dumps({'lines': new[told:], 'missed': '0'})}\n\n"
+                    told = len(self.console)
+            finally:
+                self.readers.discard(more)
 
         return StreamingResponse(lines(), media_type="text/event-stream")
 
@@ -253,6 +295,18 @@ GAME = {
     "defaultPreset": "software-720p30",
     "currentDeployment": "games/regatta/deployments/1",
 }
+
+
+ACTIONS = [
+    {"actionName": "save", "displayName": "Save now", "lines": ["save-all"]},
+    {
+        "actionName": "weather", "lines": ["weather {{kind}}"],
+        "parameters": [
+            {"parameterName": "kind", "type": "PARAMETER_TYPE_CHOICE", "choices": ["fair", "squall"]},
+            {"parameterName": "minutes", "type": "PARAMETER_TYPE_INTEGER", "defaultValue": "5", "minimum": 1},
+        ],
+    },
+]  # fmt: skip
 
 
 def vm(vm_id: str, state: str, used: int) -> dict[str, Any]:

@@ -38,10 +38,12 @@ async def call(page: Page, module: str, expression: str, argument: Any = None) -
         ("", {"page": "fleet"}),
         ("#/", {"page": "fleet"}),
         ("#/play/abc-1", {"page": "play", "session": "abc-1"}),
+        ("#/console/abc-1", {"page": "console", "session": "abc-1"}),
         ("#/play/../x", {"page": "unknown"}),
         ("#/play/UPPER", {"page": "unknown"}),
         ("#/signin/s3cret", {"page": "signin", "code": "s3cret", "next": "#/"}),
         ("#/signin/s3cret/play/abc", {"page": "signin", "code": "s3cret", "next": "#/play/abc"}),
+        ("#/signin/s3cret/console/abc", {"page": "signin", "code": "s3cret", "next": "#/console/abc"}),
         ("#/signin/s3cret/https://elsewhere.example", {"page": "signin", "code": "s3cret", "next": "#/"}),
         ("#/play/%", {"page": "unknown"}),
     ],
@@ -196,3 +198,16 @@ async def test_every_state_and_reason_of_the_protos_has_a_tone_or_a_sentence(pag
     ]
     known = await call(page, "format", "a.filter((one) => one in m.TONES)", states)
     assert known == states
+
+
+async def test_a_console_keeps_its_newest_lines_and_says_how_many_are_gone(page: Page) -> None:
+    outputs = [{"lines": [{"sequence": "8", "text": "eight"}], "missed": "7"}, {"lines": []}]
+    outputs += [{"lines": [{"sequence": str(n), "text": "x"} for n in range(9, 2010)], "missed": "0"}]
+    kept = await call(page, "scrollback", "a.reduce(m.append, m.EMPTY)", outputs)
+    assert (len(kept["lines"]), kept["sequence"], kept["gone"]) == (2000, 2009, 9)
+
+
+async def test_typed_lines_come_back_with_the_arrow_keys(page: Page) -> None:
+    typed = "(seen, step) => [...seen, m.recall(['one', 'two'], seen.at(-1)?.at ?? 2, step)]"
+    steps = f"a.reduce({typed}, []).map((found) => found.text)"
+    assert await call(page, "scrollback", steps, [-1, -1, -1, 1, 1, 1]) == ["two", "one", "one", "two", "", ""]

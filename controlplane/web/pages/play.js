@@ -1,13 +1,14 @@
 // One session: the way to its picture, the picture, and how it ended.
-import { api, insist } from "../api.js";
+import { api } from "../api.js";
 import { html, useCallback, useEffect, useRef, useState } from "../dom.js";
-import { watchSession } from "../fleet.js";
 import { finished, idOf } from "../format.js";
 import { Player } from "../player/player.js";
+import { consoleHash } from "../router.js";
 import { Chip, Confirm, LinkState, Masthead, Problem, useTitle } from "../ui.js";
 import { Curtain } from "./curtain.js";
 import { Figures, glance } from "./overlay.js";
 import { Keys } from "./keys.js";
+import { useSession, useStop } from "./session.js";
 
 const IDLE = { state: "idle", why: "", figures: {}, wrapper: {}, pictureMs: null, audio: false };
 
@@ -47,7 +48,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
         ${link !== "live" && !finished(session) && session && html`<${LinkState} link=${link} />`}
         <span class="glance figure" data-testid="glance">${view.state === "live" && glance(view)}</span>
         <span class="spacer"></span>
-        <${Tools} player=${player} view=${view} stage=${stage} video=${video} open=${open} toggle=${toggle} />
+        <${Tools} session=${session} player=${player} view=${view} stage=${stage} video=${video} open=${open} toggle=${toggle} />
         <button class="danger" disabled=${!session || finished(session) || stopping} onClick=${toggle("stop")}>
           ${stopping && !finished(session) ? "Stopping …" : "Stop"}</button>
       </div>
@@ -58,7 +59,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
     <//>`}`;
 }
 
-function Tools({ player, view, stage, video, open, toggle }) {
+function Tools({ session, player, view, stage, video, open, toggle }) {
   const live = view.state === "live";
   const [muted, setMuted] = useState(true);
   const sound = () => setMuted((video.current.muted = !video.current.muted));
@@ -66,6 +67,7 @@ function Tools({ player, view, stage, video, open, toggle }) {
     ${view.audio && html`<button onClick=${sound} aria-pressed=${!muted}>Sound ${muted ? "off" : "on"}</button>`}
     <button onClick=${toggle("figures")} aria-pressed=${open === "figures"} disabled=${!live}>Figures</button>
     <button onClick=${toggle("keys")} aria-pressed=${open === "keys"}>Keys</button>
+    <a class="button" href=${consoleHash(idOf(session?.name))}>Console</a>
     <button onClick=${() => player.current?.input.lockPointer()} disabled=${!live || !document.exitPointerLock}>Lock mouse</button>
     <button onClick=${() => fullscreen(stage.current)} disabled=${!live || !document.fullscreenEnabled}>Fullscreen</button>`;
 }
@@ -76,27 +78,6 @@ async function fullscreen(stage) {
   stage.focus();
   // Where the browser allows it, Escape and Tab belong to the game in full screen (holding Escape leaves).
   return navigator.keyboard?.lock?.().catch(() => {});
-}
-
-function useSession(name) {
-  const [seen, setSeen] = useState({ session: null, link: "polling", error: null });
-  useEffect(() => watchSession(name, (session, link, error) => setSeen({ session, link, error }), finished), [name]);
-  return seen;
-}
-
-/** Asks for the end until somebody hears it: a stop must not be lost with a control plane that is just away. */
-function useStop(session, onProblem) {
-  const [asked, setAsked] = useState(false);
-  const leaving = useRef(new AbortController());
-  useEffect(() => () => leaving.current.abort(), []);
-  const stop = () => {
-    setAsked(true);
-    insist(() => api.stopSession(session.name), () => {}, leaving.current.signal).catch((error) => {
-      setAsked(false);
-      onProblem(error);
-    });
-  };
-  return [asked || session?.state === "SESSION_STATE_STOPPING", stop];
 }
 
 /** Holds a Player while the session runs; `again` makes a new one after it gave up. */

@@ -2,7 +2,7 @@
 import { api } from "../api.js";
 import { html, useState } from "../dom.js";
 import { ago, because, duration, idOf, seconds, since } from "../format.js";
-import { playHash } from "../router.js";
+import { consoleHash, playHash } from "../router.js";
 import { stagesOf } from "../stages.js";
 import { Chip, Confirm } from "../ui.js";
 
@@ -46,6 +46,7 @@ function Row({ session, onStop }) {
     <div class="where">${whereabouts(session)}</div>
     <div class="row-actions">
       ${session.streamed !== false && html`<a class="button" href=${playHash(id)}>Open</a>`}
+      <a class="button" href=${consoleHash(id)} aria-label="Console of session ${id}">Console</a>
       <button onClick=${onStop} disabled=${stopping} aria-label="Stop session ${id}">Stop</button>
     </div>
   </li>`;
