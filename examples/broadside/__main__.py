@@ -79,13 +79,14 @@ def play(deck: sdk.Deck, pixel_clock: bool) -> None:
     """Until the player leaves or SIGTERM arrives."""
     helm, world = Helm(), World()
     scene = Scene(paint(deck.width, deck.height))
-    stopped = False
+    stopped, told = False, 0
 
     def stop(_number: int, _frame: object) -> None:
         nonlocal stopped
         stopped = True
 
     signal.signal(signal.SIGTERM, stop)
+    print(f"under way at {deck.width}x{deck.height}, {deck.fps} fps", flush=True)
     interval_s = 1.0 / deck.fps
     drawn_s = due_s = time.monotonic()
     while not (stopped or helm.quit):
@@ -94,6 +95,9 @@ def play(deck: sdk.Deck, pixel_clock: bool) -> None:
             helm.take(event, now_s)
         world.step(helm.controls(now_s), min(0.1, now_s - drawn_s))
         drawn_s = now_s
+        if world.score > told:
+            print(f"raider sunk, score {world.score}", flush=True)
+            told = world.score
         canvas = Canvas(np.frombuffer(deck.begin(), np.uint8), deck.width, deck.height)
         scene.draw(canvas, world)
         if pixel_clock:
