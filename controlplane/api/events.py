@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from quarterdeck.v1 import events_pb2 as pb
@@ -10,7 +11,11 @@ from quarterdeck.v1 import events_pb2_grpc as rpc
 
 from controlplane.api import identity
 from controlplane.api.mapping.accounts import event_message
+from controlplane.domain.errors import InvalidRequest, NotFound
 from controlplane.usecases.world import World
+
+RESUME_TOKEN = "resume_token"  # noqa: S105 - the name of a fact, not a secret
+BOOKMARK_EVERY = 100
 
 
 class EventServicer(rpc.EventServiceServicer):
@@ -18,11 +23,26 @@ class EventServicer(rpc.EventServiceServicer):
         self._world = world
 
     async def WatchEvents(self, request: pb.WatchEventsRequest, context: Any) -> AsyncIterator[pb.Event]:
-        wanted = tuple(request.types)
-        project_id = identity.principal().project_id
-        async for event, resume_token in self._world.bus.events(project_id, request.resume_token):
-            if matches(event.draft.type, wanted):
-                yield event_message(event, resume_token)
+        """Whatever ends it says where to go on, but for an error of the token itself."""
+        bus, parting = self._world.bus, identity.parting()
+        wanted, passed_over = tuple(request.types), 0
+        here = parting[RESUME_TOKEN] = request.resume_token or await bus.resume_token()
+        try:
+            async with aclosing(bus.events(identity.principal().project_id, here)) as events:
+                if request.bookmarks:
+                    yield pb.Event(resume_token=here)
+                async for event, here in events:
+                    # Told before it is sent: what has begun to be sent comes before the status.
+                    parting[RESUME_TOKEN] = here
+                    wished = matches(event.draft.type, wanted)
+                    passed_over = 0 if wished else (passed_over + 1) % BOOKMARK_EVERY
+                    if wished:
+                        yield event_message(event, here)
+                    elif request.bookmarks and not passed_over:
+                        yield pb.Event(resume_token=here)
+        except (InvalidRequest, NotFound):
+            parting.clear()
+            raise
 
 
 def matches(event_type: str, prefixes: Sequence[str]) -> bool:

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controlplane.domain.errors import Unauthenticated
 from controlplane.domain.identity import Principal
@@ -27,11 +27,13 @@ MAX_TOKEN_CHARS = 512
 
 @dataclass(frozen=True)
 class Caller:
-    """Of the RPC at hand. `principal` and `host_id` are set where the access table asks for them."""
+    """Of the RPC at hand. `principal` and `host_id` are set where the access table asks for them; `parting` is told
+    with whatever error ends the RPC, such as where its caller may go on."""
 
     request_id: str
     principal: Principal | None = None
     host_id: str = ""
+    parting: dict[str, str] = field(default_factory=dict)
 
 
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -61,6 +63,12 @@ def host_id() -> str:
 
 def request_id() -> str:
     return _caller.get().request_id
+
+
+def parting() -> dict[str, str]:
+    """To be filled by a handler. Empty where nobody has been let in."""
+    caller = _caller.get(None)
+    return caller.parting if caller else {}
 
 
 class Bearers:

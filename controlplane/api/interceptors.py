@@ -1,6 +1,7 @@
 """The one chain that every RPC of every listener passes: request id, errors, admission, access, validation, deadline.
 
 Handlers behind it are coroutines (unary) or async generators (streams); they raise domain errors and know no status.
+A stream whose reader takes nothing is cut off with TOO_SLOW (I18).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -36,13 +37,15 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one listener. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream."""
+    """Of one listener. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream;
+    `write_s` is how long one message of a stream may wait for its reader."""
 
     unary_in_flight: int = 512
     open_streams: int = 4096
     unary_s: float = 300.0
     recheck_s: float = 2.5
     token_cache_s: float = 2.5
+    write_s: float = 30.0
 
 
 class Admission:
@@ -118,7 +121,8 @@ class Chain(grpc.aio.ServerInterceptor):
         return call
 
     def _streaming(self, method: str, inner: Any, many_requests: bool) -> Any:
-        async def call(requests: Any, context: Context) -> AsyncIterator[Message]:
+        # No generator itself: the library would wait for the reader outside of it, where a cut can tell nobody why.
+        async def call(requests: Any, context: Context) -> None:
             async with self._edge(method, context, self._streams):
                 if many_requests:
                     requests = validated(requests)
@@ -129,10 +133,22 @@ class Chain(grpc.aio.ServerInterceptor):
                     if not hasattr(messages, "__aiter__"):  # the health servicer writes to the context itself
                         await messages
                         return
-                    async for message in messages:
-                        yield message
+                    async with aclosing(messages):
+                        async for message in messages:
+                            await self._hand_over(context, message)
 
         return call
+
+    async def _hand_over(self, context: Context, message: Message) -> None:
+        """Raises Exhausted (TOO_SLOW). The message is on its way even then, before the status."""
+        try:
+            async with asyncio.timeout(self._limits.write_s) as limit, unless_caller_leaves():
+                await context.write(message)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            told = f"this stream's reader took nothing for {self._limits.write_s:g} s; connect again"
+            raise Exhausted("TOO_SLOW", told, retry_after_s="1") from None
 
     @asynccontextmanager
     async def _edge(self, method: str, context: Context, admission: Admission) -> AsyncIterator[None]:
@@ -144,6 +160,7 @@ class Chain(grpc.aio.ServerInterceptor):
         context.set_trailing_metadata(((REQUEST_ID, request_id),))
         bounded = not method.startswith(UNBOUNDED)
         entered = False
+        refused: status_pb2.Status | None = None
         try:
             if bounded:
                 admission.enter()
@@ -153,14 +170,17 @@ class Chain(grpc.aio.ServerInterceptor):
         except grpc.aio.AbortError:
             raise
         except QuarterdeckError as error:
-            await abort(context, status.status_of(error), request_id)
+            refused = status.status_of(error, identity.parting())
         except Exception:
             error_id = uuid.uuid4().hex[:12]
             log.exception("rpc.broke", error_id=error_id)
-            await abort(context, status.internal(error_id), request_id)
+            refused = status.internal(error_id)
         finally:
             if entered:
                 admission.leave()
+        # Only now: a reader that takes nothing does not take its status either, and must not keep a place for it.
+        if refused is not None:
+            await abort(context, refused, request_id)
 
     async def _caller(self, method: str, context: Context, request_id: str) -> identity.Caller:
         """Raises Unauthenticated or Forbidden."""
@@ -232,9 +252,19 @@ async def validated(requests: AsyncIterator[Message]) -> AsyncIterator[Message]:
         yield request
 
 
+@asynccontextmanager
+async def unless_caller_leaves() -> AsyncIterator[None]:
+    """What the library raises where a caller leaves while something is sent to him is the end of the RPC, no fault."""
+    try:
+        yield
+    except grpc.aio.InternalError:
+        raise asyncio.CancelledError from None
+
+
 async def abort(context: Context, told: status_pb2.Status, request_id: str = "") -> None:
     """Ends the RPC with the status and its details. Raises grpc.aio.AbortError."""
     request_id = request_id or identity.request_id()
     codes = {code.value[0]: code for code in grpc.StatusCode}
     trailing = ((REQUEST_ID, request_id), (STATUS_DETAILS, told.SerializeToString()))
-    await context.abort(codes[told.code], told.message, trailing)
+    async with unless_caller_leaves():
+        await context.abort(codes[told.code], told.message, trailing)

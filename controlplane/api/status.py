@@ -50,12 +50,12 @@ def code_of(error: errors.QuarterdeckError) -> grpc.StatusCode:
     return grpc.StatusCode.INTERNAL
 
 
-def status_of(error: errors.QuarterdeckError) -> status_pb2.Status:
-    """ErrorInfo always; BadRequest when a field is to blame; RetryInfo when waiting is the remedy."""
+def status_of(error: errors.QuarterdeckError, parting: Mapping[str, str] | None = None) -> status_pb2.Status:
+    """ErrorInfo always, with `parting` in it; BadRequest when a field is to blame; RetryInfo when waiting is the
+    remedy."""
     code = code_of(error)
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=dict(error.details))
-    ]
+    facts = {**(parting or {}), **error.details}
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=facts)]
     violations = error.violations if isinstance(error, InvalidFields) else ((error.field, error.message),)
     if violations[0][0] or isinstance(error, InvalidFields):
         details.append(

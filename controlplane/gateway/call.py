@@ -41,22 +41,25 @@ _UNIT_S = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
+# By this name a streaming method's request and its messages say where the stream goes on.
+RESUME_FIELD = "resume_token"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """body_bytes: largest request body. unary_timeout_s: where the client sends no Grpc-Timeout; streams have none.
     head_start_s: how long an answer waits for a stream's first message, so that an early error keeps its status.
-    keepalive_s: how often an idle event stream says that it lives."""
+    keepalive_s: how often an idle event stream says that it lives. write_s: how long a client may take nothing."""
 
     body_bytes: int = 4 * 1024 * 1024
     unary_timeout_s: float = 60.0
     head_start_s: float = 0.3
     keepalive_s: float = 15.0
+    write_s: float = 30.0
 
 
 class ClientGone(Exception):
-    """The HTTP client left before its answer was complete."""
+    """The HTTP client left before its answer was complete, or takes nothing of it."""
 
 
 def request_id_of(headers: Headers) -> str:
@@ -182,6 +185,8 @@ class Transcoder:
         )
         if binding.rpc.streams:
             events = _wants_events(headers.get("accept", ""))
+            if events:
+                _take_up(request, headers.get("last-event-id", ""))
             stream = _Stream(binding, events, self.limits, self._closing, send)
             call = self._stream_call(binding, request, metadata, timeout_s)
             last = await unless_client_leaves(receive, stream.run(call))
@@ -249,6 +254,19 @@ def _wants_events(accept: str) -> bool:
     return any(part.partition(";")[0].strip().lower() == SSE for part in accept.split(","))
 
 
+def _take_up(request: Message, last_event_id: str) -> None:
+    """An EventSource comes back to the URL that it began with: the header is newer than what stands there."""
+    known = request.DESCRIPTOR.fields_by_name.get(RESUME_FIELD)
+    if last_event_id and known is not None:
+        setattr(request, RESUME_FIELD, last_event_id)
+
+
+def _event_id(message: Message) -> bytes:
+    known = message.DESCRIPTOR.fields_by_name.get(RESUME_FIELD)
+    token = getattr(message, RESUME_FIELD) if known is not None else ""
+    return f"id: {token}\n".encode() if token.isprintable() and token else b""
+
+
 class _Stream:
     """Writes one server stream. An error after the first message ends it as a last line, or as event `error`."""
 
@@ -267,7 +285,7 @@ class _Stream:
         try:
             while (message := await self._next(reading, closed)) is not grpc.aio.EOF:
                 reading = asyncio.ensure_future(call.read())
-                await self._write(transcode.to_json(self.binding, message))
+                await self._write(transcode.to_json(self.binding, message), message)
             return b"event: end\ndata: {}\n\n" if self.events else b""
         except grpc.aio.AioRpcError as error:
             return self._failed(StatusError.of_rpc(error))
@@ -293,8 +311,8 @@ class _Stream:
             elif not self.started:
                 await self._send(b"")
 
-    async def _write(self, line: bytes) -> None:
-        await self._send(b"data: " + line + b"\n\n" if self.events else line + b"\n")
+    async def _write(self, line: bytes, message: Message) -> None:
+        await self._send(_event_id(message) + b"data: " + line + b"\n\n" if self.events else line + b"\n")
 
     def _failed(self, error: StatusError) -> bytes:
         if not self.started:
@@ -306,6 +324,14 @@ class _Stream:
         await self._send(last, more=False)
 
     async def _send(self, chunk: bytes, *, more: bool = True) -> None:
+        """Raises ClientGone for a client that takes nothing: the chunk was not sent, the connection is closed."""
+        try:
+            async with asyncio.timeout(self.limits.write_s):
+                await self._send_now(chunk, more)
+        except TimeoutError:
+            raise ClientGone from None
+
+    async def _send_now(self, chunk: bytes, more: bool) -> None:
         if not self.started:
             self.started = True
             head = [

@@ -97,7 +97,7 @@ class CrossOriginMiddleware(CORSMiddleware):
         super().__init__(
             app,
             allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-            allow_headers=("authorization", "content-type", "x-request-id", "grpc-timeout"),
+            allow_headers=("authorization", "content-type", "x-request-id", "grpc-timeout", "last-event-id"),
             expose_headers=("x-request-id", "retry-after"),
         )
         self.policy = policy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,7 +60,7 @@ class Bus(Protocol):
         finishes what it has begun."""
         ...
 
-    def events(self, project_id: str, resume_token: str) -> AsyncIterator[tuple[Event, str]]:
+    def events(self, project_id: str, resume_token: str) -> AsyncGenerator[tuple[Event, str], None]:
         """A project's events from now on, or after `resume_token`, each with its own token. Raises NotFound
         (RESUME_TOKEN_EXPIRED) when the stream no longer goes back that far, Unavailable when the broker is away."""
         ...

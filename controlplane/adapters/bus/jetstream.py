@@ -6,7 +6,7 @@ database is the truth, and what must exist in the broker is made again on every 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 
 import nats.errors
@@ -158,7 +158,7 @@ class JetStreamBus:
         info = await streams.events_info(await self._connection.wait(self._patience_s))
         return resume.Position(streams.identity(info), info.state.last_seq).token
 
-    async def events(self, project_id: str, resume_token: str) -> AsyncIterator[tuple[Event, str]]:
+    async def events(self, project_id: str, resume_token: str) -> AsyncGenerator[tuple[Event, str], None]:
         subject = subjects.events_of(project_id)
         position = resume.parse(resume_token or await self.resume_token())
         while True:

@@ -5,7 +5,7 @@ One `MemoryBroker` is the broker; each `MemoryBus` is one program's connection t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -224,7 +224,7 @@ class MemoryBus:
         log = self._broker.logs[streams.EVENTS]
         return resume.Position(log.identity, log.last_sequence).token
 
-    async def events(self, project_id: str, resume_token: str) -> AsyncIterator[tuple[Event, str]]:
+    async def events(self, project_id: str, resume_token: str) -> AsyncGenerator[tuple[Event, str], None]:
         pattern = subjects.events_of(project_id)
         position = resume.parse(resume_token or await self.resume_token())
         while True:

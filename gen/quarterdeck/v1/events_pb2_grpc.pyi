@@ -32,13 +32,19 @@ class EventServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EventServiceAsyncStub: ...
     WatchEvents: _grpc.UnaryStreamMultiCallable[_events_pb2.WatchEventsRequest, _events_pb2.Event]
-    """Events of the caller's project from now on, or from where resume_token left off."""
+    """Events of the caller's project from now on, or from where resume_token left off. Whoever takes nothing for 30 s is
+    cut off with RESOURCE_EXHAUSTED (TOO_SLOW). The ErrorInfo of whatever ends the stream has a resume_token in its
+    metadata: after everything that was sent. Over HTTP, an event stream's ids are resume tokens.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     WatchEvents: _aio.UnaryStreamMultiCallable[_events_pb2.WatchEventsRequest, _events_pb2.Event]  # type: ignore[assignment]
-    """Events of the caller's project from now on, or from where resume_token left off."""
+    """Events of the caller's project from now on, or from where resume_token left off. Whoever takes nothing for 30 s is
+    cut off with RESOURCE_EXHAUSTED (TOO_SLOW). The ErrorInfo of whatever ends the stream has a resume_token in its
+    metadata: after everything that was sent. Over HTTP, an event stream's ids are resume tokens.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -47,6 +53,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _events_pb2.WatchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_events_pb2.Event], _abc.AsyncIterator[_events_pb2.Event]]:
-        """Events of the caller's project from now on, or from where resume_token left off."""
+        """Events of the caller's project from now on, or from where resume_token left off. Whoever takes nothing for 30 s is
+        cut off with RESOURCE_EXHAUSTED (TOO_SLOW). The ErrorInfo of whatever ends the stream has a resume_token in its
+        metadata: after everything that was sent. Over HTTP, an event stream's ids are resume tokens.
+        """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
