@@ -139,12 +139,15 @@ async def _world(stack: AsyncExitStack, settings: Settings) -> World:
     from controlplane.adapters.bus.jetstream import JetStreamBus
     from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
     from controlplane.adapters.ids import RandomIds
+    from controlplane.adapters.objects import open_objects
     from controlplane.adapters.store import open_store
     from controlplane.adapters.stream_tokens import JwtStreamTokens
     from controlplane.usecases.world import World
 
     store = open_store(settings.database_url)
     stack.push_async_callback(store.close)
+    objects = open_objects(settings.objects_url, settings.objects_endpoint)
+    stack.push_async_callback(objects.close)
     token = settings.nats_token_file.read_text().strip() if settings.nats_token_file else ""
     bus = JetStreamBus([settings.nats_url or NATS_DEFAULT], name=settings.replica_id, token=token)
     await stack.enter_async_context(bus)
@@ -154,6 +157,7 @@ async def _world(stack: AsyncExitStack, settings: Settings) -> World:
         ids=RandomIds(),
         authority=FileCertificateAuthority(settings.ca_dir, settings.cert_ttl_s),
         stream_tokens=JwtStreamTokens(stream_token_key(settings.ca_dir)),
+        objects=objects,
         policy=_policy(settings),
         providers=_providers(settings),
     )

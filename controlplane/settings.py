@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ENV_PREFIX = "QUARTERDECK_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
@@ -85,6 +86,22 @@ def _database(value: Any) -> str:
     raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
 
 
+def _objects(value: Any) -> str:
+    parts = urlsplit(_text(value))
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must hold no credentials and no options; those come from the environment (AWS_ACCESS_KEY_ID)")
+    if not (parts.scheme == "file" and parts.path and not parts.netloc) and not (parts.scheme == "s3" and parts.netloc):
+        raise ValueError("must be file:///DIRECTORY or s3://BUCKET/PREFIX")
+    return str(value)
+
+
+def _endpoint(value: Any) -> str:
+    parts = urlsplit(_text(value))
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.username or parts.query:
+        raise ValueError("must be https://HOST:PORT (or http://), without credentials")
+    return str(value)
+
+
 def _replica(value: Any) -> str:
     if len(_text(value)) > 40 or not value.replace("-", "").isalnum() or not value.isascii() or value != value.lower():
         raise ValueError("must be up to 40 lower-case letters, digits and dashes")
@@ -137,6 +154,8 @@ class Settings:
     nats_url: str = _of(_text, "", "default: `up` brings its own, other roles use nats://127.0.0.1:4222")
     nats_token_file: Path | None = _of(_path, None, "file with the token of that server")
     ca_dir: Path = _of(_path, Path(), "default: ca in data_dir")
+    objects_url: str = _of(_objects, "", "logs, saves, backups: file:///DIRECTORY or s3://BUCKET; default: in data_dir")
+    objects_endpoint: str = _of(_endpoint, "", "of an S3 that is not Amazon's")
 
     # Who listens where.
     http_host: str = _of(_text, "127.0.0.1")
@@ -252,7 +271,7 @@ def child_environment(**changes: str) -> dict[str, str]:
 
 def foreign_environment() -> dict[str, str]:
     """The environment for a machine of somebody else's: none of our settings, none of our secrets."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)}
+    return {name: value for name, value in os.environ.items() if not name.startswith((ENV_PREFIX, "AWS_"))}
 
 
 def _gather(options: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
@@ -288,6 +307,7 @@ def _derived(settings: Settings) -> Settings:
         data_dir=data_dir,
         database_url=settings.database_url or f"sqlite+aiosqlite:///{data_dir / 'quarterdeck.db'}",
         ca_dir=data_dir / "ca" if settings.ca_dir == empty else settings.ca_dir,
+        objects_url=settings.objects_url or (data_dir / "objects").as_uri(),
         token_file=data_dir / "operator.token" if settings.token_file == empty else settings.token_file,
         link_port=settings.link_port or settings.grpc_port + 1,
         enrolment_port=settings.enrolment_port or settings.grpc_port + 2,

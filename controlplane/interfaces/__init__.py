@@ -19,6 +19,7 @@ from controlplane.interfaces.news import (
     RegionFigure,
     VmFigure,
 )
+from controlplane.interfaces.objects import ObjectInfo, Objects
 from controlplane.interfaces.outside import (
     Bury,
     Bus,
@@ -51,6 +52,8 @@ __all__ = [
     "Handler",
     "HostRows",
     "Ids",
+    "ObjectInfo",
+    "Objects",
     "OutboxRows",
     "Page",
     "PortRows",

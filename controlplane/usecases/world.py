@@ -13,7 +13,7 @@ from controlplane.domain.host import Silence
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.provisioning import Patience
 from controlplane.domain.session import Limits
-from controlplane.interfaces import Bus, CertificateAuthority, Ids, Provider, Store, StreamTokens
+from controlplane.interfaces import Bus, CertificateAuthority, Ids, Objects, Provider, Store, StreamTokens
 from controlplane.usecases.combining import Combiner
 
 
@@ -59,6 +59,7 @@ class World:
     ids: Ids
     authority: CertificateAuthority
     stream_tokens: StreamTokens
+    objects: Objects
     policy: Policy = field(default_factory=Policy)
     creating: Combiner = field(default_factory=Combiner)
     providers: Mapping[str, Provider] = field(default_factory=dict)

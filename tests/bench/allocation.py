@@ -72,7 +72,7 @@ async def furnish(store: Store) -> None:
 async def placed(store: Store, seconds: float) -> tuple[float, list[float], str]:
     """Sessions a second, each call's ms, and the name of one session."""
     async with MemoryBus() as bus:
-        world = World(store, bus, RandomIds(), None, None)  # type: ignore[arg-type] - no agent and no stream here
+        world = World(store, bus, RandomIds(), None, None, None)  # type: ignore[arg-type] - no agent and no stream here
         took_ms: list[float] = []
         names: list[str] = []
         began = time.perf_counter()

@@ -67,7 +67,7 @@ async def plant(postgres_url: str, own_nats_server: NatsServer, tmp_path: Path, 
     """Three API replicas and a processor, as processes."""
     await asyncio.to_thread(schema.migrate, postgres_url)
     store = open_store(postgres_url)
-    world = World(store, None, RandomIds(), None, None)  # type: ignore[arg-type] - making a token takes the store and ids
+    world = World(store, None, RandomIds(), None, None, None)  # type: ignore[arg-type] - making a token takes the store and ids
     doors = []
     data = tmp_path / "data"
     ca_pem = FileCertificateAuthority(data / "ca", 3600).ca_pem

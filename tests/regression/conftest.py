@@ -10,6 +10,7 @@ import pytest
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.objects import open_objects
 from controlplane.adapters.store import open_store
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.interfaces import Store
@@ -33,4 +34,5 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
 async def world(store: Store, tmp_path: Path) -> World:
     authority = FileCertificateAuthority(tmp_path / "ca", 3600)
     tokens = JwtStreamTokens(b"k" * 32)
-    return World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, Policy(vanish_after_s=0.0))
+    bus, objects = MemoryBus(MemoryBroker()), open_objects("memory:///")
+    return World(store, bus, RandomIds(), authority, tokens, objects, Policy(vanish_after_s=0.0))

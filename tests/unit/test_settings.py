@@ -99,3 +99,23 @@ def test_nothing_else_in_the_control_plane_reads_the_environment() -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "environb", "getenv"}
     }
     assert readers == {"controlplane/settings.py"}
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://key:secret@bucket", "s3://bucket?key=secret", "/tmp/x", "file://host/x", "gs://b"]
+)
+def test_an_object_store_is_a_directory_or_a_bucket_without_credentials(url: str) -> None:
+    with pytest.raises(settings.SettingsError) as refused:
+        settings.load(objects_url=url)
+    assert "secret" not in str(refused.value)
+
+
+def test_objects_lie_in_the_data_directory_by_default(tmp_path: Path) -> None:
+    assert settings.load().objects_url == (tmp_path / ".quarterdeck" / "objects").as_uri()
+    assert settings.load(objects_url="s3://bucket/x").objects_url == "s3://bucket/x"
+
+
+def test_a_rented_machine_gets_none_of_our_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    monkeypatch.setenv("QUARTERDECK_TOKEN", "x")
+    assert not {"AWS_SECRET_ACCESS_KEY", "QUARTERDECK_TOKEN"} & settings.foreign_environment().keys()

@@ -28,6 +28,7 @@ from quarterdeck.v1 import (
 from controlplane.adapters.bus.codec import decode_report
 from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.objects import open_objects
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.api.interceptors import Limits
 from controlplane.api.server import Options, Ports, Server, Tls
@@ -117,7 +118,8 @@ class _BidiBearer(grpc.aio.StreamStreamClientInterceptor):
 async def plane(store: Store, bus: Bus, directory: Path, options: Options = FAST) -> AsyncIterator[Plane]:
     """An API replica on a store and a bus that may be shared with others; `directory` holds the shared keys."""
     authority = FileCertificateAuthority(directory, 3600)
-    world = World(store, bus, RandomIds(), authority, JwtStreamTokens(b"k" * 32))
+    objects = open_objects((directory / "objects").as_uri())
+    world = World(store, bus, RandomIds(), authority, JwtStreamTokens(b"k" * 32), objects)
     certificate = authority.server_certificate([])
     tls = Tls(certificate.key_pem, certificate.chain_pem, authority.ca_pem.encode())
     server = Server(world, tls, decode_report, options)

@@ -10,6 +10,7 @@ import pytest
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.objects import open_objects
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, Workload, WorkloadState
@@ -28,7 +29,8 @@ OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 async def world(store: Store, tmp_path: Path) -> World:
     authority = FileCertificateAuthority(tmp_path / "ca", 3600)
     tokens = JwtStreamTokens(b"k" * 32)
-    return World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, Policy(port_attempts=3))
+    bus, objects = MemoryBus(MemoryBroker()), open_objects("memory:///")
+    return World(store, bus, RandomIds(), authority, tokens, objects, Policy(port_attempts=3))
 
 
 @pytest.fixture

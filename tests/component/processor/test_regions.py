@@ -10,6 +10,7 @@ import pytest
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.objects import open_objects
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.host import HostState
@@ -33,7 +34,8 @@ BERLIN = (52.52, 13.40)
 @pytest.fixture
 async def world(store: Store, tmp_path: Path) -> World:
     authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, JwtStreamTokens(b"k" * 32))
+    tokens = JwtStreamTokens(b"k" * 32)
+    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, open_objects("memory:///"))
     async with store.tx() as tx:
         await tx.catalogue.add_game(a_game(law=Law()))
         await tx.catalogue.add_deployment(a_deployment(ports=(), replaceable=False))

@@ -10,6 +10,7 @@ import pytest
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.objects import open_objects
 from controlplane.adapters.store import open_store
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.host import HostState
@@ -39,7 +40,8 @@ def clock() -> Clock:
 async def world(store_url: str, clock: Clock, tmp_path: Path):
     store = open_store(store_url, clock=clock)
     authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, JwtStreamTokens(b"k" * 32))
+    tokens = JwtStreamTokens(b"k" * 32)
+    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, open_objects("memory:///"))
     async with store.tx() as tx:
         await tx.catalogue.add_game(a_game())
         await tx.vms.add(a_vm("vm-1", terminate_requested_at=None))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from controlplane.adapters.bus import codec
 from controlplane.adapters.bus.jetstream import JetStreamBus
 from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.objects import open_objects
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain import subjects
 from controlplane.domain.host import HostState, HostTrigger
@@ -34,7 +36,7 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 @pytest.fixture
 async def world(store: Store, bus: JetStreamBus, tmp_path: Path) -> World:
     authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    return World(store, bus, RandomIds(), authority, JwtStreamTokens(b"k" * 32))
+    return World(store, bus, RandomIds(), authority, JwtStreamTokens(b"k" * 32), open_objects("memory:///"))
 
 
 @pytest.fixture
@@ -154,7 +156,7 @@ async def test_two_processors_serve_one_house(world, store, own_nats_server):
     async with AsyncExitStack() as stack:
         other = await stack.enter_async_context(JetStreamBus([own_nats_server.url]))
         await other.wait_connected(20)
-        worlds = [world, World(store, other, world.ids, world.authority, world.stream_tokens)]
+        worlds = [world, replace(world, store=store, bus=other)]
         for one in worlds:
             await stack.enter_async_context(service.running(one, codec.decode_report, codec.decode_event))
         async with world.bus.subscribe(subjects.accepted("vm-1")) as told:

@@ -145,6 +145,7 @@ class Rig:
             ids=RandomIds(),
             authority=Authority(),
             stream_tokens=None,  # type: ignore[arg-type]
+            objects=None,  # type: ignore[arg-type]
             policy=Policy(renting=Renting("127.0.0.1:1", patience)),
             providers={"fake": self.provider},
         )
