@@ -94,6 +94,7 @@ class LocalProvider:
         self._environment = environment
         self._terms = terms or Terms()
         self._dice = dice
+        self._turn = asyncio.Lock()
 
     async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
         """See interfaces.Provider."""
@@ -231,14 +232,16 @@ class LocalProvider:
 
     @contextlib.asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
-        """Holds the folder against other processes, and other calls of this one."""
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self._root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            await asyncio.to_thread(flock, descriptor, LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        """Holds the folder against other calls of this process, and against other processes."""
+        # One at a time asks for the file: waiting, each takes a thread, and the holder needs one to go on.
+        async with self._turn:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._root / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                await asyncio.to_thread(flock, descriptor, LOCK_EX)
+                yield
+            finally:
+                os.close(descriptor)
 
 
 def _write(path: Path, text: str) -> None:

@@ -145,3 +145,11 @@ async def test_failures_are_by_the_dice(root: Path) -> None:
     bought = await buy(flaky)
     await flaky.destroy(bought.id)
     assert agents(root) == []
+
+
+async def test_many_calls_at_once_do_not_wait_for_each_other_for_ever(provider: LocalProvider) -> None:
+    bought = await buy(provider)
+    async with asyncio.timeout(60):
+        listings = [provider.find("qd-1-a") for _ in range(40)]
+        await asyncio.gather(*listings[:20], provider.destroy(bought.id), *listings[20:])
+    assert (await provider.find("qd-1-a")).instances == ()

@@ -1,0 +1,167 @@
+"""A real processor killed with SIGKILL at every await of renting a machine and of giving it back (I10, I16)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from controlplane.adapters.bus.jetstream import JetStreamBus
+from controlplane.adapters.clouds.local import LocalProvider
+from controlplane.adapters.store import open_store
+from controlplane.domain.provisioning import Phase, Provisioning
+from controlplane.domain.vm import Vm, VmState
+from controlplane.settings import child_environment, foreign_environment
+from controlplane.usecases import vms
+from controlplane.usecases.world import World
+from tests.component.api.plane import OPERATOR, plane
+from tests.conftest import NatsServer, free_port
+from tests.contract.clouds.test_local import agents
+
+ROOT = Path(__file__).parents[3]
+# What a processor that died has begun is anybody's after this long.
+LEASE_S = 0.2
+POLL_S, PATIENCE_S = 0.1, 240.0
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass(frozen=True)
+class Rented:
+    """A control plane, its machines, and a processor that dies again and again. `log` has all it said."""
+
+    world: World
+    directory: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def machines(self) -> Path:
+        return self.directory / "local-vms"
+
+    @property
+    def steps(self) -> list[str]:
+        return (self.directory / "died").read_text().splitlines()
+
+    @property
+    def purchases(self) -> list[str]:
+        """The tag of every machine that the provider has sold."""
+        return [line.split()[0] for line in (self.directory / "purchases").read_text().splitlines()]
+
+    async def rent(self, vm_id: str) -> None:
+        await vms.create_vm(self.world, OPERATOR, vms.VmRequest(vm_id, "local", provider="local"), "")
+
+    async def terminate(self, vm_id: str) -> None:
+        await vms.terminate_vm(self.world, OPERATOR, vm_id, "", force=False)
+
+    async def look(self, vm_id: str) -> tuple[Vm, Provisioning]:
+        async with self.world.store.reading() as tx:
+            vm, row = await tx.vms.get(vm_id), await tx.provisionings.get(vm_id)
+        assert vm is not None
+        assert row is not None
+        return vm, row
+
+    async def until(self, vm_id: str, done: Callable[[Vm, Provisioning], bool]) -> None:
+        """Polls, since the one who would tell is killed all the time."""
+        for _ in range(int(PATIENCE_S / POLL_S)):
+            vm, row = await self.look(vm_id)
+            if done(vm, row):
+                return
+            assert self.process.poll() is None, self.said
+            await asyncio.sleep(POLL_S)
+        raise AssertionError(f"still {vm} and {row}: {self.steps[-1]}\n{self.said}")
+
+    @property
+    def said(self) -> str:
+        return (self.directory / "log").read_text()[-5000:]
+
+
+@contextmanager
+def dying(directory: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
+    for name in ("died", "purchases"):
+        (directory / name).touch()
+    arguments = (str(directory / "died"), str(directory / "purchases"), str(LEASE_S))
+    with (directory / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.component.processor.mortal_processor", *arguments],
+            env=child_environment(**settings) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"},
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@asynccontextmanager
+async def doomed(store_url: str, nats: NatsServer, directory: Path) -> AsyncIterator[Rented]:
+    store = open_store(store_url)
+    keys = directory / "keys"
+    async with JetStreamBus([nats.url]) as bus, plane(store, bus, keys) as running:
+        ports = running.ports
+        settings = {
+            "data_dir": str(directory),
+            "database_url": store_url.replace("postgresql://", "postgresql+psycopg://"),
+            "nats_url": nats.url,
+            "ca_dir": str(keys),
+            "http_port": str(free_port()),
+            "grpc_port": str(ports.api),
+            "link_port": str(ports.link),
+            "enrolment_port": str(ports.enrolment),
+            "provider_poll_s": "0.3",
+            "provider_listing_lag_s": "0.5",
+        }
+        with dying(directory, **settings) as process:
+            local = LocalProvider(directory / "local-vms", foreign_environment())
+            try:
+                yield Rented(replace(running.world, providers={"local": local}), directory, process)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+                for instance in (await local.list_owned("")).instances:
+                    await local.destroy(instance.id)
+    await store.close()
+
+
+def sites(steps: list[str]) -> set[str]:
+    """What was under way, without the lines that led there."""
+    return {step.partition(" < ")[0] for step in steps}
+
+
+async def test_killed_at_every_await_a_vm_gets_its_machine_once_and_gives_it_back(
+    postgres_store_url: str, own_nats_server: NatsServer, tmp_path: Path
+) -> None:
+    """One VM plays no further than it takes to die everywhere on the way to READY; an order is answered only once in a
+    life, so that others, terminated early, die where it could not, until one lives without a death."""
+    async with doomed(postgres_store_url, own_nats_server, tmp_path) as rented:
+        deaths = -1
+        for number in range(1, 40):
+            if len(rented.steps) == deaths:
+                break
+            deaths, vm_id = len(rented.steps), f"vm-{number}"
+            await rented.rent(vm_id)
+            if number == 1:
+                await rented.until(vm_id, lambda vm, row: (vm.state, row.phase) == (VmState.READY, Phase.HELD))
+                assert len(agents(rented.machines)) == 1, "rented twice"
+            else:
+                await rented.until(vm_id, lambda vm, row: row.instance_id != "")
+            await rented.terminate(vm_id)
+            await rented.until(vm_id, lambda vm, row: (vm.state, row.phase) == (VmState.TERMINATED, Phase.RELEASED))
+            assert agents(rented.machines) == [], "left behind"
+            assert [path.name for path in rented.machines.iterdir()] == ["lock"]
+            assert len(rented.purchases) == number, "rented twice"
+        steps = rented.steps
+    calls = [f"{when} {call}" for call in ("offers", "create", "find", "destroy", "tx") for when in ("before", "after")]
+    assert sites(steps) >= {*calls, "within tx", "machine made", "agent started"}
+    assert len(steps) == len(set(steps)) == deaths, "a life without a death ends it"
