@@ -13,8 +13,9 @@ from pathlib import Path
 
 from wrapper import keeper
 from wrapper.boundedlog import BoundedLog
+from wrapper.gameinput import GameInput, InputRefusedError
 from wrapper.lines import LineCutter
-from wrapper.supervisor import InputRefusedError, KeeperLostError, StartError
+from wrapper.supervisor import KeeperLostError, StartError
 
 _CHUNK_BYTES = 65536
 _APPEARS_S = 60.0
@@ -31,6 +32,7 @@ class Beside:
         self._cutter = LineCutter(line) if line is not None else None
         self._reports = asyncio.StreamReader()
         self._pump: asyncio.Task[None] | None = None
+        self._input: GameInput | None = None
         self._killed = False
 
     async def start(
@@ -45,6 +47,17 @@ class Beside:
             raise StartError("a variable of more than one line")
         (self._stage / "environment").write_text("".join(lines))
         output = await self._open(self._stage / "output", asyncio.StreamReader(limit=_CHUNK_BYTES))
+        os.mkfifo(self._stage / "input", 0o600)
+        # There is no writing into a pipe that nobody has open for reading; the game will have it so when it has begun.
+        reading = os.open(self._stage / "input", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            writing = os.open(self._stage / "input", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._input = await GameInput.open(writing)
+            await self._begin(output)
+        finally:
+            os.close(reading)
+
+    async def _begin(self, output: asyncio.StreamReader) -> None:
         # Its appearance, under the final name, is what the launcher waits for.
         os.mkfifo(self._stage / "report.new", 0o600)
         await self._open(self._stage / "report.new", self._reports, made=True)
@@ -66,6 +79,8 @@ class Beside:
         """
         word, number = await self._next_report()
         await asyncio.to_thread(_kill_foreign)
+        if self._input is not None:
+            self._input.close()
         if self._pump is not None:
             await asyncio.wait({self._pump}, timeout=_LAST_WORDS_S)
             self._pump.cancel()
@@ -76,8 +91,10 @@ class Beside:
         raise KeeperLostError("the game's container was killed: out of memory, or from outside")
 
     def write(self, data: bytes) -> None:
-        """Raises InputRefusedError: a container's standard input is not joined."""
-        raise InputRefusedError("a game in a container takes no input")
+        """As Supervised.write."""
+        if self._input is None:
+            raise InputRefusedError("the game does not run")
+        self._input.write(data)
 
     def ask_to_stop(self) -> None:
         """SIGTERM to the game's process group."""

@@ -11,8 +11,8 @@ import structlog
 from quarterdeck.v1 import console_pb2, streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
 
 from wrapper import wire
+from wrapper.gameinput import InputRefusedError
 from wrapper.life import Life
-from wrapper.supervisor import InputRefusedError
 
 _MESSAGE_MAX_BYTES = 256 * 1024
 _SIGNALS_MAX = 64

@@ -17,6 +17,8 @@ HOME = "home"
 """The game's working directory and home."""
 STAGE = "stage"
 """Where wrapper and game meet when the game has a container of its own."""
+VOLUMES = "volumes"
+"""What such a container sees as its volumes, by their names."""
 
 
 class DirectoryError(Exception):

@@ -18,12 +18,13 @@ from wrapper.beside import Beside
 from wrapper.boundedlog import BoundedLog
 from wrapper.console import Console, input_bytes
 from wrapper.directory import GAME_LOG, HOME, STAGE, SessionDirectory, boot_time_s, own_start_s
-from wrapper.gamefiles import FileRefusedError, write_files
+from wrapper.gamefiles import FileRefusedError, placed, write_files
+from wrapper.gameinput import InputRefusedError
 from wrapper.readiness import NotReadyError, ReadinessCheck
 from wrapper.session import Activity, Reason, Session, State, overdue
 from wrapper.spec import Picture, Spec, StreamFigures
 from wrapper.stream.display import Display, DisplayStartError, start_display
-from wrapper.supervisor import InputRefusedError, KeeperLostError, StartError, Supervised
+from wrapper.supervisor import KeeperLostError, StartError, Supervised
 
 if TYPE_CHECKING:
     # A game without a picture loads no media library.
@@ -135,9 +136,8 @@ class Life:
         Raises StartError, FileRefusedError, NotReadyError and DisplayStartError.
         """
         home = self._directory.path / HOME
-        if self.spec.beside and self.spec.files:
-            raise FileRefusedError("configuration files are not written into containers; use environment or command")
-        await asyncio.to_thread(write_files, home, self.spec.files)
+        for place, files in placed(self.spec.files, self.spec.volumes, self._directory.path).items():
+            await asyncio.to_thread(write_files, place, files)
         check: ReadinessCheck | None = None
         picture: dict[str, str] = {}
         video = self.spec.video

@@ -47,11 +47,21 @@ class IceServer:
 
 
 @dataclass(frozen=True)
+class HttpCheck:
+    """GET `path` on the named port is answered with `status`; 0: any from 200 to 299."""
+
+    port_name: str
+    path: str
+    status: int = 0
+
+
+@dataclass(frozen=True)
 class Readiness:
-    """When a game without a picture counts as playable; one of the three, else: as soon as it runs."""
+    """When a game without a picture counts as playable; one of the four, else: as soon as it runs."""
 
     log_pattern: str | None = None
     tcp_port: str | None = None
+    http: HttpCheck | None = None
     stays_up_s: float | None = None
     timeout_s: float = 60.0
 
@@ -85,7 +95,10 @@ class Spec:
     lease_s: float | None
     # The game runs out of its own image, in a container beside the wrapper's.
     beside: bool = False
+    # By path below home, or absolute, in a volume of that container.
     files: dict[str, bytes] = field(default_factory=dict, repr=False)
+    # Paths of that container's volumes, by name.
+    volumes: dict[str, str] = field(default_factory=dict)
     stop_command: str = ""
     stop_command_grace_s: float = 10.0
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from wrapper import keeper
 from wrapper.boundedlog import BoundedLog
+from wrapper.gameinput import GameInput, InputRefusedError
 from wrapper.lines import LineCutter
 
 LINE_MAX_BYTES = 8192
-INPUT_MAX_BYTES = 65536
 _CHUNK_BYTES = 65536
 # Children that are ours by intent; any other child is an orphan.
 _keepers: set[int] = set()
@@ -28,10 +28,6 @@ class KeeperLostError(Exception):
     """The process between the wrapper and the program was killed, and the program with it."""
 
 
-class InputRefusedError(Exception):
-    """The program takes no input now; the text says why."""
-
-
 class Supervised:
     """One program and all that comes of it. start() once; wait() until it is over."""
 
@@ -43,7 +39,7 @@ class Supervised:
         self._keeper: asyncio.subprocess.Process | None = None
         self._status: asyncio.StreamReader | None = None
         self._pump: asyncio.Task[None] | None = None
-        self._input: asyncio.WriteTransport | None = None
+        self._input: GameInput | None = None
 
     async def start(
         self, command: Sequence[str], environment: Mapping[str, str], directory: Path, pass_fds: Sequence[int] = ()
@@ -76,7 +72,7 @@ class Supervised:
         finally:
             os.close(writer)
             os.close(input_reader)
-        self._input, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(input_writer, "wb", 0))
+        self._input = await GameInput.open(input_writer)
         _keepers.add(self._keeper.pid)
         protocol = asyncio.StreamReaderProtocol(self._status)
         await loop.connect_read_pipe(lambda: protocol, os.fdopen(reader, "rb", 0))
@@ -104,10 +100,8 @@ class Supervised:
 
         Raises InputRefusedError when the program does not read, or has closed its input.
         """
-        if self._input is None or self._input.is_closing():
-            raise InputRefusedError("the game does not take input")
-        if self._input.get_write_buffer_size() + len(data) > INPUT_MAX_BYTES:
-            raise InputRefusedError("the game does not read its input")
+        if self._input is None:
+            raise InputRefusedError("the game does not run")
         self._input.write(data)
 
     def ask_to_stop(self) -> None:
@@ -134,8 +128,8 @@ class Supervised:
             await _death(self._keeper.pid)
             await asyncio.to_thread(_kill_orphans)
         await self._keeper.wait()
-        if self._input is not None and not self._input.is_closing():
-            self._input.abort()
+        if self._input is not None:
+            self._input.close()
         _keepers.discard(self._keeper.pid)
         await self._pump
 

@@ -8,7 +8,7 @@ from quarterdeck.v1 import console_pb2, games_pb2, sessions_pb2, wrapper_pb2
 
 from wrapper.console import Batch
 from wrapper.session import Reason, Session, State
-from wrapper.spec import IceServer, Limits, Picture, Port, Readiness, Spec, StreamFigures, Video
+from wrapper.spec import HttpCheck, IceServer, Limits, Picture, Port, Readiness, Spec, StreamFigures, Video
 
 DEFAULT_STOP_GRACE_S = 10.0
 DEFAULT_READINESS_TIMEOUT_S = 60.0
@@ -58,6 +58,7 @@ def parse_spec(serialized: bytes) -> Spec:
         lease_s=seconds(message.lease) if message.HasField("lease") else None,
         beside=bool(deployment.container.image),
         files={file.path: file.content for file in message.files},
+        volumes={volume.volume_name: volume.path for volume in deployment.container.volumes},
         stop_command=deployment.stop_command,
         stop_command_grace_s=_seconds(deployment, "stop_command_grace", DEFAULT_STOP_GRACE_S),
     )
@@ -101,6 +102,9 @@ def _readiness(readiness: games_pb2.Readiness) -> Readiness:
     return Readiness(
         log_pattern=readiness.log_pattern if check == "log_pattern" else None,
         tcp_port=readiness.tcp_port if check == "tcp_port" else None,
+        http=HttpCheck(readiness.http.port_name, readiness.http.path or "/", readiness.http.expected_status)
+        if check == "http"
+        else None,
         stays_up_s=seconds(readiness.stays_up) if check == "stays_up" else None,
         timeout_s=_seconds(readiness, "timeout", DEFAULT_READINESS_TIMEOUT_S),
     )

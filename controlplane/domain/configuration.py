@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 from controlplane.domain.choice import Choice
 from controlplane.domain.errors import InvalidRequest, NotFound
@@ -28,7 +29,7 @@ MAX_FILES_BYTES = 512 << 10
 
 @dataclass(frozen=True)
 class Rendered:
-    """`files` by path below the game's home."""
+    """`files` by path below the game's home, or by absolute path in a volume of its container."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
@@ -57,7 +58,7 @@ def render(
     secrets = _secrets(deployment.parameters)
     # The command shows in the machine's list of processes.
     public = {name: value for name, value in values.items() if name not in secrets}
-    homes = {volume.name: volume.path for volume in deployment.volumes}
+    homes = dict(_volumes(deployment))
     files = {f"{homes[file.volume]}/{file.path}": render_file(file, values) for file in patched(deployment, choice)}
     if sum(len(text.encode("utf-8", "surrogatepass")) for text in files.values()) > MAX_FILES_BYTES:
         raise InvalidRequest("FILES_TOO_LARGE", f"all files together: at most {MAX_FILES_BYTES} bytes", field="files")
@@ -136,26 +137,26 @@ def _stand_in(parameter: Parameter, deployment: Deployment) -> str:
             return "x"
 
 
+def _volumes(deployment: Deployment) -> list[tuple[str, str]]:
+    """Name and place of each volume: below the game's home, or at an absolute path of its container."""
+    contained = deployment.container.volumes if deployment.container is not None else ()
+    return [(volume.name, volume.path) for volume in contained] + [(v.name, v.path) for v in deployment.volumes]
+
+
 def _check_volumes(deployment: Deployment) -> None:
     for volume in deployment.volumes:
         check_path(volume.path, f"deployment.volumes.{volume.name}")
-        for other in deployment.volumes:
-            if other is not volume and (other.name == volume.name or below(volume.path, other.path)):
-                raise InvalidRequest(
-                    "VOLUMES_OVERLAP",
-                    f"volumes '{volume.name}' and '{other.name}' have one name or lie in each other",
-                    field="deployment.volumes",
-                )
+    for (name, path), (other, place) in permutations(_volumes(deployment), 2):
+        if name == other or below(path, place):
+            raise InvalidRequest(
+                "VOLUMES_OVERLAP",
+                f"volumes '{name}' and '{other}' have one name or lie in each other",
+                field="deployment.volumes",
+            )
 
 
 def _check_files(deployment: Deployment) -> None:
-    if deployment.files and deployment.container is not None:
-        raise InvalidRequest(
-            "FILES_IN_CONTAINER",
-            "files are written for programs of the host only: configure a container by environment and command",
-            field="deployment.files",
-        )
-    volumes = {volume.name for volume in deployment.volumes}
+    volumes = dict(_volumes(deployment))
     names = [file.name for file in deployment.files]
     for file in deployment.files:
         where = f"deployment.files.{file.name}"

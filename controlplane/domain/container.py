@@ -11,6 +11,8 @@ from controlplane.domain.errors import InvalidRequest
 
 # They reach into the loader or the container runtime's hooks, not only into the game (CVE-2025-23266).
 _DENIED = re.compile(r"LD_|NVIDIA_")
+# What a container needs of its own image, or of the kernel; hosts refuse a volume there, too.
+_KEPT = ("/proc", "/sys", "/dev", "/etc", "/tmp", "/opt/quarterdeck", "/bin", "/lib", "/lib64", "/sbin", "/usr/lib")  # noqa: S108
 
 
 class PullPolicy(StrEnum):
@@ -54,9 +56,11 @@ def check_container(container: Container | None, command: tuple[str, ...], envir
             raise InvalidRequest(
                 "VARIABLE_DENIED", f"{name} is not allowed in a container", field="deployment.environment"
             )
-    for key in ("name", "path"):
-        values = [getattr(volume, key) for volume in container.volumes]
-        if len(set(values)) < len(values):
+    for volume in container.volumes:
+        parts = set(volume.path.split("/"))
+        if parts & {".", ".."} or any(volume.path == kept or volume.path.startswith(f"{kept}/") for kept in _KEPT):
             raise InvalidRequest(
-                "VOLUME_TWICE", f"two volumes have the same {key}", field="deployment.container.volumes"
+                "VOLUME_PLACE_DENIED",
+                f"no volume may lie at {volume.path}: choose a directory of the game's own, such as /data",
+                field="deployment.container.volumes",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -30,13 +30,23 @@ class PortSpec:
 
 
 @dataclass(frozen=True)
+class HttpCheck:
+    """GET `path` on the port of this name is answered with `status`; 0: any from 200 to 299."""
+
+    port_name: str
+    path: str = "/"
+    status: int = 0
+
+
+@dataclass(frozen=True)
 class Readiness:
-    """When a game without a picture counts as playable: exactly one of the three checks, within `timeout_s`."""
+    """When a game without a picture counts as playable: exactly one of the four checks, within `timeout_s`."""
 
     log_pattern: str = ""
     tcp_port: str = ""
     stays_up_s: float | None = None
     timeout_s: float = 60.0
+    http: HttpCheck | None = None
 
 
 @dataclass(frozen=True)
@@ -121,14 +131,22 @@ def checked(deployment: Deployment) -> Deployment:
     if deployment.picture is Picture.NONE and ready is None:
         raise InvalidRequest(
             "READINESS_MISSING",
-            "a game without a picture needs a readiness check: log_pattern, tcp_port or stays_up",
+            "a game without a picture needs a readiness check: log_pattern, tcp_port, http or stays_up",
             field="deployment.readiness",
         )
     tcp = {port.name for port in deployment.ports if port.protocol == "tcp"}
-    if ready is not None and ready.tcp_port and ready.tcp_port not in tcp:
-        raise InvalidRequest(
-            "READINESS_PORT_UNKNOWN",
-            f"no TCP port of this deployment is called '{ready.tcp_port}'",
-            field="deployment.readiness.tcp_port",
-        )
+    for where, name in _ports_asked(ready) if ready is not None else ():
+        if name not in tcp:
+            raise InvalidRequest(
+                "READINESS_PORT_UNKNOWN",
+                f"no TCP port of this deployment is called '{name}'",
+                field=f"deployment.readiness.{where}",
+            )
     return deployment
+
+
+def _ports_asked(ready: Readiness) -> Iterator[tuple[str, str]]:
+    if ready.tcp_port:
+        yield "tcp_port", ready.tcp_port
+    if ready.http is not None:
+        yield "http.port_name", ready.http.port_name

@@ -17,7 +17,7 @@ from controlplane.api.mapping.configuration import (
 from controlplane.api.mapping.containers import container_message, container_of
 from controlplane.api.mapping.shapes import law_message
 from controlplane.api.mapping.values import duration, enum_member, enum_value, last_part, seconds, timestamp
-from controlplane.domain.game import Deployment, Game, Picture, PortSpec, Readiness, Volume
+from controlplane.domain.game import Deployment, Game, HttpCheck, Picture, PortSpec, Readiness, Volume
 from controlplane.domain.region import Law
 
 DEFAULT_STOP_GRACE_S = 10.0
@@ -101,6 +101,7 @@ def _readiness_message(readiness: Readiness | None) -> pb.Readiness | None:
         log_pattern=readiness.log_pattern or None,
         tcp_port=readiness.tcp_port or None,
         stays_up=duration(readiness.stays_up_s),
+        http=_http_message(readiness.http) if readiness.http is not None else None,
         timeout=duration(readiness.timeout_s),
     )
 
@@ -111,5 +112,14 @@ def _readiness_of(wire: pb.Readiness) -> Readiness:
         log_pattern=wire.log_pattern,
         tcp_port=wire.tcp_port,
         stays_up_s=seconds(wire, "stays_up"),
+        http=_http_of(wire.http) if wire.HasField("http") else None,
         timeout_s=DEFAULT_READINESS_TIMEOUT_S if timeout_s is None else timeout_s,
     )
+
+
+def _http_message(check: HttpCheck) -> pb.HttpCheck:
+    return pb.HttpCheck(port_name=check.port_name, path=check.path, expected_status=check.status)
+
+
+def _http_of(wire: pb.HttpCheck) -> HttpCheck:
+    return HttpCheck(wire.port_name, wire.path or "/", wire.expected_status)

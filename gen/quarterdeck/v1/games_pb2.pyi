@@ -214,17 +214,29 @@ class PortSpec(_message.Message):
     game_port: int
     def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[str] = ..., game_port: _Optional[int] = ...) -> None: ...
 
+class HttpCheck(_message.Message):
+    __slots__ = ("port_name", "path", "expected_status")
+    PORT_NAME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_STATUS_FIELD_NUMBER: _ClassVar[int]
+    port_name: str
+    path: str
+    expected_status: int
+    def __init__(self, port_name: _Optional[str] = ..., path: _Optional[str] = ..., expected_status: _Optional[int] = ...) -> None: ...
+
 class Readiness(_message.Message):
-    __slots__ = ("log_pattern", "tcp_port", "stays_up", "timeout")
+    __slots__ = ("log_pattern", "tcp_port", "stays_up", "http", "timeout")
     LOG_PATTERN_FIELD_NUMBER: _ClassVar[int]
     TCP_PORT_FIELD_NUMBER: _ClassVar[int]
     STAYS_UP_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     log_pattern: str
     tcp_port: str
     stays_up: _duration_pb2.Duration
+    http: HttpCheck
     timeout: _duration_pb2.Duration
-    def __init__(self, log_pattern: _Optional[str] = ..., tcp_port: _Optional[str] = ..., stays_up: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    def __init__(self, log_pattern: _Optional[str] = ..., tcp_port: _Optional[str] = ..., stays_up: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., http: _Optional[_Union[HttpCheck, _Mapping]] = ..., timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ContainerVolume(_message.Message):
     __slots__ = ("volume_name", "path")

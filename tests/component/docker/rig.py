@@ -48,6 +48,10 @@ class Fleet:
         deployment.stop_grace.FromMilliseconds(choices.pop("grace_ms", 3000))
         if deployment.picture == games_pb2.PICTURE_NONE:
             deployment.readiness.log_pattern = choices.pop("ready", "ready")
+            if (http := choices.pop("http", None)) is not None:
+                port_name, path, status = http
+                deployment.readiness.http.port_name, deployment.readiness.http.path = port_name, path
+                deployment.readiness.http.expected_status = status
             deployment.readiness.timeout.FromSeconds(choices.pop("timeout_s", 30))
         else:
             spec.video.width, spec.video.height, spec.video.fps = 640, 480, 10
@@ -58,6 +62,11 @@ class Fleet:
             setattr(deployment.container, name, value)
         for volume_name, path in choices.pop("volumes", ()):
             deployment.container.volumes.add(volume_name=volume_name, path=path)
+        for path, content in choices.pop("files", {}).items():
+            spec.files.add(path=path, content=content)
+        if command_line := choices.pop("stop_command", ""):
+            deployment.stop_command = command_line
+            deployment.stop_command_grace.FromSeconds(30)
         deployment.environment.update(choices)
         content = spec.SerializeToString(deterministic=True)
         digest = hashlib.sha256(content).hexdigest()

@@ -10,12 +10,14 @@ import pytest
 
 from controlplane.domain.choice import Choice
 from controlplane.domain.configuration import action_lines, declare, made_up_ports, render
+from controlplane.domain.container import Container, ContainerVolume
 from controlplane.domain.errors import InvalidRequest, NotFound
 from controlplane.domain.game import Action, Deployment, Picture, PortSpec, Volume
 from controlplane.domain.parameters import MASK, Parameter, ParameterType
 from controlplane.domain.render import ConfigFile, FileFormat
 
 SECRET = "correct horse"
+DATA = ContainerVolume("data", "/data")
 PARAMETERS = (
     Parameter("slots", ParameterType.INTEGER, default="8", minimum=1, maximum=64),
     Parameter("password", ParameterType.SECRET),
@@ -56,6 +58,15 @@ def test_a_session_gets_command_environment_and_files() -> None:
     assert rendered.stop_command == f"quit {SECRET}"
 
 
+def test_a_container_gets_files_in_its_volumes_and_its_home() -> None:
+    in_volume = ConfigFile("data", "arena/server.json", FileFormat.JSON, {"slots": "{{slots}}"})
+    container = Container("arena:1", volumes=(DATA,))
+    deployment = declare(replace(DEPLOYMENT, container=container, files=(*DEPLOYMENT.files, in_volume)), ())
+    rendered = render(deployment, Choice.of({"password": SECRET}), {"game": 2302, "query": 1}, "s-1")
+    assert rendered.files["/data/arena/server.json"] == '{\n  "slots": 8\n}\n'
+    assert rendered.files["data/config/motd.txt"] == "Welcome to s-1\n"
+
+
 def test_eyes_see_no_secret() -> None:
     deployment = declare(DEPLOYMENT, ())
     chosen = Choice.of({"password": SECRET})
@@ -80,6 +91,8 @@ def test_eyes_see_no_secret() -> None:
         ({"files": (ConfigFile("config", "x", FileFormat.JSON),)}, "FILE_CONTENT"),
         ({"files": DEPLOYMENT.files[:1] * 2}, "FILE_DECLARED_TWICE"),
         ({"ports": ()}, "PARAMETER_INVALID"),
+        ({"container": Container("arena:1", volumes=(ContainerVolume("config", "/data"),))}, "VOLUMES_OVERLAP"),
+        ({"container": Container("arena:1", volumes=(DATA, ContainerVolume("b", "/data/b")))}, "VOLUMES_OVERLAP"),
     ],
 )
 def test_a_deployment_that_cannot_be_rendered_is_refused(change: dict[str, Any], reason: str) -> None:

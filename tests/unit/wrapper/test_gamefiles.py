@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wrapper.gamefiles import FileRefusedError, write_files
+from wrapper.gamefiles import FileRefusedError, placed, write_files
 
 
 def test_files_and_their_directories_are_made(tmp_path: Path) -> None:
@@ -38,3 +38,18 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
     assert (outside / "kept").read_bytes() == b"kept"
     assert not (home / "file").is_symlink()
     assert [path.name for path in outside.iterdir()] == ["kept"]
+
+
+def test_files_go_home_or_into_the_volume_they_lie_in(tmp_path: Path) -> None:
+    files = {"a/b": b"1", "/data/conf/x": b"2", "/saves/y": b"3"}
+    assert placed(files, {"data": "/data", "saves": "/saves"}, tmp_path) == {
+        tmp_path / "home": {"a/b": b"1"},
+        tmp_path / "volumes/data": {"conf/x": b"2"},
+        tmp_path / "volumes/saves": {"y": b"3"},
+    }
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "/database/x", "/"])
+def test_an_absolute_path_in_no_volume_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(FileRefusedError):
+        placed({path: b"x"}, {"data": "/data"}, tmp_path)
