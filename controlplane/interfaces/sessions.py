@@ -53,8 +53,8 @@ class PortRows(Protocol):
 
     async def of_sessions(self, session_ids: Sequence[str]) -> Mapping[str, Sequence[PortLease]]: ...
 
-    async def release(self, session_id: str, free_at: datetime) -> None:
-        """Starts the quarantine of all leases of a session."""
+    async def release(self, session_ids: Sequence[str], free_at: datetime) -> None:
+        """Starts the quarantine of all leases of these sessions."""
         ...
 
 

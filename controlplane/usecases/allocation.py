@@ -269,7 +269,7 @@ async def start_on_other_ports(
     deployment = await tx.catalogue.deployment(session.project_id, session.game_id, session.deployment_number)
     if vm is None or deployment is None or session.generation >= policy.port_attempts:
         return None
-    await tx.ports.release(session.id, now + timedelta(seconds=policy.lost_port_quarantine_s))
+    await tx.ports.release([session.id], now + timedelta(seconds=policy.lost_port_quarantine_s))
     taken = dict(await tx.batch.ports_taken([vm.id], now))
     leases = leases_on(vm, session.id, ports_of(deployment), taken)
     if leases is None:
@@ -282,27 +282,43 @@ async def start_on_other_ports(
     return subjects.hint_session(session.id), subjects.hint_plan(vm.id)
 
 
+Changed = tuple[Session, tuple[EventDraft, ...]]
+
+
 async def settle(
     tx: Tx, session: Session, events: tuple[EventDraft, ...], now: datetime, policy: Policy, *, confirmed: bool = True
 ) -> tuple[str, ...]:
-    """Saves a session that changed; if it finished on a VM, gives the VM and its ports back. Returns hints to give.
+    """`settle_all` of one session."""
+    return await settle_all(tx, [(session, events)], now, policy, confirmed=confirmed)
 
-    `confirmed` says that the host itself told of the exit; otherwise its ports rest longer, for the game may still
-    hold them. The caller holds the VM's lock, or is the only one to know the session."""
-    await tx.sessions.save(session)
-    hints: tuple[str, ...] = (subjects.hint_session(session.id),)
-    if not session.finished or not session.vm_id:
-        await tx.outbox.append(events)
-        return hints
-    vm = await tx.vms.lock(session.vm_id)
-    if vm is None:
-        raise RuntimeError(f"{session.name} is bound to a VM that does not exist: {session.vm_id}")
-    freed, vm_events = vm.give_back(session.units, now)
-    await tx.vms.save(freed)
-    rest_s = policy.port_quarantine_s if confirmed else policy.lost_port_quarantine_s
-    await tx.ports.release(session.id, now + timedelta(seconds=rest_s))
-    await tx.outbox.append([*events, session.event("released"), *vm_events])
-    return (*hints, subjects.hint_plan(session.vm_id), subjects.SLOTS)
+
+async def settle_all(
+    tx: Tx, changed: Sequence[Changed], now: datetime, policy: Policy, *, confirmed: bool = True
+) -> tuple[str, ...]:
+    """Saves sessions that changed, and what to tell of each; gives the VMs and ports of those that finished back.
+    Returns hints to give.
+
+    `confirmed` says that the host itself told of the exit; otherwise ports rest longer, for the game may still hold
+    them. The caller holds the VMs' locks, or is the only one to know the sessions."""
+    await tx.batch.save_sessions([session for session, _ in changed])
+    ended = [session for session, _ in changed if session.finished and session.vm_id]
+    vms = {vm.id: vm for vm in await tx.batch.lock_vms([s.vm_id for s in ended], wait=True)} if ended else {}
+    told: list[EventDraft] = []
+    for session, events in changed:
+        told.extend(events)
+        if not session.finished or not session.vm_id:
+            continue
+        if session.vm_id not in vms:
+            raise RuntimeError(f"{session.name} is bound to a VM that does not exist: {session.vm_id}")
+        vms[session.vm_id], vm_events = vms[session.vm_id].give_back(session.units, now)
+        told.extend((session.event("released"), *vm_events))
+    if ended:
+        await tx.batch.save_vms(list(vms.values()))
+        rest_s = policy.port_quarantine_s if confirmed else policy.lost_port_quarantine_s
+        await tx.ports.release([session.id for session in ended], now + timedelta(seconds=rest_s))
+    await tx.outbox.append(told)
+    freed = [*(subjects.hint_plan(vm_id) for vm_id in vms), subjects.SLOTS] if ended else []
+    return (*(subjects.hint_session(session.id) for session, _ in changed), *freed)
 
 
 def _contained(ask: Ask) -> bool:

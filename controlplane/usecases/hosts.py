@@ -18,7 +18,7 @@ from controlplane.domain.session import PortLease, Session
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
-from controlplane.usecases.allocation import settle, start_on_other_ports
+from controlplane.usecases.allocation import Changed, settle_all, start_on_other_ports
 from controlplane.usecases.watch import mark_reachability
 from controlplane.usecases.world import World, operators_only
 
@@ -234,6 +234,7 @@ async def _apply_report(tx: Tx, world: World, host_id: str, report: Report, now:
     seen: dict[str, Workload] = {workload.session_id: workload for workload in report.workloads}
     current = report.observed_plan_version >= vm.plan_version
     hints: list[str] = []
+    settled: list[Changed] = []
     for session in await tx.sessions.on_vm(host_id):
         workload = seen.get(session.id)
         if workload is not None and wants_other_ports(session, workload):
@@ -248,8 +249,8 @@ async def _apply_report(tx: Tx, world: World, host_id: str, report: Report, now:
         else:
             continue
         if changed != session:
-            hints.extend(await settle(tx, changed, events, now, world.policy))
-    return tuple(hints)
+            settled.append((changed, events))
+    return (*hints, *await settle_all(tx, settled, now, world.policy))
 
 
 def _old_enough(session: Session, now: datetime, after_s: float) -> bool:

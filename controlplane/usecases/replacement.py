@@ -57,7 +57,7 @@ async def _replace_one(tx: Tx, world: World, stale: Session) -> tuple[str, ...]:
     freed, vm_events = vm.give_back(session.units, now)
     await tx.vms.save(freed)
     # The game may have held them until a moment ago, and nobody can ask.
-    await tx.ports.release(session.id, now + timedelta(seconds=world.policy.lost_port_quarantine_s))
+    await tx.ports.release([session.id], now + timedelta(seconds=world.policy.lost_port_quarantine_s))
     await tx.outbox.append(vm_events)
     (placement,) = await place_many(tx, await asks_of(tx, [session]), now)
     if placement.bound is None:

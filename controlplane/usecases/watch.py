@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
-from controlplane.domain.events import EventDraft
 from controlplane.domain.host import Host, HostState, HostTrigger, judge
 from controlplane.domain.session import SESSION_MACHINE, SessionReason, SessionTrigger
 from controlplane.interfaces import Tx
@@ -40,19 +39,14 @@ async def _apply(tx: Tx, world: World, seen: Host, trigger: HostTrigger) -> tupl
 
 async def mark_reachability(tx: Tx, vm_id: str, now: datetime, *, reachable: bool) -> tuple[str, ...]:
     """Sets or clears the condition *unreachable* on every unfinished session of a VM; returns hints to give."""
-    events: list[EventDraft] = []
-    hints: list[str] = []
-    for session in await tx.sessions.on_vm(vm_id):
-        if (session.unreachable_at is None) == reachable:
-            continue
-        marked = replace(
-            session, unreachable_at=None if reachable else now, updated_at=now, version=session.version + 1
-        )
-        await tx.sessions.save(marked)
-        events.append(marked.event("reachable" if reachable else "unreachable"))
-        hints.append(subjects.hint_session(session.id))
-    await tx.outbox.append(events)
-    return tuple(hints)
+    marked = [
+        replace(session, unreachable_at=None if reachable else now, updated_at=now, version=session.version + 1)
+        for session in await tx.sessions.on_vm(vm_id)
+        if (session.unreachable_at is None) != reachable
+    ]
+    await tx.batch.save_sessions(marked)
+    await tx.outbox.append([session.event("reachable" if reachable else "unreachable") for session in marked])
+    return tuple(subjects.hint_session(session.id) for session in marked)
 
 
 async def expire_unreachable(world: World) -> int:

@@ -25,6 +25,7 @@ from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc, vms_pb2
 from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store import open_store, schema
+from controlplane.adapters.store.audit import violations
 from controlplane.domain.session import SESSION_MACHINE
 from controlplane.usecases import accounts
 from controlplane.usecases.world import World
@@ -33,12 +34,12 @@ from tests.component.swarm import Door, Swarm, swarming
 from tests.conftest import NatsServer, free_port
 
 REPLICAS, CLIENTS = 3, 50
-HOSTS, SLOTS, WAITING = map(int, os.environ.get("QUARTERDECK_SCALE", "10 10 50").split())
+HOSTS, SLOTS, WAITING = map(int, os.environ.get("QUARTERDECK_SCALE", "25 80 500").split())
 GRANTS = HOSTS * SLOTS
 # One request in so many is sent a second time meanwhile, with the same token and to another replica.
 TWICE_EACH = 50
 CALL_S = 120.0
-SETTLED_S = float(os.environ.get("QUARTERDECK_SCALE_S", "150"))
+SETTLED_S = float(os.environ.get("QUARTERDECK_SCALE_S", "300"))
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -187,7 +188,8 @@ async def position(caller: Caller, plant: Plant, order: str) -> int:
 
 
 def audit(plant: Plant, expected: dict[str, int]) -> None:
-    """The invariants, asked of the database itself."""
+    """The invariants, asked of the database itself: by `quarterdeck audit`, and what is to be seen here beyond it."""
+    assert violations(plant.database) == []
     assert dict(plant.rows("SELECT state, count(*) FROM sessions GROUP BY state")) == expected
     busy = "FROM sessions WHERE state IN ('STARTING', 'RUNNING', 'STOPPING')"
     over = plant.rows(

@@ -145,7 +145,7 @@ async def test_8_every_port_query_runs_on_the_migrated_schema(fleet: Fleet) -> N
         for lease in leases:
             await tx.ports.lease(lease, now)
             assert lease.host_port in await tx.ports.taken("vm-1", lease.protocol, now)
-        await tx.ports.release(fleet.session_id, now)
+        await tx.ports.release([fleet.session_id], now)
         assert await tx.ports.taken("vm-1", "udp", now) == frozenset()
 
 

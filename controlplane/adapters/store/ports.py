@@ -43,8 +43,9 @@ class SqlPorts:
             found.setdefault(row["session_id"], []).append(from_row(PortLease, row))
         return found
 
-    async def release(self, session_id: str, free_at: datetime) -> None:
-        statement = leases.update().where(leases.c.session_id == session_id, leases.c.free_at.is_(None))
+    async def release(self, session_ids: Sequence[str], free_at: datetime) -> None:
+        held = self._connection.among(leases.c.session_id, session_ids) & leases.c.free_at.is_(None)
+        statement = leases.update().where(held)
         await self._connection.write(statement.values(free_at=free_at))
 
 

@@ -110,7 +110,7 @@ async def test_ports_are_leased_together_or_not_at_all(house: Store) -> None:
         async with house.tx() as tx:
             await tx.batch.lease_ports([lease(28000, "s-2"), lease(28001, "s-2")], NOW)
     async with house.tx() as tx:
-        await tx.ports.release("s-1", at(60))
+        await tx.ports.release(["s-1"], at(60))
     async with house.reading() as tx:
         assert len((await tx.batch.ports_taken(["vm-1"], at(59)))["vm-1", "udp"]) == 2
         assert await tx.batch.ports_taken(["vm-1"], at(60)) == {}

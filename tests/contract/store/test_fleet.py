@@ -344,8 +344,8 @@ async def test_a_port_has_one_live_lease_and_a_quarantine(store: Store) -> None:
     async with store.tx() as tx:
         assert await tx.ports.of_session("s-1") == [control, a_lease(28000)]
         assert await tx.ports.of_sessions(["s-2", "s-9"]) == {"s-2": [a_lease(28001, "s-2")]}
-        await tx.ports.release("s-1", at(60))
-        await tx.ports.release("s-1", at(90))
+        await tx.ports.release(["s-1"], at(60))
+        await tx.ports.release(["s-1"], at(90))
     async with store.tx() as tx:
         assert await tx.ports.taken("vm-1", "udp", at(59)) == {28000, 28001}
         assert await tx.ports.taken("vm-1", "udp", at(60)) == {28001}

@@ -215,10 +215,10 @@ class MemoryPorts:
                 found.setdefault(lease.session_id, []).append(lease)
         return found
 
-    async def release(self, session_id: str, free_at: datetime) -> None:
+    async def release(self, session_ids: Sequence[str], free_at: datetime) -> None:
         rows = self._tables.own("port_leases")
         for key, lease in rows.items():
-            if lease.session_id == session_id and lease.free_at is None:
+            if lease.session_id in session_ids and lease.free_at is None:
                 rows[key] = replace(lease, free_at=free_at)
 
     def _rows(self) -> Sequence[PortLease]:
