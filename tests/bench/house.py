@@ -6,12 +6,9 @@ from __future__ import annotations
 import asyncio
 import re
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,7 +20,6 @@ from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
 
 from tests.bench import ceilings
 from tests.component.wrapper.page import CHROMIUM, launch
-from tests.conftest import end_process, free_port
 from tests.e2e.waiting import until
 from tests.house import House
 
@@ -90,26 +86,6 @@ async def pace(call: Call) -> dict[str, float]:
     }
 
 
-@asynccontextmanager
-async def ceiling(kind: str) -> AsyncIterator[int]:
-    port = free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.ceilings", kind, str(port)])
-    try:
-        await asyncio.to_thread(_until_listening, port)
-        yield port
-    finally:
-        end_process(process)
-
-
-def _until_listening(port: int) -> None:
-    transport = httpx.HTTPTransport(retries=10)
-    with httpx.Client(transport=transport) as client:
-        try:
-            client.get(f"http://127.0.0.1:{port}/")
-        except httpx.RemoteProtocolError:
-            return  # it listens, and speaks gRPC
-
-
 async def api_calls(house: House, name: str, token: str) -> Mapping[str, Mapping[str, float]]:
     """GetSession beside an echo of as many bytes."""
     results = {}
@@ -118,7 +94,7 @@ async def api_calls(house: House, name: str, token: str) -> Mapping[str, Mapping
         metadata = (("authorization", f"Bearer {token}"),)
         request = sessions_pb2.GetSessionRequest(name=name)
         results["GetSession"] = await pace(lambda: stub.GetSession(request, metadata=metadata))
-    async with ceiling("grpc") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with ceilings.running("grpc") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         echo = channel.unary_unary(ceilings.ECHO)
         results["ceiling: bare grpc.aio"] = await pace(lambda: echo(ceilings.BODY))
     return results
@@ -127,7 +103,10 @@ async def api_calls(house: House, name: str, token: str) -> Mapping[str, Mapping
 async def gateway_calls(house: House, name: str, token: str) -> Mapping[str, Mapping[str, float]]:
     """GET /v1/sessions/… beside a fixed answer."""
     results = {}
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client, ceiling("http") as port:
+    async with (
+        httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client,
+        ceilings.running("http") as port,
+    ):
         results["GET /v1/sessions/…"] = await pace(lambda: client.get(f"{house.url}/v1/{name}"))
         results["ceiling: bare Starlette"] = await pace(lambda: client.get(f"http://127.0.0.1:{port}/v1/{name}"))
     return results
