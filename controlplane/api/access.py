@@ -75,6 +75,7 @@ ACCESS: Mapping[str, Access] = {
     "/quarterdeck.v1.VmService/FailVm": OPERATORS,
     "/quarterdeck.v1.VmService/MarkVmReady": OPERATORS,
     "/quarterdeck.v1.VmService/ListVmTransitions": OPERATORS,
+    "/quarterdeck.v1.VmService/ListVmAttempts": OPERATORS,
     "/quarterdeck.v1.HostService/ListHosts": OPERATORS,
     "/quarterdeck.v1.HostService/GetHost": OPERATORS,
     "/quarterdeck.v1.HostService/RevokeHost": OPERATORS,

@@ -10,7 +10,7 @@ from quarterdeck.v1 import vms_pb2 as pb
 from quarterdeck.v1 import vms_pb2_grpc as rpc
 
 from controlplane.api import identity, pages
-from controlplane.api.mapping.fleet import transition_message, vm_message, vm_states_of
+from controlplane.api.mapping.fleet import attempt_message, transition_message, vm_message, vm_states_of
 from controlplane.api.mapping.placement import coordinates_of, passed_over_message
 from controlplane.api.mapping.values import last_part, timestamp
 from controlplane.domain.identity import Principal
@@ -109,6 +109,14 @@ class VmServicer(rpc.VmServiceServicer):
         found = await vm_states.list_transitions(self._world, who, vm_id, page)
         kept, token = pages.split(page, found, lambda change: (change.at, str(change.version)), *query)
         return pb.ListVmTransitionsResponse(transitions=map(transition_message, kept), next_page_token=token)
+
+    async def ListVmAttempts(self, request: pb.ListVmAttemptsRequest, context: Any) -> pb.ListVmAttemptsResponse:
+        who, vm_id = identity.principal(), last_part(request.parent)
+        query = ("attempts", who.project_id, vm_id)
+        page = pages.page_of(request.page_size, request.page_token, *query)
+        found = await vm_states.list_attempts(self._world, who, vm_id, page)
+        kept, token = pages.split(page, found, lambda attempt: (attempt.started_at, str(attempt.number)), *query)
+        return pb.ListVmAttemptsResponse(attempts=map(attempt_message, kept), next_page_token=token)
 
     async def _do(self, verb: Callable[[World, Principal, str, str], Awaitable[Vm]], name: str) -> pb.Vm:
         vm = await verb(self._world, identity.principal(), last_part(name), identity.request_id())

@@ -1,4 +1,4 @@
-"""`quarterdeck vms create|drain|undrain|stop|start|terminate|transitions`: steering the machines."""
+"""`quarterdeck vms create|get|drain|undrain|stop|start|ready|error|terminate|transitions|attempts`: the machines."""
 
 from __future__ import annotations
 
@@ -36,6 +36,16 @@ def create_vm(
         vm_id=vm_id, provider=provider, region=region, template=template, fallback_regions=fallback or ()
     )
     _call("CreateVm", request, target, token_file, output)
+
+
+@app.command("get")
+def get_vm(
+    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Show one VM; of a rented one, how far it is and when the next attempt begins."""
+    from quarterdeck.v1 import vms_pb2
+
+    _call("GetVm", vms_pb2.GetVmRequest(name=_vm(name)), target, token_file, output)
 
 
 @app.command("drain")
@@ -76,6 +86,34 @@ def start_vm(
     from quarterdeck.v1 import vms_pb2
 
     _call("StartVm", vms_pb2.StartVmRequest(name=_vm(name)), target, token_file, output)
+
+
+@app.command("ready")
+def mark_vm_ready(
+    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Put a machine that was repaired back to work; its agent must be healthy."""
+    from quarterdeck.v1 import vms_pb2
+
+    _call("MarkVmReady", vms_pb2.MarkVmReadyRequest(name=_vm(name)), target, token_file, output)
+
+
+@app.command("error")
+def fail_vm(
+    name: VmName,
+    reason: Annotated[str, typer.Option(help="Kept in its history.")] = "",
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Take a machine out of service.
+
+    \b
+    quarterdeck vms error VM --reason "GPU_FAILURE: fell off the bus"
+    """
+    from quarterdeck.v1 import vms_pb2
+
+    _call("FailVm", vms_pb2.FailVmRequest(name=_vm(name), reason=reason), target, token_file, output)
 
 
 @app.command("terminate")
@@ -119,6 +157,35 @@ def list_transitions(
     show_list("transitions", found, output, columns)
 
 
+@app.command("attempts")
+def list_attempts(
+    name: VmName,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 50,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Every attempt to rent, stop or start its machine, newest first, and what went wrong."""
+    from quarterdeck.v1 import vms_pb2, vms_pb2_grpc
+
+    from controlplane.commands.calls import calling, clock, pages, show_list
+
+    with calling(target, token_file) as call:
+        stub = vms_pb2_grpc.VmServiceStub(call.channel)
+        found = pages(call, stub.ListVmAttempts, vms_pb2.ListVmAttemptsRequest(parent=_vm(name)), "attempts", limit)
+    columns = {
+        "NUMBER": lambda a: str(a.number),
+        "PURPOSE": lambda a: a.purpose,
+        "OFFER": lambda a: "/".join(part for part in (a.provider, a.region, a.machine_type) if part),
+        "STARTED": lambda a: clock(a, "start_time"),
+        "ENDED": lambda a: clock(a, "end_time"),
+        "OUTCOME": lambda a: a.outcome,
+        "ERROR": lambda a: f"{a.failure_kind} {a.error_code}: {a.error_message}" if a.error_code else "",
+        "NEXT ATTEMPT": lambda a: clock(a, "next_attempt_time"),
+    }
+    show_list("attempts", found, output, columns)
+
+
 def _vm(name: str) -> str:
     from controlplane.commands.calls import resource
 
@@ -128,7 +195,7 @@ def _vm(name: str) -> str:
 def _call(method: str, request: Any, target: Any, token_file: Any, output: Output) -> None:
     from quarterdeck.v1 import vms_pb2_grpc
 
-    from controlplane.commands.calls import calling, enum_word, show
+    from controlplane.commands.calls import calling, clock, enum_word, show
 
     with calling(target, token_file) as call:
         vm = call(getattr(vms_pb2_grpc.VmServiceStub(call.channel), method), request)
@@ -140,7 +207,10 @@ def _call(method: str, request: Any, target: Any, token_file: Any, output: Outpu
             ("State", enum_word(v, "state")),
             ("Provider", v.provider),
             ("Region", v.region),
+            ("Reason", v.reason_detail),
             ("Machine", v.provisioning.instance),
+            ("Phase", v.provisioning.phase),
             ("Error", f"{v.provisioning.error_code} {v.provisioning.error_message}".strip()),
+            ("Next attempt", clock(v.provisioning, "next_attempt_time")),
         ),
     )

@@ -156,6 +156,48 @@ def stop(
 
 
 @app.command()
+def assign(
+    name: SessionName,
+    vm: Annotated[str, typer.Argument(metavar="VM", help="vms/ID, or the ID alone.")],
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Bind a session that waits in the queue to a VM of your choice.
+
+    \b
+    quarterdeck sessions assign s-4k2j9x vm-7
+    """
+    from quarterdeck.v1 import sessions_pb2
+
+    from controlplane.commands.calls import resource
+
+    request = sessions_pb2.AssignSessionRequest(name=resource("sessions", name), vm=resource("vms", vm))
+    _bind("AssignSession", request, target, token_file, output)
+
+
+@app.command()
+def release(
+    name: SessionName,
+    vm: Annotated[str, typer.Argument(metavar="VM", help="The VM that it is on: vms/ID, or the ID alone.")],
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Take a session off its VM: its game is asked to stop first.
+
+    \b
+    quarterdeck sessions release s-4k2j9x vm-7
+    """
+    from quarterdeck.v1 import sessions_pb2
+
+    from controlplane.commands.calls import resource
+
+    request = sessions_pb2.ReleaseSessionRequest(name=resource("sessions", name), vm=resource("vms", vm))
+    _bind("ReleaseSession", request, target, token_file, output)
+
+
+@app.command()
 def watch(
     name: SessionName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
 ) -> None:
@@ -230,6 +272,15 @@ def send(
     request = console_pb2.SendConsoleInputRequest(session=resource("sessions", name), lines=lines)
     with calling(target, token_file) as call:
         call(console_pb2_grpc.ConsoleServiceStub(call.channel).SendConsoleInput, request)
+
+
+def _bind(method: str, request: Any, target: Any, token_file: Any, output: Output) -> None:
+    from quarterdeck.v1 import sessions_pb2_grpc
+
+    from controlplane.commands.calls import calling, show
+
+    with calling(target, token_file) as call:
+        show(call(getattr(sessions_pb2_grpc.SessionServiceStub(call.channel), method), request), output, _rows)
 
 
 def _set_duration(message: Any, field: str, seconds: Seconds) -> None:

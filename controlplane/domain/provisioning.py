@@ -38,6 +38,7 @@ class Trigger(StrEnum):
     STOPPED = "stopped"
     START = "start"
     STARTED = "started"
+    REFUSED = "refused"
     RELEASE = "release"
     GONE = "gone"
     AGAIN = "again"
@@ -62,13 +63,16 @@ PROVISIONING_MACHINE: Machine[Phase, Trigger] = Machine(
         (P.BOOTING, T.GONE): P.WANTED,
         (P.BOOTING, T.RELEASE): P.RELEASING,
         (P.HELD, T.STOP): P.PARKING,
-        (P.HELD, T.GONE): P.WANTED,
+        (P.HELD, T.GONE): P.RELEASED,
         (P.HELD, T.RELEASE): P.RELEASING,
         (P.PARKING, T.STOPPED): P.PARKED,
+        (P.PARKING, T.REFUSED): P.HELD,
         (P.PARKING, T.RELEASE): P.RELEASING,
         (P.PARKED, T.START): P.STARTING,
+        (P.PARKED, T.GONE): P.RELEASED,
         (P.PARKED, T.RELEASE): P.RELEASING,
         (P.STARTING, T.STARTED): P.BOUGHT,
+        (P.STARTING, T.REFUSED): P.PARKED,
         (P.STARTING, T.RELEASE): P.RELEASING,
         (P.RELEASING, T.GONE): P.RELEASED,
         (P.RELEASING, T.AGAIN): P.WANTED,
@@ -106,12 +110,44 @@ class Failure:
     remedy: Remedy
 
 
+class Purpose(StrEnum):
+    """What an attempt is at."""
+
+    RENT = "RENT"
+    STOP = "STOP"
+    START = "START"
+
+
+class Outcome(StrEnum):
+    OPEN = "OPEN"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CALLED_OFF = "CALLED_OFF"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try, as the VM's history keeps it. `number` counts from 1 over the VM's whole life; `offer` is None when
+    there was none. `next_attempt_at` is when the next one begins; None: this was the last, or it succeeded."""
+
+    number: int
+    purpose: Purpose
+    started_at: datetime
+    offer: Offer | None = None
+    instance_id: str = ""
+    outcome: Outcome = Outcome.OPEN
+    ended_at: datetime | None = None
+    failure: Failure | None = None
+    next_attempt_at: datetime | None = None
+
+
 @dataclass(frozen=True)
 class Provisioning:
     """The progress of one rented VM; `id` is the VM's. `tag` is deterministic and carried by the provider's machine
     from its first moment; `absences` counts complete listings that did not show it while BUYING; `refused` holds the
     offers that are not to be tried again. `next_attempt_at` delays the next step, `again_at` only the next attempt,
-    once a failed machine is gone. `release_for_good` says that RELEASING ends in RELEASED, not in another attempt."""
+    once a failed machine is gone. `release_for_good` says that RELEASING ends in RELEASED, not in another attempt.
+    `attempt` counts within the series that began at `trying_since` (None: with the VM); `last` is its last attempt."""
 
     id: str
     project_id: str
@@ -133,6 +169,8 @@ class Provisioning:
     refused: frozenset[str] = frozenset()
     failure: Failure | None = None
     release_for_good: bool = False
+    trying_since: datetime | None = None
+    last: Attempt | None = None
     version: int = 1
 
     @property
@@ -196,10 +234,31 @@ def next_step(row: Provisioning, now: datetime) -> Step:
             return Step.NOTHING
 
 
+def begun(row: Provisioning, purpose: Purpose, offer: Offer | None, at: datetime) -> Provisioning:
+    """The row with one more attempt; to be changed further."""
+    number = row.last.number + 1 if row.last else 1
+    return replace(
+        row, last=Attempt(number, purpose, at, offer, row.instance_id if purpose is not Purpose.RENT else "")
+    )
+
+
+def _ended(
+    row: Provisioning,
+    outcome: Outcome,
+    now: datetime,
+    failure: Failure | None = None,
+    next_at: datetime | None = None,
+) -> Provisioning:
+    if row.last is None or row.last.outcome is not Outcome.OPEN:
+        return row
+    ended = replace(row.last, outcome=outcome, ended_at=now, failure=failure, next_attempt_at=next_at)
+    return replace(row, last=ended)
+
+
 def buying(row: Provisioning, offer: Offer, now: datetime) -> Provisioning:
     """The intent, to be committed before the provider is called."""
     return replace(
-        row.on(Trigger.BUY),
+        begun(row.on(Trigger.BUY), Purpose.RENT, offer, now),
         offer=offer,
         buying_since=now,
         absences=0,
@@ -217,6 +276,7 @@ def bought(row: Provisioning, instance_id: str, address: str, now: datetime, pat
         address=address,
         deadline_at=now + timedelta(seconds=patience.running_s),
         next_attempt_at=None,
+        last=replace(row.last, instance_id=instance_id) if row.last else None,
     )
 
 
@@ -239,30 +299,53 @@ def running(row: Provisioning, address: str, now: datetime, patience: Patience) 
     )
 
 
-def joined(row: Provisioning) -> Provisioning:
+def joined(row: Provisioning, now: datetime) -> Provisioning:
     """Its agent has enrolled and is healthy: the VM is READY, the retries are forgotten."""
     return replace(
-        row.on(Trigger.JOINED), deadline_at=None, next_attempt_at=None, failure=None, attempt=1, refused=frozenset()
+        _ended(row.on(Trigger.JOINED), Outcome.SUCCEEDED, now),
+        deadline_at=None,
+        next_attempt_at=None,
+        failure=None,
+        attempt=1,
+        refused=frozenset(),
     )
 
 
 def released(row: Provisioning, now: datetime) -> Provisioning:
     """Somebody wants it gone. What was never bought is gone at once; what may exist is destroyed first."""
+    row = _ended(row, Outcome.CALLED_OFF, now)
     if row.phase is Phase.RELEASING:
         return replace(row, release_for_good=True, next_attempt_at=None, version=row.version + 1)
     return replace(row.on(Trigger.RELEASE), release_for_good=True, next_attempt_at=None, deadline_at=None, absences=0)
 
 
+def powering(row: Provisioning, trigger: Trigger, now: datetime) -> Provisioning:
+    """Somebody wants a held machine stopped (STOP) or a kept one started (START): a new series of attempts."""
+    return replace(row.on(trigger), attempt=1, trying_since=now, next_attempt_at=None, failure=None)
+
+
+def stopped(row: Provisioning, now: datetime) -> Provisioning:
+    """The provider keeps the machine, switched off."""
+    return replace(
+        _ended(row.on(Trigger.STOPPED), Outcome.SUCCEEDED, now), next_attempt_at=None, failure=None, attempt=1
+    )
+
+
 def started(row: Provisioning, now: datetime, patience: Patience) -> Provisioning:
-    """The provider has been told to start a stopped machine again."""
+    """The provider has been told to start a stopped machine again: the attempt goes on until its agent is back."""
     return replace(
         row.on(Trigger.STARTED), deadline_at=now + timedelta(seconds=patience.running_s), next_attempt_at=None
     )
 
 
-def postponed(row: Provisioning, now: datetime, wait_s: float) -> Provisioning:
-    """The same step again, later: nothing has been learnt."""
-    return replace(row, next_attempt_at=now + timedelta(seconds=wait_s), version=row.version + 1)
+def postponed(row: Provisioning, now: datetime, wait_s: float, failure: Failure | None = None) -> Provisioning:
+    """The same step again, later: nothing has been learnt, but perhaps why."""
+    return replace(
+        row,
+        next_attempt_at=now + timedelta(seconds=wait_s),
+        failure=failure or row.failure,
+        version=row.version + 1,
+    )
 
 
 def gone(row: Provisioning) -> Provisioning:
@@ -273,17 +356,19 @@ def gone(row: Provisioning) -> Provisioning:
     return replace(row.on(Trigger.GONE), instance_id="", address="", deadline_at=None, next_attempt_at=None)
 
 
-def failed(
-    row: Provisioning, failure: Failure, now: datetime, patience: Patience, chance: float
-) -> Provisioning | None:
-    """The row waiting for its next attempt, or None: attempts or budget are spent, or the class of the error says so.
-
-    A machine that may exist is released before the next attempt; `chance` is uniform in [0, 1)."""
-    wait_s = patience.schedules[failure.kind].another(row.attempt, (now - row.created_at).total_seconds(), chance)
+def failed(row: Provisioning, failure: Failure, now: datetime, patience: Patience, chance: float) -> Provisioning:
+    """The row waiting for its next attempt, or at its end: attempts or budget are spent, or the class of the error says
+    so. A machine that may exist is given back before the next attempt, one that refuses to be stopped or started is
+    kept; `chance` is uniform in [0, 1)."""
+    if row.last is None or row.last.outcome is not Outcome.OPEN:  # there was not even an offer
+        row = begun(row, Purpose.RENT, None, now)
+    spent_s = (now - (row.trying_since or row.created_at)).total_seconds()
+    wait_s = patience.schedules[failure.kind].another(row.attempt, spent_s, chance)
     if failure.remedy is Remedy.GIVE_UP or wait_s is None:
-        return None
+        return _given_up(_ended(row, Outcome.FAILED, now, failure), failure, now)
     refused = row.refused | {row.offer.key} if failure.remedy is Remedy.ANOTHER_OFFER and row.offer else row.refused
     next_at = now + timedelta(seconds=wait_s)
+    row = _ended(row, Outcome.FAILED, now, failure, next_at)
     counted = replace(row, attempt=row.attempt + 1, failure=failure, refused=refused)
     match row.phase:
         case Phase.BUYING:
@@ -294,3 +379,16 @@ def failed(
             )
         case _:
             return replace(counted, next_attempt_at=next_at, version=row.version + 1)
+
+
+def _given_up(row: Provisioning, failure: Failure, now: datetime) -> Provisioning:
+    row = replace(row, failure=failure)
+    if row.phase in (Phase.PARKING, Phase.STARTING):
+        return replace(row.on(Trigger.REFUSED), next_attempt_at=None, attempt=1)
+    return released(row, now)
+
+
+def vanished(row: Provisioning) -> Provisioning:
+    """The machine that was held or kept is gone, and nobody had asked for it."""
+    lost = Failure(FailureKind.PROVISIONING, "MACHINE_GONE", "its provider has the machine no more", Remedy.GIVE_UP)
+    return replace(gone(row), failure=lost, release_for_good=True)

@@ -13,7 +13,18 @@ from controlplane.domain.provisioning import Offer, Phase, Provisioning
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 
 JOINED = frozenset({VmState.READY, VmState.IN_USE, VmState.DRAINING})
-MACHINELESS = frozenset({Phase.WANTED, Phase.RELEASING, Phase.RELEASED})
+ON_THE_WAY = frozenset({VmState.PROVISIONING, VmState.BOOTING})
+# In which phase a failure takes a VM in which state out of service: it has no machine (any more), or one that refused
+# to be stopped or started.
+FAILS: Mapping[Phase, frozenset[VmState]] = {
+    Phase.WANTED: ON_THE_WAY,
+    Phase.RELEASING: ON_THE_WAY,
+    Phase.RELEASED: ON_THE_WAY | JOINED | {VmState.STOPPED},
+    Phase.HELD: frozenset({VmState.STOPPED}),
+    Phase.PARKED: frozenset({VmState.BOOTING}),
+}
+# A machine that is ours and at rest: nobody looks for it but the sweep.
+KEPT = frozenset({Phase.HELD, Phase.PARKED})
 TAG_ID_CHARS = 40
 REAPED_AT_LEAST, REAPED_SHARE = 5, 0.1
 
@@ -57,7 +68,7 @@ def follow(vm: Vm, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventD
     if after.phase in (Phase.BOOTING, Phase.HELD):
         on(VmTrigger.PROVISIONED)
     failure = after.failure if vm.terminate_requested_at is None else None
-    if failure is not None and after.phase in MACHINELESS and vm.state in (VmState.PROVISIONING, VmState.BOOTING):
+    if failure is not None and vm.state in FAILS.get(after.phase, ()):
         on(VmTrigger.FAIL, f"{failure.code}: {failure.message}")
     if after.phase is Phase.RELEASED and vm.terminate_requested_at is not None:
         on(VmTrigger.TERMINATE, vm.reason_detail)
@@ -75,10 +86,13 @@ def furnished(vm: Vm, instance: Instance, now: datetime) -> Vm:
 
 @dataclass(frozen=True)
 class Sweep:
-    """`orphans` may go now; `suspects` are unwanted but too young, or too many for one round."""
+    """`orphans` may go now; `suspects` are unwanted but too young, or too many for one round. `vanished` are the VMs
+    whose machine is gone, `missing` those whose machine may be."""
 
     orphans: tuple[Instance, ...]
     suspects: tuple[Instance, ...]
+    vanished: tuple[Provisioning, ...] = ()
+    missing: tuple[Provisioning, ...] = ()
 
 
 def sweep(
@@ -91,10 +105,12 @@ def sweep(
     age_s: float,
     database_born_at: datetime,
 ) -> Sweep:
-    """Which of a complete listing's machines no row wants (I10), as far as one round may go (I11).
+    """Which of a complete listing's machines no row wants (I10), as far as one round may go (I11), and what it lacks.
 
     Never one whose tag is not ours, one older than the database, or one that we have known for less than `age_s`;
-    at most five or a tenth of the machines, whichever is more. `first_seen_s` and `now_s` are one clock of ours."""
+    at most five or a tenth of the machines, whichever is more. The same measure holds for VMs whose machine the listing
+    lacks. `first_seen_s` and `now_s` are one clock of ours, by the machine's id, or the VM's name where it lacks."""
+    rows = list(rows)
     wanted = {row.tag: row.instance_id for row in rows if row.phase is not Phase.RELEASED}
     unwanted = [
         instance
@@ -103,7 +119,18 @@ def sweep(
         and instance.created_at >= database_born_at
         and wanted.get(instance.tag, instance.tag) not in ("", instance.id)
     ]
-    old = [i for i in unwanted if now_s - first_seen_s.get(i.id, now_s) >= age_s]
+    listed = {instance.id for instance in instances}
+    lacking = [row for row in rows if row.phase in KEPT and row.instance_id not in listed]
+
+    def old(key: str) -> bool:
+        return now_s - first_seen_s.get(key, now_s) >= age_s
+
     most = max(REAPED_AT_LEAST, int(REAPED_SHARE * len(instances)))
-    orphans = tuple(sorted(old, key=lambda instance: instance.id)[:most])
-    return Sweep(orphans, tuple(instance for instance in unwanted if instance not in orphans))
+    orphans = sorted((i for i in unwanted if old(i.id)), key=lambda instance: instance.id)[:most]
+    vanished = sorted((row for row in lacking if old(row.name)), key=lambda row: row.id)[:most]
+    return Sweep(
+        tuple(orphans),
+        tuple(instance for instance in unwanted if instance not in orphans),
+        tuple(vanished),
+        tuple(row for row in lacking if row not in vanished),
+    )

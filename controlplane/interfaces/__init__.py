@@ -6,7 +6,7 @@ may wait for the network. Every list is in a stated order; every `save` is guard
 
 from __future__ import annotations
 
-from controlplane.interfaces.fleet import HostRows, Page, ProvisioningRows, TransitionRows, VmRows
+from controlplane.interfaces.fleet import AttemptRows, HostRows, Page, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.news import (
     AuditEntry,
     AuditRecord,
@@ -35,6 +35,7 @@ from controlplane.interfaces.sessions import BatchRows, PortRows, QueueRows, Ses
 from controlplane.interfaces.store import Store, Tx
 
 __all__ = [
+    "AttemptRows",
     "AuditEntry",
     "AuditRecord",
     "Backlog",

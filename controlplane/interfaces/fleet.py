@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controlplane.domain.host import Host, LinkState
-from controlplane.domain.provisioning import Provisioning
+from controlplane.domain.provisioning import Attempt, Provisioning
 from controlplane.domain.vm import Transition, Vm, VmState
 
 
@@ -55,6 +55,14 @@ class TransitionRows(Protocol):
 
     async def of_vm(self, vm_id: str, page: Page) -> Sequence[Transition]:
         """Newest first; of `page.after` the id is the VM's version after the change."""
+        ...
+
+
+class AttemptRows(Protocol):
+    """Every attempt of a rented VM. `ProvisioningRows` writes them: each saved row's last one, until it has ended."""
+
+    async def of_vm(self, vm_id: str, page: Page) -> Sequence[Attempt]:
+        """Newest first; of `page.after` the id is the attempt's number."""
         ...
 
 

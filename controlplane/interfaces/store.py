@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from controlplane.interfaces.fleet import HostRows, ProvisioningRows, TransitionRows, VmRows
+from controlplane.interfaces.fleet import AttemptRows, HostRows, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.news import DeadLetterRows, FeedRows, FigureRows, OutboxRows
 from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows
 from controlplane.interfaces.sessions import BatchRows, PortRows, QueueRows, SessionRows
@@ -21,6 +21,8 @@ class Tx(Protocol):
     def transitions(self) -> TransitionRows: ...
     @property
     def provisionings(self) -> ProvisioningRows: ...
+    @property
+    def attempts(self) -> AttemptRows: ...
     @property
     def hosts(self) -> HostRows: ...
     @property

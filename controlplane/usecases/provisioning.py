@@ -92,7 +92,7 @@ class Worker:
             case Step.AWAIT_AGENT | Step.GIVE_UP_ON_MACHINE:
                 return await self._apply(self._awaited)
             case Step.STOP | Step.START as power:
-                return await self._power(power)
+                return await self._power(power, now)
             case Step.DESTROY:
                 return await self._destroy()
             case _:
@@ -128,14 +128,14 @@ class Worker:
     async def _find(self) -> Provisioning:
         try:
             listing = await self._call(self._provider.find(self.row.tag))
-        except (ProviderRefused, *UNKNOWN):
-            return await self._later()
+        except (ProviderRefused, *UNKNOWN) as error:
+            return await self._later(_unanswered(error))
         if listing.instances:
             return await self._have(min(listing.instances, key=lambda instance: (instance.created_at, instance.id)))
         if not listing.complete:
             return await self._later()
         lost = Failure(FailureKind.NETWORK, "NO_REPLY", "the provider never got or never did the order", Remedy.RETRY)
-        return await self._apply(lambda row, vm, now: (self._missing(row, now, lost), vm))
+        return await self._apply(lambda row, vm, now: (self._missing(row, vm, now, lost), vm))
 
     async def _have(self, instance: Instance) -> Provisioning:
         return await self._apply(
@@ -148,14 +148,14 @@ class Worker:
     async def _poll(self) -> Provisioning:
         try:
             listing = await self._call(self._provider.find(self.row.tag))
-        except (ProviderRefused, *UNKNOWN):
-            return await self._later()
+        except (ProviderRefused, *UNKNOWN) as error:
+            return await self._later(_unanswered(error))
         found = next((i for i in listing.instances if i.id == self.row.instance_id), None)
         if found is None and listing.complete:
             vanished = Failure(
                 FailureKind.BOOT, "INSTANCE_GONE", "the machine is gone before its agent came", Remedy.RETRY
             )
-            return await self._apply(lambda row, vm, now: (self._missing(row, now, vanished), vm))
+            return await self._apply(lambda row, vm, now: (self._missing(row, vm, now, vanished), vm))
         if found is not None and found.state is InstanceState.FAILED:
             return await self._fail(
                 Failure(FailureKind.BOOT, "INSTANCE_FAILED", "the provider reports a failed machine", Remedy.RETRY)
@@ -168,7 +168,7 @@ class Worker:
     def _awaited(self, row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
         late = row.deadline_at is not None and now >= row.deadline_at
         if vm.state in rental.JOINED and row.phase is domain.Phase.BOOTING:
-            return domain.joined(row), vm
+            return domain.joined(row, now), vm
         if late and vm.state not in rental.JOINED:
             never = Failure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
             return self._failed(row, never, now), vm
@@ -176,18 +176,23 @@ class Worker:
             return domain.running(row, "", now, self._patience), vm
         return domain.postponed(row, now, self._patience.agent_poll_s), vm
 
-    async def _power(self, step: Step) -> Provisioning:
-        call = self._provider.stop if step is Step.STOP else self._provider.start
+    async def _power(self, step: Step, began_at: datetime) -> Provisioning:
+        stops = step is Step.STOP
+        call = self._provider.stop if stops else self._provider.start
+        purpose = domain.Purpose.STOP if stops else domain.Purpose.START
+        failure = None
         try:
             await self._call(call(self.row.instance_id))
-        except ProviderRefused as refusal:
-            failure = refusal.failure
-            return await self._apply(lambda row, vm, now: (self._put_off(replace(row, failure=failure), now), vm))
-        except UNKNOWN:
-            return await self._later()
-        if step is Step.STOP:
-            return await self._apply(lambda row, vm, now: (row.on(domain.Trigger.STOPPED), vm))
-        return await self._apply(lambda row, vm, now: (domain.started(row, now, self._patience), vm))
+        except (ProviderRefused, *UNKNOWN) as error:
+            failure = _failure(FailureKind.NETWORK, "NO_REPLY", error)
+
+        def decide(row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
+            row = domain.begun(row, purpose, row.offer, began_at)
+            if failure is not None:
+                return self._failed(row, failure, now), vm
+            return (domain.stopped(row, now) if stops else domain.started(row, now, self._patience)), vm
+
+        return await self._apply(decide)
 
     async def _destroy(self) -> Provisioning:
         try:
@@ -197,8 +202,7 @@ class Worker:
                 await self._call(self._provider.destroy(instance_id))
             listing = await self._call(self._provider.find(self.row.tag))
         except (ProviderRefused, *UNKNOWN) as error:
-            failure = _failure(FailureKind.PROVIDER_API, "DESTROY_FAILED", error)
-            return await self._apply(lambda row, vm, now: (self._put_off(replace(row, failure=failure), now), vm))
+            return await self._later(_failure(FailureKind.PROVIDER_API, "DESTROY_FAILED", error))
         if listing.instances or not listing.complete:
             return await self._later()
         return await self._apply(lambda row, vm, now: (self._confirmed(row, now), vm))
@@ -210,13 +214,14 @@ class Worker:
         counted, certain = domain.not_listed(row, now, self._patience)
         return domain.gone(counted) if certain else counted
 
-    def _missing(self, row: Provisioning, now: datetime, failure: Failure) -> Provisioning:
+    def _missing(self, row: Provisioning, vm: Vm, now: datetime, failure: Failure) -> Provisioning:
+        if vm.state in rental.JOINED:  # its agent speaks: the listing is behind
+            return domain.postponed(row, now, self._patience.poll_s)
         counted, certain = domain.not_listed(row, now, self._patience)
         return self._failed(counted, failure, now) if certain else counted
 
     def _failed(self, row: Provisioning, failure: Failure, now: datetime) -> Provisioning:
-        again = domain.failed(row, failure, now, self._patience, random.random())  # noqa: S311 - spreads retries
-        return again or domain.released(replace(row, failure=failure), now)
+        return domain.failed(row, failure, now, self._patience, random.random())  # noqa: S311 - spreads retries
 
     async def _fail(self, failure: Failure, *, forget_refusals: bool = False) -> Provisioning:
         def decide(row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
@@ -225,11 +230,9 @@ class Worker:
 
         return await self._apply(decide)
 
-    async def _later(self) -> Provisioning:
-        return await self._apply(lambda row, vm, now: (self._put_off(row, now), vm))
-
-    def _put_off(self, row: Provisioning, now: datetime) -> Provisioning:
-        return domain.postponed(row, now, self._patience.poll_s)
+    async def _later(self, failure: Failure | None = None) -> Provisioning:
+        wait_s = self._patience.poll_s
+        return await self._apply(lambda row, vm, now: (domain.postponed(row, now, wait_s, failure), vm))
 
     async def _apply(
         self, decide: Decision, beside: Callable[[Tx, Vm, datetime], Awaitable[None]] | None = None
@@ -291,3 +294,7 @@ def _failure(kind: FailureKind, code: str, error: Exception) -> Failure:
     if isinstance(error, ProviderRefused):
         return error.failure
     return Failure(kind, code, str(error) or "the provider does not answer", Remedy.RETRY)
+
+
+def _unanswered(error: Exception) -> Failure:
+    return _failure(FailureKind.PROVIDER_API, "PROVIDER_AWAY", error)

@@ -1,4 +1,5 @@
-"""Reaps rented machines that no row wants: the last net below a lost reply (I10), and a careful one (I11)."""
+"""Reaps rented machines that no row wants: the last net below a lost reply (I10), and a careful one (I11). And tells of
+those that are gone although a row wants them."""
 
 from __future__ import annotations
 
@@ -8,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controlplane.domain import rental
+from controlplane.domain.host import HostState
 from controlplane.domain.instance import Instance
+from controlplane.domain.provisioning import Provisioning, vanished
 from controlplane.interfaces import Provider
 from controlplane.usecases.provisioning import UNKNOWN
 from controlplane.usecases.world import World
@@ -50,9 +53,29 @@ class Sweeper:
         seen = {key[1]: since for key, since in self._first_seen_s.items() if key[0] == provider.name}
         age_s = self.world.policy.renting.orphan_age_s
         found = rental.sweep(listing.instances, rows, seen, now_s, prefix=prefix, age_s=age_s, database_born_at=born_at)
-        unwanted = {instance.id for instance in (*found.orphans, *found.suspects)}
+        watched = {instance.id for instance in (*found.orphans, *found.suspects)}
+        watched |= {row.name for row in (*found.vanished, *found.missing)}
         others = {key: since for key, since in self._first_seen_s.items() if key[0] != provider.name}
-        self._first_seen_s = others | {(provider.name, known): seen.get(known, now_s) for known in unwanted}
+        self._first_seen_s = others | {(provider.name, known): seen.get(known, now_s) for known in watched}
+        for row in found.vanished:
+            await self._tell(row)
         for instance in found.orphans:
             await provider.destroy(instance.id)
             reaped.append(instance)
+
+    async def _tell(self, missed: Provisioning) -> None:
+        """The VM is in ERROR, unless its agent is heard: then the listing is wrong, whatever it calls itself."""
+        async with self.world.store.tx() as tx:
+            host, vm = await tx.hosts.lock(missed.id), await tx.vms.lock(missed.id)
+            row = await tx.provisionings.get(missed.id)
+            if vm is None or row is None or row.version != missed.version:
+                return
+            if host is not None and host.state is HostState.ONLINE:
+                return
+            after = vanished(row)
+            failed, events = rental.follow(vm, after, await tx.now())
+            await tx.provisionings.save(after)
+            if failed != vm:
+                await tx.vms.save(failed)
+                await tx.outbox.append(events)
+        await self.world.tell()

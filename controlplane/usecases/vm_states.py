@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from controlplane.domain import provisioning as domain
 from controlplane.domain import subjects
@@ -10,11 +11,14 @@ from controlplane.domain.errors import WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import Principal
-from controlplane.domain.provisioning import Phase, Provisioning
+from controlplane.domain.provisioning import Attempt, Phase, Provisioning
 from controlplane.domain.vm import Transition, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.vms import owned
 from controlplane.usecases.world import World, operators_only
+
+# On their way to a machine that has not joined (again); what is given back when their VM fails.
+UNJOINED = domain.SELF_MOVING - {Phase.RELEASING, Phase.PARKING}
 
 
 async def stop_vm(world: World, who: Principal, vm_id: str, request_id: str) -> Vm:
@@ -29,17 +33,19 @@ async def stop_vm(world: World, who: Principal, vm_id: str, request_id: str) -> 
             raise WrongState("VM_BUSY", f"{vm.name} has {vm.active_sessions} sessions: drain it first")
         if vm.terminate_requested_at is not None:
             raise WrongState("VM_BEING_RELEASED", f"{vm.name} is being terminated")
+        now = await tx.now()
         if row.phase is Phase.BOOTING:  # READY already, and its worker has not looked since
-            row = domain.joined(row)
-        vm, events = vm.on(VmTrigger.STOP, await tx.now())
-        await tx.provisionings.save(row.on(domain.Trigger.STOP))
+            row = domain.joined(row, now)
+        vm, events = vm.on(VmTrigger.STOP, now)
+        await tx.provisionings.save(domain.powering(row, domain.Trigger.STOP, now))
         await _save(tx, vm, events, who, "StopVm", request_id)
     await world.tell(subjects.RENTING)
     return vm
 
 
 async def start_vm(world: World, who: Principal, vm_id: str, request_id: str) -> Vm:
-    """BOOTING until its agent is back. Raises WrongState, also while the machine is still being switched off."""
+    """BOOTING until its agent is back; again after the provider had refused for too long. Raises WrongState, also while
+    the machine is still being switched off."""
     operators_only(who)
     async with world.store.tx() as tx:
         vm = owned(await tx.vms.lock(vm_id), who, vm_id)
@@ -48,8 +54,13 @@ async def start_vm(world: World, who: Principal, vm_id: str, request_id: str) ->
         row = await _rented(tx, vm)
         if row.phase is Phase.PARKING:
             raise WrongState("VM_STOPPING", f"{vm.name} is still being switched off: try again in a moment")
-        vm, events = vm.on(VmTrigger.START, await tx.now())
-        await tx.provisionings.save(row.on(domain.Trigger.START))
+        now = await tx.now()
+        again = vm.state is VmState.ERROR and row.phase is Phase.PARKED
+        events: list[EventDraft] = []
+        for trigger in (VmTrigger.RETRY, VmTrigger.PROVISIONED) if again else (VmTrigger.START,):
+            vm, told = vm.on(trigger, now)
+            events.extend(told)
+        await tx.provisionings.save(domain.powering(row, domain.Trigger.START, now))
         await _save(tx, vm, events, who, "StartVm", request_id)
     await world.tell(subjects.RENTING)
     return vm
@@ -65,7 +76,7 @@ async def fail_vm(world: World, who: Principal, vm_id: str, request_id: str, *, 
             return vm
         now = await tx.now()
         row = await tx.provisionings.get(vm.id)
-        if row is not None and row.phase in domain.SELF_MOVING - {Phase.RELEASING}:
+        if row is not None and row.phase in UNJOINED:
             await tx.provisionings.save(domain.released(row, now))
         vm, events = vm.on(VmTrigger.FAIL, now, reason)
         await _save(tx, vm, events, who, "FailVm", request_id)
@@ -95,6 +106,8 @@ async def mark_vm_ready(world: World, who: Principal, vm_id: str, request_id: st
         for trigger in (*repaired, VmTrigger.AGENT_HEALTHY):
             vm, told = vm.on(trigger, now, "marked ready by an operator")
             events.extend(told)
+        if row is not None and row.failure is not None and row.phase is Phase.HELD:
+            await tx.provisionings.save(replace(row, failure=None, version=row.version + 1))
         await _save(tx, vm, events, who, "MarkVmReady", request_id)
     await world.tell(subjects.SLOTS, subjects.RENTING)
     return vm
@@ -105,6 +118,13 @@ async def list_transitions(world: World, who: Principal, vm_id: str, page: Page)
     async with world.store.reading() as tx:
         owned(await tx.vms.get(vm_id), who, vm_id)
         return await tx.transitions.of_vm(vm_id, page)
+
+
+async def list_attempts(world: World, who: Principal, vm_id: str, page: Page) -> Sequence[Attempt]:
+    """Every attempt to rent, stop or start its machine, newest first. Raises NotFound."""
+    async with world.store.reading() as tx:
+        owned(await tx.vms.get(vm_id), who, vm_id)
+        return await tx.attempts.of_vm(vm_id, page)
 
 
 async def provisionings(world: World, vms: Sequence[Vm]) -> Mapping[str, Provisioning]:

@@ -1,4 +1,4 @@
-"""Rented VMs' progress, and every VM's history, in SQL."""
+"""Rented VMs' progress and attempts, and every VM's history, in SQL."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from controlplane.adapters.store.connection import (
     words,
 )
 from controlplane.adapters.store.tables import provisionings as rows
-from controlplane.adapters.store.tables import vm_transitions, vms
+from controlplane.adapters.store.tables import vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.versions import version_conflict, version_read
 from controlplane.domain.errors import AlreadyExists
-from controlplane.domain.provisioning import SELF_MOVING, Phase, Provisioning
+from controlplane.domain.provisioning import SELF_MOVING, Attempt, Outcome, Phase, Provisioning
 from controlplane.domain.vm import Transition
 from controlplane.interfaces import Page
 
@@ -34,6 +34,18 @@ class SqlTransitions:
             statement = statement.where(vm_transitions.c.version < int(page.after[1]))
         found = await self._connection.rows(statement.order_by(vm_transitions.c.version.desc()).limit(page.size))
         return [from_row(Transition, row) for row in found]
+
+
+class SqlAttempts:
+    def __init__(self, connection: TxConnection) -> None:
+        self._connection = connection
+
+    async def of_vm(self, vm_id: str, page: Page) -> Sequence[Attempt]:
+        statement = sa.select(vm_attempts).where(vm_attempts.c.vm_id == vm_id)
+        if page.after is not None:
+            statement = statement.where(vm_attempts.c.number < int(page.after[1]))
+        found = await self._connection.rows(statement.order_by(vm_attempts.c.number.desc()).limit(page.size))
+        return [from_row(Attempt, row) for row in found]
 
 
 class SqlProvisionings:
@@ -57,6 +69,7 @@ class SqlProvisionings:
 
     async def save(self, row: Provisioning) -> None:
         await save_versioned(self._connection, rows, row)
+        await self._remember(row)
 
     async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
         now = await self._connection.now()
@@ -94,6 +107,7 @@ class SqlProvisionings:
         if before >= row.version or not await self._connection.write(statement.values(**values)):
             raise version_conflict(row.name)
         self._connection.versions[rows.name, row.id] = row.version
+        await self._remember(row)
 
     async def give_back(self, lease_token: str) -> None:
         free = {"lease_token": "", "lease_until": None}
@@ -103,3 +117,14 @@ class SqlProvisionings:
         statement = sa.select(rows).where(rows.c.provider == provider, rows.c.phase != str(Phase.RELEASED))
         found = await self._connection.rows(statement.order_by(rows.c.id))
         return [read_versioned(self._connection, rows, Provisioning, row) for row in found]
+
+    async def _remember(self, row: Provisioning) -> None:
+        """What has ended stays as it is."""
+        if row.last is None:
+            return
+        values = to_row(row.last)
+        insert = self._connection.insert(vm_attempts).values(vm_id=row.id, **values)
+        ended = vm_attempts.c.outcome != str(Outcome.OPEN)
+        await self._connection.write(
+            insert.on_conflict_do_update(index_elements=["vm_id", "number"], set_=values, where=~ended)
+        )

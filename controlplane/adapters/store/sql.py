@@ -25,7 +25,7 @@ from controlplane.adapters.store.figures import SqlFigures
 from controlplane.adapters.store.hosts import SqlHosts
 from controlplane.adapters.store.outbox import SqlOutbox
 from controlplane.adapters.store.ports import SqlPorts
-from controlplane.adapters.store.provisionings import SqlProvisionings, SqlTransitions
+from controlplane.adapters.store.provisionings import SqlAttempts, SqlProvisionings, SqlTransitions
 from controlplane.adapters.store.queue import SqlQueue
 from controlplane.adapters.store.refusals import refusing
 from controlplane.adapters.store.sessions import SqlSessions
@@ -61,6 +61,7 @@ class SqlTx:
         self.vms = SqlVms(connection)
         self.transitions = SqlTransitions(connection)
         self.provisionings = SqlProvisionings(connection)
+        self.attempts = SqlAttempts(connection)
         self.hosts = SqlHosts(connection)
         self.sessions = SqlSessions(connection)
         self.ports = SqlPorts(connection)

@@ -6,7 +6,7 @@ from quarterdeck.v1 import hosts_pb2, vms_pb2
 
 from controlplane.api.mapping.values import enum_member, enum_value, named, timestamp
 from controlplane.domain.host import Encoder, Gpu, Host, Inventory
-from controlplane.domain.provisioning import Provisioning
+from controlplane.domain.provisioning import Attempt, Provisioning
 from controlplane.domain.vm import Transition, Vm, VmState
 
 
@@ -59,6 +59,28 @@ def transition_message(change: Transition) -> vms_pb2.VmTransition:
         detail=change.detail,
         time=timestamp(change.at),
         version=change.version,
+    )
+
+
+def attempt_message(attempt: Attempt) -> vms_pb2.VmAttempt:
+    offer, failure = attempt.offer, attempt.failure
+    return vms_pb2.VmAttempt(
+        number=attempt.number,
+        purpose=str(attempt.purpose),
+        outcome=str(attempt.outcome),
+        provider=offer.provider if offer else "",
+        region=offer.region_id if offer else "",
+        machine_type=offer.machine_type if offer else "",
+        price_micro_per_hour=offer.price_micro_per_hour if offer else 0,
+        currency=offer.currency if offer else "",
+        instance=attempt.instance_id,
+        start_time=timestamp(attempt.started_at),
+        end_time=timestamp(attempt.ended_at),
+        failure_kind=str(failure.kind) if failure else "",
+        remedy=str(failure.remedy) if failure else "",
+        error_code=failure.code if failure else "",
+        error_message=failure.message if failure else "",
+        next_attempt_time=timestamp(attempt.next_attempt_at),
     )
 
 

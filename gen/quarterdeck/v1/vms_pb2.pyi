@@ -255,3 +255,57 @@ class VmTransition(_message.Message):
     time: _timestamp_pb2.Timestamp
     version: int
     def __init__(self, previous_state: _Optional[_Union[VmState, str]] = ..., state: _Optional[_Union[VmState, str]] = ..., trigger: _Optional[str] = ..., detail: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+
+class ListVmAttemptsRequest(_message.Message):
+    __slots__ = ("parent", "page_size", "page_token")
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    parent: str
+    page_size: int
+    page_token: str
+    def __init__(self, parent: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListVmAttemptsResponse(_message.Message):
+    __slots__ = ("attempts", "next_page_token")
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    attempts: _containers.RepeatedCompositeFieldContainer[VmAttempt]
+    next_page_token: str
+    def __init__(self, attempts: _Optional[_Iterable[_Union[VmAttempt, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class VmAttempt(_message.Message):
+    __slots__ = ("number", "purpose", "outcome", "provider", "region", "machine_type", "price_micro_per_hour", "currency", "instance", "start_time", "end_time", "failure_kind", "remedy", "error_code", "error_message", "next_attempt_time")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_FIELD_NUMBER: _ClassVar[int]
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    MACHINE_TYPE_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MICRO_PER_HOUR_FIELD_NUMBER: _ClassVar[int]
+    CURRENCY_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    END_TIME_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_KIND_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_CODE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    purpose: str
+    outcome: str
+    provider: str
+    region: str
+    machine_type: str
+    price_micro_per_hour: int
+    currency: str
+    instance: str
+    start_time: _timestamp_pb2.Timestamp
+    end_time: _timestamp_pb2.Timestamp
+    failure_kind: str
+    remedy: str
+    error_code: str
+    error_message: str
+    next_attempt_time: _timestamp_pb2.Timestamp
+    def __init__(self, number: _Optional[int] = ..., purpose: _Optional[str] = ..., outcome: _Optional[str] = ..., provider: _Optional[str] = ..., region: _Optional[str] = ..., machine_type: _Optional[str] = ..., price_micro_per_hour: _Optional[int] = ..., currency: _Optional[str] = ..., instance: _Optional[str] = ..., start_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., failure_kind: _Optional[str] = ..., remedy: _Optional[str] = ..., error_code: _Optional[str] = ..., error_message: _Optional[str] = ..., next_attempt_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -99,6 +99,11 @@ class VmServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsResponse.FromString,
                 _registered_method=True)
+        self.ListVmAttempts = channel.unary_unary(
+                '/quarterdeck.v1.VmService/ListVmAttempts',
+                request_serializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmAttemptsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmAttemptsResponse.FromString,
+                _registered_method=True)
 
 
 class VmServiceServicer:
@@ -192,6 +197,14 @@ class VmServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListVmAttempts(self, request, context):
+        """Every attempt to rent, stop or start the VM's machine, newest first: with which offer, how it ended, what went
+        wrong, and when the next one begins.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VmServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -259,6 +272,11 @@ def add_VmServiceServicer_to_server(servicer, server):
                     servicer.ListVmTransitions,
                     request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsResponse.SerializeToString,
+            ),
+            'ListVmAttempts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVmAttempts,
+                    request_deserializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmAttemptsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_vms__pb2.ListVmAttemptsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -612,6 +630,33 @@ class VmService:
             '/quarterdeck.v1.VmService/ListVmTransitions',
             quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsRequest.SerializeToString,
             quarterdeck_dot_v1_dot_vms__pb2.ListVmTransitionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVmAttempts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.VmService/ListVmAttempts',
+            quarterdeck_dot_v1_dot_vms__pb2.ListVmAttemptsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_vms__pb2.ListVmAttemptsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -55,6 +55,10 @@ class VmServiceStub:
     """Refused unless the agent of the VM is enrolled and healthy."""
     ListVmTransitions: _grpc.UnaryUnaryMultiCallable[_vms_pb2.ListVmTransitionsRequest, _vms_pb2.ListVmTransitionsResponse]
     """Every change of the VM's state, newest first."""
+    ListVmAttempts: _grpc.UnaryUnaryMultiCallable[_vms_pb2.ListVmAttemptsRequest, _vms_pb2.ListVmAttemptsResponse]
+    """Every attempt to rent, stop or start the VM's machine, newest first: with which offer, how it ended, what went
+    wrong, and when the next one begins.
+    """
 
 @_typing.type_check_only
 class VmServiceAsyncStub(VmServiceStub):
@@ -83,6 +87,10 @@ class VmServiceAsyncStub(VmServiceStub):
     """Refused unless the agent of the VM is enrolled and healthy."""
     ListVmTransitions: _aio.UnaryUnaryMultiCallable[_vms_pb2.ListVmTransitionsRequest, _vms_pb2.ListVmTransitionsResponse]  # type: ignore[assignment]
     """Every change of the VM's state, newest first."""
+    ListVmAttempts: _aio.UnaryUnaryMultiCallable[_vms_pb2.ListVmAttemptsRequest, _vms_pb2.ListVmAttemptsResponse]  # type: ignore[assignment]
+    """Every attempt to rent, stop or start the VM's machine, newest first: with which offer, how it ended, what went
+    wrong, and when the next one begins.
+    """
 
 class VmServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -186,5 +194,15 @@ class VmServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vms_pb2.ListVmTransitionsResponse, _abc.Awaitable[_vms_pb2.ListVmTransitionsResponse]]:
         """Every change of the VM's state, newest first."""
+
+    @_abc_1.abstractmethod
+    def ListVmAttempts(
+        self,
+        request: _vms_pb2.ListVmAttemptsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vms_pb2.ListVmAttemptsResponse, _abc.Awaitable[_vms_pb2.ListVmAttemptsResponse]]:
+        """Every attempt to rent, stop or start the VM's machine, newest first: with which offer, how it ended, what went
+        wrong, and when the next one begins.
+        """
 
 def add_VmServiceServicer_to_server(servicer: VmServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

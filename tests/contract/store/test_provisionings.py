@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from controlplane.adapters.store import open_store
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound
-from controlplane.domain.provisioning import Failure, Offer, Phase, Provisioning
+from controlplane.domain.provisioning import Attempt, Failure, Offer, Outcome, Phase, Provisioning, Purpose
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import Vm, VmState, VmTrigger
 from controlplane.interfaces import Page, Store
@@ -181,3 +182,30 @@ async def test_every_change_of_a_vms_state_is_in_its_history(store: Store) -> No
         ("BOOTING", "READY", "agent_healthy", "why"),
         ("PROVISIONING", "BOOTING", "provisioned", "why"),
     ]
+
+
+async def test_every_attempt_is_kept_beside_its_row_and_stays_once_it_has_ended(store: Store) -> None:
+    offer = Offer("local", "eu-west-1", "small", "local", 2**40, "EUR")
+    failure = Failure(FailureKind.NETWORK, "NO_REPLY", "grüße", Remedy.ANOTHER_OFFER)
+    one = Attempt(1, Purpose.RENT, at(1).astimezone(TOKYO), offer)
+    ended = replace(
+        one, instance_id="i-1", outcome=Outcome.FAILED, ended_at=at(2), failure=failure, next_attempt_at=at(9)
+    )
+    two = Attempt(2, Purpose.STOP, at(3), None, "i-2", Outcome.SUCCEEDED, at(4))
+    await rented(store, a_provisioning(), a_provisioning("vm-2"))
+
+    async def known(page: Page = Page()) -> list[Attempt]:  # noqa: B008 - it is frozen
+        async with store.reading() as tx:
+            assert await tx.attempts.of_vm("vm-2", page) == []
+            return list(await tx.attempts.of_vm("vm-1", page))
+
+    assert await claim(store, "one", 1) == ["vm-1"]
+    for last, expected in ((None, []), (one, [one]), (ended, [ended]), (one, [ended]), (two, [two, ended])):
+        async with store.tx() as tx:
+            row = next_of(await tx.provisionings.get("vm-1"), last=last, trying_since=at(5))
+            await (tx.provisionings.save(row) if last is ended else tx.provisionings.apply(row, "one", keep=True))
+        assert await known() == expected
+        async with store.reading() as tx:
+            assert await tx.provisionings.get("vm-1") == row
+    assert await known(Page(1)) == [two]
+    assert await known(Page(1, (two.started_at, "2"))) == [ended]

@@ -56,10 +56,6 @@ class Provider:
         return next((i for i, (t, born) in self.machines.items() if t == tag and now - born >= lag), None)
 
 
-def call_it_a_day(row: Provisioning, failure: ProvisioningFailure, now: datetime) -> Provisioning:
-    return failed(row, failure, now, PATIENCE, 0.5) or released(row, now)
-
-
 def work(row: Provisioning, provider: Provider, now: datetime, outcome: str, crash: bool) -> Provisioning:
     """One step of one worker; `crash` loses everything after the last commit."""
     step = next_step(row, now)
@@ -67,7 +63,7 @@ def work(row: Provisioning, provider: Provider, now: datetime, outcome: str, cra
         row = buying(row, OFFER, now)  # committed: a crash from here on resumes in BUYING
         if outcome == "refused":
             refusal = ProvisioningFailure(FailureKind.PROVISIONING, "NO_STOCK", "sold out", Remedy.RETRY)
-            return row if crash else call_it_a_day(row, refusal, now)
+            return row if crash else failed(row, refusal, now, PATIENCE, 0.5)
         if outcome == "timeout_not_done":
             return row
         instance = provider.create(row.tag, now)
@@ -79,7 +75,7 @@ def work(row: Provisioning, provider: Provider, now: datetime, outcome: str, cra
             return row if crash else bought(row, found, "127.0.0.1", now, PATIENCE)
         counted, certain = not_listed(row, now, PATIENCE)
         lost_call = ProvisioningFailure(FailureKind.PROVIDER_API, "NO_REPLY", "never arrived", Remedy.RETRY)
-        return row if crash else call_it_a_day(counted, lost_call, now) if certain else counted
+        return row if crash else failed(counted, lost_call, now, PATIENCE, 0.5) if certain else counted
     if crash:
         if step is Step.DESTROY:
             provider.machines.pop(row.instance_id, None)
@@ -88,10 +84,10 @@ def work(row: Provisioning, provider: Provider, now: datetime, outcome: str, cra
         alive = row.instance_id in provider.machines
         return running(row, "", now, PATIENCE) if alive else gone(row)
     if step is Step.AWAIT_AGENT:
-        return joined(row) if outcome == "ok" else row
+        return joined(row, now) if outcome == "ok" else row
     if step is Step.GIVE_UP_ON_MACHINE:
         slow = ProvisioningFailure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
-        return call_it_a_day(row, slow, now)
+        return failed(row, slow, now, PATIENCE, 0.5)
     if step is Step.DESTROY:
         # By id when known; a release out of BUYING has only the tag.
         instance = row.instance_id or provider.find(row.tag, now)
@@ -142,14 +138,14 @@ def test_a_machine_that_may_exist_is_looked_for_before_it_is_bought_again():
 def test_an_offer_that_was_refused_for_good_is_not_tried_again():
     sold_out = ProvisioningFailure(FailureKind.PROVISIONING, "NO_STOCK", "sold out", Remedy.ANOTHER_OFFER)
     row = failed(buying(ROW, OFFER, NOW), sold_out, NOW, PATIENCE, 0)
-    assert row is not None
     assert (row.phase, row.refused, row.attempt) == (Phase.WANTED, frozenset({OFFER.key}), 2)
     assert row.next_attempt_at == NOW + timedelta(seconds=5)
 
 
 def test_some_errors_are_not_worth_a_second_try():
     denied = ProvisioningFailure(FailureKind.PROVIDER_API, "FORBIDDEN", "bad key", Remedy.GIVE_UP)
-    assert failed(buying(ROW, OFFER, NOW), denied, NOW, PATIENCE, 0) is None
+    row = failed(buying(ROW, OFFER, NOW), denied, NOW, PATIENCE, 0)
+    assert (row.phase, row.release_for_good, row.failure) == (Phase.RELEASING, True, denied)
 
 
 def test_a_failed_machine_is_destroyed_at_once_and_only_the_next_attempt_waits():
@@ -157,7 +153,6 @@ def test_a_failed_machine_is_destroyed_at_once_and_only_the_next_attempt_waits()
     row = failed(
         running(bought(buying(ROW, OFFER, NOW), "i1", "", NOW, PATIENCE), "", NOW, PATIENCE), late, NOW, PATIENCE, 0
     )
-    assert row is not None
     assert next_step(row, NOW) is Step.DESTROY
     again = gone(row)
     assert (again.phase, next_step(again, NOW)) == (Phase.WANTED, Step.WAIT)

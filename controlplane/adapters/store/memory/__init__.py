@@ -15,7 +15,7 @@ from controlplane.adapters.store.memory.dead_letters import MemoryDeadLetters
 from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.news import MemoryOutbox
-from controlplane.adapters.store.memory.provisionings import MemoryProvisionings, MemoryTransitions
+from controlplane.adapters.store.memory.provisionings import MemoryAttempts, MemoryProvisionings, MemoryTransitions
 from controlplane.adapters.store.memory.scope import MemoryCatalogue, MemoryCredentials, MemoryFeed, MemoryShapes
 from controlplane.adapters.store.memory.tables import Table, TxTables, first_tables
 from controlplane.interfaces import Tx
@@ -27,6 +27,7 @@ class MemoryTx:
         self.vms = MemoryVms(tables)
         self.transitions = MemoryTransitions(tables)
         self.provisionings = MemoryProvisionings(tables)
+        self.attempts = MemoryAttempts(tables)
         self.hosts = MemoryHosts(tables)
         self.sessions = MemorySessions(tables)
         self.ports = MemoryPorts(tables)

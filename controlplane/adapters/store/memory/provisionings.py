@@ -1,4 +1,4 @@
-"""Rented VMs' progress, and every VM's history, in memory."""
+"""Rented VMs' progress and attempts, and every VM's history, in memory."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 
 from controlplane.adapters.store.memory.tables import TxTables, exists
 from controlplane.adapters.store.versions import version_conflict
-from controlplane.domain.provisioning import SELF_MOVING, Phase, Provisioning
+from controlplane.domain.provisioning import SELF_MOVING, Attempt, Outcome, Phase, Provisioning
 from controlplane.domain.vm import Transition, Vm
 from controlplane.interfaces import Page
 
-TABLE, LEASES = "provisionings", "provisioning_leases"
+TABLE, ATTEMPTS, LEASES = "provisionings", "vm_attempts", "provisioning_leases"
 
 
 class MemoryTransitions:
@@ -24,6 +24,16 @@ class MemoryTransitions:
         ]
         behind = [row for row in rows if page.after is None or row.version < int(page.after[1])]
         return sorted(behind, key=lambda row: row.version, reverse=True)[: page.size]
+
+
+class MemoryAttempts:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+
+    async def of_vm(self, vm_id: str, page: Page) -> Sequence[Attempt]:
+        rows: Sequence[Attempt] = [row for key, row in self._tables.seen(ATTEMPTS).items() if key[0] == vm_id]
+        behind = [row for row in rows if page.after is None or row.number < int(page.after[1])]
+        return sorted(behind, key=lambda row: row.number, reverse=True)[: page.size]
 
 
 class MemoryProvisionings:
@@ -46,6 +56,11 @@ class MemoryProvisionings:
 
     async def save(self, row: Provisioning) -> None:
         self._tables.save_versioned(TABLE, row)
+        if row.last is None:
+            return
+        known: Attempt | None = self._tables.seen(ATTEMPTS).get((row.id, row.last.number))
+        if known is None or known.outcome is Outcome.OPEN:
+            self._tables.own(ATTEMPTS)[row.id, row.last.number] = row.last
 
     async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
         now = await self._tables.now()

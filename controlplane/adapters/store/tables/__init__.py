@@ -7,7 +7,7 @@ the entity has one. Invariants that one row can show are constraints (I1 capacit
 from __future__ import annotations
 
 from controlplane.adapters.store.tables.base import metadata
-from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_transitions, vms
+from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.tables.news import audit, dead_letters, feed, inbox, outbox, tides
 from controlplane.adapters.store.tables.scope import (
     credentials,
@@ -41,6 +41,7 @@ __all__ = [
     "spent_tokens",
     "templates",
     "tides",
+    "vm_attempts",
     "vm_transitions",
     "vms",
 ]

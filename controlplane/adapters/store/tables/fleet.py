@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from controlplane.adapters.store.columns import flag, id_column, integer, json, moment, reference, text
 from controlplane.adapters.store.tables.base import metadata, one_of, project
 from controlplane.domain.host import HostState
-from controlplane.domain.provisioning import Phase
+from controlplane.domain.provisioning import Outcome, Phase, Purpose
 from controlplane.domain.vm import VmState
 
 vms = sa.Table(
@@ -50,6 +50,24 @@ vm_transitions = sa.Table(
     sa.PrimaryKeyConstraint("vm_id", "version"),
 )
 
+vm_attempts = sa.Table(
+    "vm_attempts",
+    metadata,
+    reference("vm_id", "vms.id"),
+    integer("number"),
+    text("purpose"),
+    moment("started_at"),
+    json("offer", optional=True),
+    text("instance_id"),
+    text("outcome"),
+    moment("ended_at", optional=True),
+    json("failure", optional=True),
+    moment("next_attempt_at", optional=True),
+    one_of("purpose", Purpose),
+    one_of("outcome", Outcome),
+    sa.PrimaryKeyConstraint("vm_id", "number"),
+)
+
 UNRELEASED = "phase <> 'RELEASED'"
 
 # A rented VM's way to its machine; the tag is committed before anything is bought.
@@ -79,6 +97,8 @@ provisionings = sa.Table(
     integer("version"),
     text("lease_token"),
     moment("lease_until", optional=True),
+    moment("trying_since", optional=True),
+    json("last", optional=True),
     one_of("phase", Phase),
     sa.UniqueConstraint("provider", "tag"),
     sa.Index(

@@ -1,0 +1,203 @@
+"""What goes wrong with a machine that was ours already, and the history of everything that was tried."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from controlplane.domain.errors import WrongState
+from controlplane.domain.host import HostState, Inventory
+from controlplane.domain.instance import ProviderRefused
+from controlplane.domain.provisioning import Failure, Outcome, Phase, Purpose
+from controlplane.domain.retry import FailureKind, Remedy
+from controlplane.domain.vm import VmState
+from controlplane.usecases import hosts, vm_states, vms
+from tests.unit.usecases.rig import OPERATOR, START, Rig
+
+NO = ProviderRefused(Failure(FailureKind.PROVIDER_API, "NOT_NOW", "maintenance", Remedy.RETRY))
+NEVER = ProviderRefused(Failure(FailureKind.PROVIDER_API, "FORBIDDEN", "this key may not", Remedy.GIVE_UP))
+
+
+async def held() -> Rig:
+    rig = Rig()
+    await rig.rent()
+    await rig.until(VmState.READY, Phase.HELD)
+    return rig
+
+
+async def away(rig: Rig) -> None:
+    """Its agent is not heard any more."""
+    async with rig.world.store.tx() as tx:
+        host = await tx.hosts.lock("v")
+        assert host is not None
+        await tx.hosts.save(replace(host, state=HostState.LOST, version=host.version + 1))
+
+
+async def swept(rig: Rig, rounds: int) -> None:
+    for _ in range(rounds):
+        rig.now += timedelta(seconds=60)
+        await rig.sweeper.sweep()
+
+
+async def test_every_attempt_is_on_record_with_its_offer_its_failure_and_the_time_of_the_next() -> None:
+    rig = Rig(lost=["refused", "not_done", "done"])
+    await rig.rent()
+    await rig.until(VmState.READY, Phase.HELD)
+    first, second, third = await rig.attempts()
+    assert [entry.number for entry in (first, second, third)] == [1, 2, 3]
+    assert [entry.purpose for entry in (first, second, third)] == [Purpose.RENT] * 3
+    assert [entry.outcome for entry in (first, second, third)] == [Outcome.FAILED, Outcome.FAILED, Outcome.SUCCEEDED]
+    assert first.failure is not None
+    assert (first.failure.kind, first.failure.remedy) == (FailureKind.PROVISIONING, Remedy.ANOTHER_OFFER)
+    assert (first.failure.code, first.failure.message) == ("SOLD_OUT", "none left")
+    assert second.failure is not None
+    assert (second.failure.kind, second.failure.code) == (FailureKind.NETWORK, "NO_REPLY")
+    assert (third.failure, third.next_attempt_at, third.instance_id) == (None, None, "i-1")
+    assert [entry.offer.machine_type for entry in (first, second, third) if entry.offer] == ["a", "b", "b"]
+    assert third.offer is not None
+    assert (third.offer.provider, third.offer.region_id, third.offer.price_micro_per_hour) == ("fake", "local", 100)
+    for earlier, later in ((first, second), (second, third)):
+        assert earlier.ended_at is not None
+        assert earlier.next_attempt_at is not None
+        assert earlier.started_at <= earlier.ended_at < earlier.next_attempt_at <= later.started_at
+    assert third.ended_at is not None
+
+
+async def test_an_attempt_that_is_under_way_is_on_record_and_one_that_is_called_off_too() -> None:
+    rig = Rig()
+    rig.provider.silent = True
+    await rig.rent()
+    await rig.tick()
+    (entry,) = await rig.attempts()
+    assert (entry.outcome, entry.started_at, entry.ended_at) == (Outcome.OPEN, START, None)
+    await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False)
+    await rig.until(VmState.TERMINATED, Phase.RELEASED)
+    (entry,) = await rig.attempts()
+    assert (entry.outcome, entry.failure) == (Outcome.CALLED_OFF, None)
+
+
+async def test_the_last_attempt_has_no_next_one() -> None:
+    rig = Rig()
+    rig.provider.silent = True
+    await rig.rent()
+    await rig.until(VmState.ERROR, Phase.RELEASED, ticks=2000)
+    entries = await rig.attempts()
+    assert [entry.failure.code for entry in entries if entry.failure] == ["BOOT_TIMEOUT"] * 3
+    assert [entry.next_attempt_at is None for entry in entries] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "calls"), [(NO, 6), (TimeoutError(), 8), (NEVER, 1)], ids=["refused", "unanswered", "forbidden"]
+)
+async def test_a_machine_that_will_not_stop_is_in_error_after_as_many_attempts_as_its_policy_allows(
+    answer: Exception, calls: int
+) -> None:
+    rig = await held()
+    rig.now += timedelta(days=30)
+    rig.provider.stubborn = answer
+    await vm_states.stop_vm(rig.world, OPERATOR, "v", "")
+    if calls > 1:
+        await rig.tick()
+        vm, row = await rig.vm()
+        assert (vm.state, row.phase) == (VmState.STOPPED, Phase.PARKING)
+        assert row.failure is not None
+        assert row.next_attempt_at is not None
+    vm = await rig.until(VmState.ERROR, Phase.HELD, ticks=2000)
+    stops = (await rig.attempts())[1:]
+    assert len(stops) == rig.provider.switched == calls
+    assert {(entry.purpose, entry.outcome) for entry in stops} == {(Purpose.STOP, Outcome.FAILED)}
+    assert stops[-1].failure is not None
+    assert vm.reason_detail.startswith(stops[-1].failure.code)
+    assert [entry.next_attempt_at is None for entry in stops] == [False] * (calls - 1) + [True]
+    assert len(rig.provider.machines) == 1, "it is kept, for somebody to look at"
+    ready = await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")
+    assert (ready.state, (await rig.vm())[1].failure) == (VmState.READY, None)
+
+
+async def test_a_machine_that_will_not_start_is_in_error_and_may_be_started_again() -> None:
+    rig = await held()
+    await vm_states.stop_vm(rig.world, OPERATOR, "v", "")
+    await rig.until(VmState.STOPPED, Phase.PARKED)
+    rig.now += timedelta(days=30)
+    rig.provider.stubborn = NO
+    await vm_states.start_vm(rig.world, OPERATOR, "v", "")
+    vm = await rig.until(VmState.ERROR, Phase.PARKED, ticks=2000)
+    assert vm.reason_detail == "NOT_NOW: maintenance"
+    rig.provider.stubborn = None
+    assert (await vm_states.start_vm(rig.world, OPERATOR, "v", "")).state is VmState.BOOTING
+    await rig.tick()
+    await hosts.hello(rig.world, "v", "again", Inventory(2), ["192.0.2.1"], "r", "l2")
+    await rig.until(VmState.READY, Phase.HELD)
+    assert [(entry.purpose, entry.outcome) for entry in await rig.attempts()] == [
+        (Purpose.RENT, Outcome.SUCCEEDED),
+        (Purpose.STOP, Outcome.SUCCEEDED),
+        *[(Purpose.START, Outcome.FAILED)] * 6,
+        (Purpose.START, Outcome.SUCCEEDED),
+    ]
+
+
+@pytest.mark.parametrize("parked", [False, True], ids=["held", "kept"])
+async def test_a_machine_that_is_gone_takes_its_vm_to_error(parked: bool) -> None:
+    rig = await held()
+    if parked:
+        await vm_states.stop_vm(rig.world, OPERATOR, "v", "")
+        await rig.until(VmState.STOPPED, Phase.PARKED)
+    rig.provider.machines.clear()
+    await away(rig)
+    await swept(rig, 1)
+    assert (await rig.vm())[0].state is (VmState.STOPPED if parked else VmState.READY), "once may be a mistake"
+    await swept(rig, 1)
+    vm, row = await rig.vm()
+    assert (vm.state, row.phase) == (VmState.ERROR, Phase.RELEASED)
+    assert vm.reason_detail == "MACHINE_GONE: its provider has the machine no more"
+    with pytest.raises(WrongState):
+        await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")
+    ended = await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False)
+    assert ended.state is VmState.TERMINATED
+    assert rig.provider.made == 1, "nobody has asked for another"
+
+
+async def test_a_machine_whose_agent_speaks_is_not_gone_whatever_a_listing_says() -> None:
+    rig = await held()
+    hidden = dict(rig.provider.machines)
+    rig.provider.machines.clear()
+    await swept(rig, 4)
+    assert (await rig.vm())[0].state is VmState.READY
+    rig.provider.machines.update(hidden)
+    await away(rig)
+    await swept(rig, 4)
+    assert (await rig.vm())[0].state is VmState.READY
+
+
+async def test_no_partial_listing_says_that_a_machine_is_gone() -> None:
+    rig = await held()
+    rig.provider.machines.clear()
+    rig.provider.complete = False
+    await away(rig)
+    await swept(rig, 5)
+    assert (await rig.vm())[0].state is VmState.READY
+
+
+async def test_a_listing_that_is_behind_gives_no_machine_away_whose_agent_has_joined() -> None:
+    rig = Rig(lost=["done"])
+    await rig.rent()
+    await rig.tick()
+    await rig.agents()
+    machines = dict(rig.provider.machines)
+    rig.provider.machines.clear()
+    for _ in range(60):
+        await rig.tick()
+    vm, row = await rig.vm()
+    assert (vm.state, row.phase, rig.provider.made) == (VmState.READY, Phase.BUYING, 1)
+    rig.provider.machines.update(machines)
+    await rig.until(VmState.READY, Phase.HELD)
+
+
+async def test_failing_a_stopping_vm_keeps_its_machine() -> None:
+    rig = await held()
+    await vm_states.stop_vm(rig.world, OPERATOR, "v", "")
+    await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="smoke")
+    await rig.until(VmState.ERROR, Phase.PARKED)
+    assert len(rig.provider.machines) == 1
