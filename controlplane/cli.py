@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.commands import account, deadletters, fleet, machines, roles, sessions
+from controlplane.commands import account, deadletters, fleet, machines, roles, saves, sessions
 
 app = typer.Typer(
     name="quarterdeck",
@@ -30,6 +30,7 @@ app = typer.Typer(
 roles.register(app)
 account.register(app)
 app.add_typer(sessions.app, name="sessions")
+app.add_typer(saves.app, name="saves")
 app.add_typer(fleet.hosts, name="hosts")
 app.add_typer(machines.app, name="vms")
 app.add_typer(deadletters.app, name="deadletters")

@@ -28,7 +28,9 @@ from hostagent.plan import Plan, Want, WorkloadKey, accept, decide
 from hostagent.runtime import Runtime
 from hostagent.runtime.choice import choose_runtime
 from hostagent.runtime.process import ProcessRuntime
+from hostagent.saves import Saves
 from hostagent.settings import Settings
+from hostagent.transfer import ArchiveLink, Stub
 from hostagent.workload import Surroundings
 from hostagent.workloads import Workloads
 
@@ -55,11 +57,13 @@ class HostAgent:
         self._leases: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
         self._reconciling: asyncio.Task[None] | None = None
-        around = Surroundings(runtime=runtime, specs=self._fetch_spec, changed=self._changed)
+        saves = Saves(settings.data_dir / "unstored", ArchiveLink(self._stub), self._changed)
+        around = Surroundings(runtime=runtime, specs=self._fetch_spec, changed=self._changed, saves=saves)
         self.workloads = Workloads(settings.sessions_dir, around)
 
     async def run(self, leave: asyncio.Event) -> None:
         """Adopts what runs, then works until `leave` is set. Raises EnrolmentRefused, IdentityBroken."""
+        self.workloads.around.saves.begin(self._settings.sessions_dir)
         await adopt(self.workloads)
         working = asyncio.create_task(self._work(), name="work")
         leaving: asyncio.Task[bool] = asyncio.create_task(leave.wait(), name="leave")
@@ -73,6 +77,7 @@ class HostAgent:
                 task.cancel()
             await asyncio.wait({working, leaving})
             await self.workloads.close()
+            await self.workloads.around.saves.close()
             await self.workloads.around.runtime.close()
 
     async def _work(self) -> None:
@@ -159,6 +164,9 @@ class HostAgent:
             self._wake.set()
         if self._link is not None:
             self._link.report(urgent)
+
+    def _stub(self) -> Stub | None:
+        return self._link.stub if self._link is not None else None
 
     async def _fetch_spec(self, digest: str) -> bytes | None:
         return await self._link.fetch_spec(digest) if self._link is not None else None

@@ -64,6 +64,11 @@ class Link:
         self._leaving = asyncio.Event()
         self._again = asyncio.Event()
 
+    @property
+    def stub(self) -> agent_pb2_grpc.AgentLinkServiceAsyncStub | None:
+        """For calls beside the stream; None while there is no link."""
+        return self._stub
+
     def report(self, urgent: bool) -> None:
         """Something to report has changed."""
         self._schedule.lease_s = self._workloads.shortest_lease_s()

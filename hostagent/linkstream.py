@@ -171,6 +171,7 @@ class LinkStream:
             sequence=self._schedule.take(now),
             observed_plan_version=self._host.observed_plan_version(),
             workloads=self._workloads.report(),
+            unstored_saves=self._workloads.around.saves.unstored(),
         )
 
     async def _queue(self, signal: agent_pb2.ChannelSignal) -> None:

@@ -20,6 +20,7 @@ from hostagent.orders import order_of
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Runtime, StartFailed
+from hostagent.saves import SaveNotRestored, Saves
 from hostagent.sessiondir import SPEC, STATUS, Launch, SessionDir, launch_now
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
@@ -49,6 +50,7 @@ class Surroundings:
     runtime: Runtime
     specs: SpecSource
     changed: Callable[[bool], None]
+    saves: Saves
     timing: Timing = Timing()
 
 
@@ -114,6 +116,7 @@ class Workload:
                 self.directory.create()
             if statuses.parse(self.directory.read(STATUS), self.key) != status:
                 self.directory.write(STATUS, status.SerializeToString())
+            self._around.saves.set_aside(self.directory)
         except OSError as error:
             log.error("a workload's end could not be recorded", workload=str(self.key), why=str(error))
         self._last = status
@@ -135,8 +138,10 @@ class Workload:
         self.settle(statuses.exited(self.key, reason, detail))
 
     async def forget(self) -> None:
-        """Removes the directory of an ended workload."""
+        """Removes the directory of an ended workload, once nothing in it is to be kept. Raises OSError."""
         await self.close()
+        self._around.saves.set_aside(self.directory)
+        self._around.saves.forget(self.key)
         await asyncio.to_thread(self.directory.remove)
 
     async def ended(self) -> None:
@@ -179,9 +184,7 @@ class Workload:
             instance = await self._start()
         except (StartFailed, OSError) as error:
             log.warning("workload not started", workload=str(self.key), why=str(error))
-            taken = isinstance(error, netports.PortTaken)
-            reason = Reason.SESSION_REASON_PORT_TAKEN if taken else Reason.SESSION_REASON_START_FAILED
-            self.settle(statuses.exited(self.key, reason, str(error)))
+            self.settle(statuses.exited(self.key, _why_not(error), str(error)))
             return
         await self._oversee(instance, adopted=False)
 
@@ -195,6 +198,7 @@ class Workload:
         self.directory.create()
         self.directory.write(SPEC, content)
         await asyncio.to_thread(netports.check, _leases(self._spec))
+        await self._around.saves.restore(self.directory, self._spec, self._tell)
         await self._around.runtime.prepare(order_of(self.directory.path, self._spec), self._tell)
 
     def _tell(self, progress: str) -> None:
@@ -220,6 +224,9 @@ class Workload:
         helpers = (
             asyncio.create_task(self._follow(link, instance.process, adopted)),
             asyncio.create_task(self._stop_when_asked(link, instance.process)),
+            asyncio.create_task(
+                self._around.saves.keep(self.directory, self._spec, link, lambda: self.phase is Phase.RUNNING)
+            ),
         )
         for helper in helpers:
             helper.add_done_callback(self._log_failure)
@@ -331,6 +338,14 @@ class Workload:
 
     def _move(self, trigger: Trigger) -> None:
         self.phase = after(self.phase, trigger)
+
+
+def _why_not(error: Exception) -> sessions_pb2.SessionReason:
+    if isinstance(error, netports.PortTaken):
+        return Reason.SESSION_REASON_PORT_TAKEN
+    if isinstance(error, SaveNotRestored):
+        return Reason.SESSION_REASON_SAVE_NOT_RESTORED
+    return Reason.SESSION_REASON_START_FAILED
 
 
 def _stop_grace_s(deployment: games_pb2.Deployment, default_s: float) -> float:

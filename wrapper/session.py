@@ -41,6 +41,7 @@ class Reason(Enum):
     LEASE_EXPIRED = "lease_expired"
     VM_TERMINATED = "vm_terminated"
     PORT_TAKEN = "port_taken"
+    SAVE_NOT_RESTORED = "save_not_restored"
 
 
 TABLE: dict[tuple[State, Trigger], State] = {

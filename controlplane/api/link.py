@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
 
-from controlplane.api import identity
+from controlplane.api import archives, identity
 from controlplane.api.links import HostLink, Links
 from controlplane.api.mapping.fleet import inventory_of
 from controlplane.api.mapping.values import duration
@@ -109,6 +109,18 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
         await admitted(self._world, host_id)
         specs = specs_by_digest(await hosts.plan_of(self._world, host_id), self._network)
         return agent_pb2.FetchSpecsResponse(specs={d: specs[d] for d in request.digests if d in specs})
+
+    async def StoreArchive(
+        self, request_iterator: AsyncIterator[agent_pb2.StoreArchiveRequest], context: Any
+    ) -> AsyncIterator[agent_pb2.StoreArchiveResponse]:
+        await archives.store(self._world, identity.host_id(), request_iterator)
+        yield agent_pb2.StoreArchiveResponse()
+
+    async def FetchArchive(
+        self, request: agent_pb2.FetchArchiveRequest, context: Any
+    ) -> AsyncIterator[agent_pb2.FetchArchiveResponse]:
+        async for message in archives.fetch(self._world, identity.host_id(), request):
+            yield message
 
     async def RenewCertificate(
         self, request: agent_pb2.RenewCertificateRequest, context: Any

@@ -29,6 +29,8 @@ from quarterdeck.v1 import (
     games_pb2_grpc,
     hosts_pb2,
     hosts_pb2_grpc,
+    saves_pb2,
+    saves_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     shapes_pb2,
@@ -51,6 +53,7 @@ from controlplane.api.identity import Bearers
 from controlplane.api.interceptors import Chain, Limits
 from controlplane.api.link import AgentLinkServicer, EnrolmentServicer, LinkTerms
 from controlplane.api.links import Links
+from controlplane.api.saves import SaveServicer
 from controlplane.api.sessions import SessionServicer
 from controlplane.api.shapes import ShapeServicer
 from controlplane.api.specs import Network
@@ -75,6 +78,7 @@ API_SERVICES = tuple(
         (deadletters_pb2, "DeadLetterService"),
         (streaming_pb2, "StreamingService"),
         (console_pb2, "ConsoleService"),
+        (saves_pb2, "SaveService"),
     )
 )
 API_SERVICES += compat.SERVICES
@@ -198,6 +202,7 @@ class Server:
         compat.serve(world, options.network, server)
         consoles = ConsoleServicer(world, self._links, self._channels, options.channels)
         console_pb2_grpc.add_ConsoleServiceServicer_to_server(consoles, server)
+        saves_pb2_grpc.add_SaveServiceServicer_to_server(SaveServicer(world), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _reflect(server)
 

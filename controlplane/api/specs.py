@@ -11,7 +11,7 @@ from quarterdeck.v1 import agent_pb2, sessions_pb2, streaming_pb2, wrapper_pb2
 
 from controlplane.api.mapping.games import deployment_message
 from controlplane.api.mapping.sessions import limits_message, port_message
-from controlplane.api.mapping.values import duration, enum_value
+from controlplane.api.mapping.values import duration, enum_value, named
 from controlplane.domain.session import Video
 from controlplane.usecases.configuration import planned
 from controlplane.usecases.hosts import HostPlan, PlanEntry
@@ -78,6 +78,7 @@ def spec_message(entry: PlanEntry, advertised_address: str, network: Network) ->
         advertised_addresses=[advertised_address] if _is_ip(advertised_address) else [],
         loopback_candidate=network.loopback_candidate,
         lease=duration(entry.lease_s),
+        save=named("saves", session.save_id),
         files=[
             wrapper_pb2.RenderedFile(path=path, content=text.encode()) for path, text in sorted(rendered.files.items())
         ],

@@ -38,6 +38,7 @@ def create(
     game: Annotated[str, typer.Argument(metavar="GAME", help="games/ID, or the ID alone.")],
     preset: Annotated[str, typer.Option(help="Streaming quality; the game's own when empty.")] = "",
     region: Annotated[str, typer.Option(help="Where to play; anywhere when empty.")] = "",
+    save: Annotated[str, typer.Option(help="Begin with this save, and store into it; made when there is none.")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Return only when it is playable, or over.")] = False,
     client_token: Annotated[
         str, typer.Option(help="The same token gives the same session; made anew when empty.")
@@ -56,6 +57,7 @@ def create(
     \b
     quarterdeck sessions create broadside --wait
     quarterdeck sessions create broadside --max-duration 600 --output json
+    quarterdeck sessions create island --save alices-world
     """
     from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
 
@@ -65,6 +67,7 @@ def create(
         game=resource("games", game),
         preset=preset,
         region=region,
+        save_id=save.removeprefix("saves/"),
         wait_until_playable=wait,
         client_token=client_token or uuid.uuid4().hex,
     )
@@ -304,6 +307,7 @@ def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
     yield "queue place", str(session.queue_position) if session.queue_position else ""
     yield "vm", session.vm
     yield "preset", session.preset
+    yield "save", session.save
     yield "created", clock(session, "create_time")
     for label, field in (
         ("allocated", "allocated_time"),

@@ -12,6 +12,7 @@ from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.parameters import Parameter
 from controlplane.domain.region import Law
 from controlplane.domain.render import ConfigFile
+from controlplane.domain.save import SaveSpec, check_saves
 
 
 class Picture(StrEnum):
@@ -90,10 +91,17 @@ class Deployment:
     actions: tuple[Action, ...] = ()
     stop_command: str = ""
     stop_command_grace_s: float = 10.0
+    saves: SaveSpec | None = None
 
     @property
     def name(self) -> str:
         return f"games/{self.game_id}/deployments/{self.number}"
+
+    @property
+    def volume_names(self) -> tuple[str, ...]:
+        """Of all its volumes, those of its container too."""
+        contained = self.container.volumes if self.container is not None else ()
+        return (*(volume.name for volume in contained), *(volume.name for volume in self.volumes))
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,7 @@ MEDIA_PORT = "media"
 def checked(deployment: Deployment) -> Deployment:
     """The same deployment, if its parts agree. Raises InvalidRequest naming the field."""
     check_container(deployment.container, deployment.command, deployment.environment)
+    check_saves(deployment.saves, deployment.volume_names)
     names = [port.name for port in deployment.ports]
     for name in names:
         if names.count(name) > 1 or name == MEDIA_PORT:

@@ -48,11 +48,21 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class UnstoredSave:
+    """What a session that has ended left on its host, and why it is not stored yet; "" while it is on its way."""
+
+    session_id: str
+    generation: int
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Report:
     epoch: int
     sequence: int
     observed_plan_version: int
     workloads: tuple[Workload, ...]
+    unstored: tuple[UnstoredSave, ...] = ()
 
 
 ACTIVITY_STRIDE_S = 30.0

@@ -54,6 +54,7 @@ class SessionReason(StrEnum):
     LEASE_EXPIRED = "LEASE_EXPIRED"
     VM_TERMINATED = "VM_TERMINATED"
     PORT_TAKEN = "PORT_TAKEN"
+    SAVE_NOT_RESTORED = "SAVE_NOT_RESTORED"
 
 
 S, T = SessionState, SessionTrigger
@@ -162,6 +163,7 @@ class Session:
     territory: str = ""
     passed_over: tuple[PassedOver, ...] = ()
     lease_s: float = 0.0
+    save_id: str = ""
     version: int = 0
     choice: Choice = field(default_factory=Choice, repr=False)
 

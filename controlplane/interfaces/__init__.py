@@ -7,6 +7,7 @@ may wait for the network. Every list is in a stated order; every `save` is guard
 from __future__ import annotations
 
 from controlplane.interfaces.fleet import AttemptRows, HostRows, Page, ProvisioningRows, TransitionRows, VmRows
+from controlplane.interfaces.keeping import GarbageRows, HeldSave, SaveRows, SaveVersionRows
 from controlplane.interfaces.news import (
     AuditEntry,
     AuditRecord,
@@ -50,7 +51,9 @@ __all__ = [
     "FeedRows",
     "FigureRows",
     "Flow",
+    "GarbageRows",
     "Handler",
+    "HeldSave",
     "HostRows",
     "Ids",
     "ObjectInfo",
@@ -62,6 +65,8 @@ __all__ = [
     "ProvisioningRows",
     "QueueRows",
     "RegionFigure",
+    "SaveRows",
+    "SaveVersionRows",
     "SessionRows",
     "ShapeRows",
     "Store",

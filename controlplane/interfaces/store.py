@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controlplane.interfaces.fleet import AttemptRows, HostRows, ProvisioningRows, TransitionRows, VmRows
+from controlplane.interfaces.keeping import GarbageRows, SaveRows, SaveVersionRows
 from controlplane.interfaces.news import DeadLetterRows, FeedRows, FigureRows, OutboxRows
 from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows
 from controlplane.interfaces.sessions import BatchRows, PortRows, QueueRows, SessionRows
@@ -47,6 +48,12 @@ class Tx(Protocol):
     def dead_letters(self) -> DeadLetterRows: ...
     @property
     def figures(self) -> FigureRows: ...
+    @property
+    def saves(self) -> SaveRows: ...
+    @property
+    def save_versions(self) -> SaveVersionRows: ...
+    @property
+    def garbage(self) -> GarbageRows: ...
 
     async def now(self) -> datetime:
         """The database's clock, UTC; one moment for the whole transaction."""

@@ -7,7 +7,7 @@ import structlog
 from controlplane.domain import subjects
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.ticker import Job
-from controlplane.usecases import capacity, provisioning, queue, replacement, upkeep, watch
+from controlplane.usecases import archives, capacity, provisioning, queue, replacement, upkeep, watch
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 
@@ -53,5 +53,6 @@ def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
         Job("tides", 5.0, lambda: capacity.watch_tides(world)),
         Job("figures", 5.0, figures),
         Job("summary", 30.0, summary),
+        Job("garbage", 60.0, lambda: archives.collect_garbage(world)),
         Job("prune", 3600.0, lambda: upkeep.prune(world)),
     )

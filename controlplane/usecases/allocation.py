@@ -19,6 +19,7 @@ from controlplane.domain.session import PortLease, Session, SessionState, Sessio
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import RegionFigure, Tx, Wanted
+from controlplane.usecases import saves
 from controlplane.usecases.survey import Way, explained, in_words, ways
 from controlplane.usecases.world import Policy
 
@@ -306,6 +307,8 @@ async def settle_all(
     told: list[EventDraft] = []
     for session, events in changed:
         told.extend(events)
+        if session.finished and not session.vm_id and session.save_id:
+            await saves.let_go(tx, session, now)
         if not session.finished or not session.vm_id:
             continue
         if session.vm_id not in vms:

@@ -32,6 +32,7 @@ from controlplane.domain.placement import PassedOver
 from controlplane.domain.session import Limits, Session, SessionState, Video
 from controlplane.domain.template import Preset
 from controlplane.interfaces import AuditEntry, Tx
+from controlplane.usecases import saves
 from controlplane.usecases.allocation import Ask, Placement, place_many
 from controlplane.usecases.sessions import SessionView, view_of
 from controlplane.usecases.survey import in_words, known_preset, known_region, queue_estimate_s
@@ -59,10 +60,12 @@ class SessionRequest:
     lost_after_s: float | None = None
     queue_timeout_s: float | None = None
     choice: Choice = field(default_factory=Choice, repr=False)
+    save_id: str = ""
 
     def digest(self) -> str:
         """What makes two requests the same, whatever their token."""
-        apart = {"client_token"} if self.choice else {"client_token", "choice"}
+        # Fields that came later count where they are given: so a release beside this one finds the same.
+        apart = {"client_token"} | {name for name in ("choice", "save_id") if not getattr(self, name)}
         facts = sorted((name, value) for name, value in asdict(self).items() if name not in apart)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
@@ -78,6 +81,10 @@ class _Order:
     @property
     def key(self) -> tuple[str, str]:
         return self.who.project_id, self.request.client_token
+
+    @property
+    def writes(self) -> tuple[str, str]:
+        return self.who.project_id, self.request.save_id
 
     @property
     def shape(self) -> tuple[str, SessionRequest]:
@@ -182,6 +189,8 @@ class _Batch:
         asks: dict[int, Ask] = {}
         for index in new:
             order = self._orders[index]
+            if order.request.save_id and any(self._orders[other].writes == order.writes for other in asks):
+                continue  # for the next batch, which knows who has the save then
             if order.shape not in resolved:
                 try:
                     resolved[order.shape] = await _resolve(tx, self._world, order.who, order.request)
@@ -213,6 +222,9 @@ class _Batch:
             created[index] = SessionView(session, placement.leases, 0, now)
             self.hints.extend(placement.hints or (subjects.SLOTS,))
         await tx.batch.add_sessions([view.session for view in created.values()])
+        for view in created.values():
+            if view.session.save_id:
+                await saves.hold(tx, view.session, now)
         queued = [view.session for view in created.values() if view.session.state is SessionState.PENDING]
         await tx.outbox.append([session.event("pending") for session in queued])
         places = await tx.queue.places([session.id for session in queued]) if queued else {}
@@ -246,6 +258,8 @@ async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest
     if deployment is None:
         raise InvalidRequest("GAME_NOT_DEPLOYED", f"{game.name} has no deployment yet", field="game")
     accepted(deployment, request.choice)
+    if request.save_id:
+        await saves.check_takeable(tx, who.project_id, request.save_id, deployment)
     preset_id = request.preset_id or game.default_preset_id or world.policy.default_preset_id
     preset = await known_preset(tx, who.project_id, game.id, preset_id)
     await known_region(tx, request.region_id)
@@ -296,6 +310,7 @@ def _new_session(
         lease_s=policy.session_lease_s if deployment.replaceable else 0.0,
         version=1,
         choice=request.choice,
+        save_id=request.save_id,
     )
 
 

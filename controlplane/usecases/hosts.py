@@ -18,6 +18,7 @@ from controlplane.domain.session import PortLease, Session
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
+from controlplane.usecases import saves
 from controlplane.usecases.allocation import Changed, settle_all, start_on_other_ports
 from controlplane.usecases.watch import mark_reachability
 from controlplane.usecases.world import World, operators_only
@@ -250,7 +251,9 @@ async def _apply_report(tx: Tx, world: World, host_id: str, report: Report, now:
             continue
         if changed != session:
             settled.append((changed, events))
-    return (*hints, *await settle_all(tx, settled, now, world.policy))
+    hints.extend(await settle_all(tx, settled, now, world.policy))
+    await saves.keep_track(tx, host_id, report, now)
+    return tuple(hints)
 
 
 def _old_enough(session: Session, now: datetime, after_s: float) -> bool:

@@ -11,7 +11,7 @@ from quarterdeck.v1 import agent_pb2, events_pb2, sessions_pb2, wrapper_pb2
 
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.events import Event, EventDraft, Value
-from controlplane.domain.reconcile import Report, Workload, WorkloadState
+from controlplane.domain.reconcile import Report, UnstoredSave, Workload, WorkloadState
 from controlplane.domain.session import SessionReason
 from controlplane.domain.subjects import TOKEN
 
@@ -72,7 +72,11 @@ def decode_report(payload: bytes) -> Report:
     if len(message.workloads) > MAX_WORKLOADS:
         raise InvalidRequest("REPORT_TOO_LONG", f"A report has at most {MAX_WORKLOADS} workloads.", field="workloads")
     workloads = tuple(_workload(workload) for workload in message.workloads)
-    return Report(message.epoch, message.sequence, message.observed_plan_version, workloads)
+    unstored = tuple(
+        UnstoredSave(one.session_id, one.generation, one.detail[:MAX_DETAIL_CHARACTERS])
+        for one in message.unstored_saves[:MAX_WORKLOADS]
+    )
+    return Report(message.epoch, message.sequence, message.observed_plan_version, workloads, unstored)
 
 
 def _workload(message: wrapper_pb2.WorkloadStatus) -> Workload:

@@ -28,6 +28,7 @@ from controlplane.adapters.store.ports import SqlPorts
 from controlplane.adapters.store.provisionings import SqlAttempts, SqlProvisionings, SqlTransitions
 from controlplane.adapters.store.queue import SqlQueue
 from controlplane.adapters.store.refusals import refusing
+from controlplane.adapters.store.saves import SqlGarbage, SqlSaves, SqlSaveVersions
 from controlplane.adapters.store.sessions import SqlSessions
 from controlplane.adapters.store.shapes import SqlShapes
 from controlplane.adapters.store.vms import SqlVms
@@ -74,6 +75,9 @@ class SqlTx:
         self.outbox = SqlOutbox(connection)
         self.dead_letters = SqlDeadLetters(connection)
         self.figures = SqlFigures(connection)
+        self.saves = SqlSaves(connection)
+        self.save_versions = SqlSaveVersions(connection)
+        self.garbage = SqlGarbage(connection)
 
 
 class SqlStore:

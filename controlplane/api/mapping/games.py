@@ -15,6 +15,7 @@ from controlplane.api.mapping.configuration import (
     parameters_of,
 )
 from controlplane.api.mapping.containers import container_message, container_of
+from controlplane.api.mapping.saves import saves_message, saves_of
 from controlplane.api.mapping.shapes import law_message
 from controlplane.api.mapping.values import duration, enum_member, enum_value, last_part, seconds, timestamp
 from controlplane.domain.game import Deployment, Game, HttpCheck, Picture, PortSpec, Readiness, Volume
@@ -59,6 +60,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         actions=map(action_message, deployment.actions),
         stop_command=deployment.stop_command,
         stop_command_grace=duration(deployment.stop_command_grace_s) if deployment.stop_command else None,
+        saves=saves_message(deployment.saves),
     )
 
 
@@ -85,6 +87,7 @@ def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: 
         actions=actions_of(wire),
         stop_command=wire.stop_command,
         stop_command_grace_s=DEFAULT_STOP_GRACE_S if stop_command_grace_s is None else stop_command_grace_s,
+        saves=saves_of(wire.saves) if wire.HasField("saves") else None,
     )
 
 

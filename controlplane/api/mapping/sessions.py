@@ -36,6 +36,7 @@ def request_of(message: pb.CreateSessionRequest) -> SessionRequest:
         coordinates=coordinates_of(message),
         territory=message.territory,
         choice=choice_of(message.parameters, message.file_patches),
+        save_id=message.save_id,
     )
 
 
@@ -72,6 +73,7 @@ def session_message(view: SessionView) -> pb.Session:
         connected_players=session.connected_players,
         passed_over=map(passed_over_message, session.passed_over),
         queue_estimate=duration(view.queue_estimate_s),
+        save=named("saves", session.save_id),
         last_activity_time=timestamp(session.last_activity_at),
     )
 

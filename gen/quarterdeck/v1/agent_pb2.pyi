@@ -110,16 +110,28 @@ class Goodbye(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("epoch", "sequence", "observed_plan_version", "workloads")
+    __slots__ = ("epoch", "sequence", "observed_plan_version", "workloads", "unstored_saves")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     OBSERVED_PLAN_VERSION_FIELD_NUMBER: _ClassVar[int]
     WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    UNSTORED_SAVES_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     sequence: int
     observed_plan_version: int
     workloads: _containers.RepeatedCompositeFieldContainer[_wrapper_pb2.WorkloadStatus]
-    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., observed_plan_version: _Optional[int] = ..., workloads: _Optional[_Iterable[_Union[_wrapper_pb2.WorkloadStatus, _Mapping]]] = ...) -> None: ...
+    unstored_saves: _containers.RepeatedCompositeFieldContainer[UnstoredSave]
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., observed_plan_version: _Optional[int] = ..., workloads: _Optional[_Iterable[_Union[_wrapper_pb2.WorkloadStatus, _Mapping]]] = ..., unstored_saves: _Optional[_Iterable[_Union[UnstoredSave, _Mapping]]] = ...) -> None: ...
+
+class UnstoredSave(_message.Message):
+    __slots__ = ("session_id", "generation", "detail")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    generation: int
+    detail: str
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ReportAck(_message.Message):
     __slots__ = ("epoch", "sequence")
@@ -219,3 +231,67 @@ class ChannelSignal(_message.Message):
     console_output: _console_pb2.ConsoleOutput
     console_taken: ConsoleTaken
     def __init__(self, channel_id: _Optional[str] = ..., signal: _Optional[_Union[_streaming_pb2.Signal, _Mapping]] = ..., console_output: _Optional[_Union[_console_pb2.ConsoleOutput, _Mapping]] = ..., console_taken: _Optional[_Union[ConsoleTaken, _Mapping]] = ...) -> None: ...
+
+class StoreArchiveRequest(_message.Message):
+    __slots__ = ("header", "chunk", "end")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    header: ArchiveHeader
+    chunk: bytes
+    end: ArchiveEnd
+    def __init__(self, header: _Optional[_Union[ArchiveHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ..., end: _Optional[_Union[ArchiveEnd, _Mapping]] = ...) -> None: ...
+
+class ArchiveHeader(_message.Message):
+    __slots__ = ("session_id", "generation", "archive_id", "final")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_ID_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    generation: int
+    archive_id: str
+    final: bool
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., archive_id: _Optional[str] = ..., final: _Optional[bool] = ...) -> None: ...
+
+class ArchiveEnd(_message.Message):
+    __slots__ = ("sha256", "content_bytes", "files")
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    sha256: str
+    content_bytes: int
+    files: int
+    def __init__(self, sha256: _Optional[str] = ..., content_bytes: _Optional[int] = ..., files: _Optional[int] = ...) -> None: ...
+
+class StoreArchiveResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class FetchArchiveRequest(_message.Message):
+    __slots__ = ("session_id", "generation")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    generation: int
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ...) -> None: ...
+
+class FetchArchiveResponse(_message.Message):
+    __slots__ = ("found", "chunk")
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    found: FoundArchive
+    chunk: bytes
+    def __init__(self, found: _Optional[_Union[FoundArchive, _Mapping]] = ..., chunk: _Optional[bytes] = ...) -> None: ...
+
+class FoundArchive(_message.Message):
+    __slots__ = ("name", "size_bytes", "sha256", "content_bytes")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    size_bytes: int
+    sha256: str
+    content_bytes: int
+    def __init__(self, name: _Optional[str] = ..., size_bytes: _Optional[int] = ..., sha256: _Optional[str] = ..., content_bytes: _Optional[int] = ...) -> None: ...

@@ -121,6 +121,16 @@ class AgentLinkServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_agent__pb2.FetchSpecsRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_agent__pb2.FetchSpecsResponse.FromString,
                 _registered_method=True)
+        self.StoreArchive = channel.stream_stream(
+                '/quarterdeck.v1.AgentLinkService/StoreArchive',
+                request_serializer=quarterdeck_dot_v1_dot_agent__pb2.StoreArchiveRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_agent__pb2.StoreArchiveResponse.FromString,
+                _registered_method=True)
+        self.FetchArchive = channel.unary_stream(
+                '/quarterdeck.v1.AgentLinkService/FetchArchive',
+                request_serializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveResponse.FromString,
+                _registered_method=True)
         self.RenewCertificate = channel.unary_unary(
                 '/quarterdeck.v1.AgentLinkService/RenewCertificate',
                 request_serializer=quarterdeck_dot_v1_dot_agent__pb2.RenewCertificateRequest.SerializeToString,
@@ -146,6 +156,21 @@ class AgentLinkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StoreArchive(self, request_iterator, context):
+        """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
+        the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchArchive(self, request, context):
+        """What a session of this host is to begin with: what it is, then its chunks in order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RenewCertificate(self, request, context):
         """A new certificate for the same host, before the old one ends.
         """
@@ -165,6 +190,16 @@ def add_AgentLinkServiceServicer_to_server(servicer, server):
                     servicer.FetchSpecs,
                     request_deserializer=quarterdeck_dot_v1_dot_agent__pb2.FetchSpecsRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_agent__pb2.FetchSpecsResponse.SerializeToString,
+            ),
+            'StoreArchive': grpc.stream_stream_rpc_method_handler(
+                    servicer.StoreArchive,
+                    request_deserializer=quarterdeck_dot_v1_dot_agent__pb2.StoreArchiveRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_agent__pb2.StoreArchiveResponse.SerializeToString,
+            ),
+            'FetchArchive': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchArchive,
+                    request_deserializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveResponse.SerializeToString,
             ),
             'RenewCertificate': grpc.unary_unary_rpc_method_handler(
                     servicer.RenewCertificate,
@@ -227,6 +262,60 @@ class AgentLinkService:
             '/quarterdeck.v1.AgentLinkService/FetchSpecs',
             quarterdeck_dot_v1_dot_agent__pb2.FetchSpecsRequest.SerializeToString,
             quarterdeck_dot_v1_dot_agent__pb2.FetchSpecsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StoreArchive(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/quarterdeck.v1.AgentLinkService/StoreArchive',
+            quarterdeck_dot_v1_dot_agent__pb2.StoreArchiveRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_agent__pb2.StoreArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchArchive(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/quarterdeck.v1.AgentLinkService/FetchArchive',
+            quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveResponse.FromString,
             options,
             channel_credentials,
             insecure,

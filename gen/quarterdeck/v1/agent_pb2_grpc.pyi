@@ -68,6 +68,12 @@ class AgentLinkServiceStub:
     """The host's one stream. Starts with hello; the newest link of a host wins."""
     FetchSpecs: _grpc.UnaryUnaryMultiCallable[_agent_pb2.FetchSpecsRequest, _agent_pb2.FetchSpecsResponse]
     """The specs of planned sessions, by digest. Unknown or foreign digests are left out."""
+    StoreArchive: _grpc.StreamStreamMultiCallable[_agent_pb2.StoreArchiveRequest, _agent_pb2.StoreArchiveResponse]
+    """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
+    the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+    """
+    FetchArchive: _grpc.UnaryStreamMultiCallable[_agent_pb2.FetchArchiveRequest, _agent_pb2.FetchArchiveResponse]
+    """What a session of this host is to begin with: what it is, then its chunks in order."""
     RenewCertificate: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]
     """A new certificate for the same host, before the old one ends."""
 
@@ -80,6 +86,12 @@ class AgentLinkServiceAsyncStub(AgentLinkServiceStub):
     """The host's one stream. Starts with hello; the newest link of a host wins."""
     FetchSpecs: _aio.UnaryUnaryMultiCallable[_agent_pb2.FetchSpecsRequest, _agent_pb2.FetchSpecsResponse]  # type: ignore[assignment]
     """The specs of planned sessions, by digest. Unknown or foreign digests are left out."""
+    StoreArchive: _aio.StreamStreamMultiCallable[_agent_pb2.StoreArchiveRequest, _agent_pb2.StoreArchiveResponse]  # type: ignore[assignment]
+    """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
+    the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+    """
+    FetchArchive: _aio.UnaryStreamMultiCallable[_agent_pb2.FetchArchiveRequest, _agent_pb2.FetchArchiveResponse]  # type: ignore[assignment]
+    """What a session of this host is to begin with: what it is, then its chunks in order."""
     RenewCertificate: _aio.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]  # type: ignore[assignment]
     """A new certificate for the same host, before the old one ends."""
 
@@ -101,6 +113,24 @@ class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_agent_pb2.FetchSpecsResponse, _abc.Awaitable[_agent_pb2.FetchSpecsResponse]]:
         """The specs of planned sessions, by digest. Unknown or foreign digests are left out."""
+
+    @_abc_1.abstractmethod
+    def StoreArchive(
+        self,
+        request_iterator: _MaybeAsyncIterator[_agent_pb2.StoreArchiveRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_pb2.StoreArchiveResponse], _abc.AsyncIterator[_agent_pb2.StoreArchiveResponse]]:
+        """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
+        the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+        """
+
+    @_abc_1.abstractmethod
+    def FetchArchive(
+        self,
+        request: _agent_pb2.FetchArchiveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_agent_pb2.FetchArchiveResponse], _abc.AsyncIterator[_agent_pb2.FetchArchiveResponse]]:
+        """What a session of this host is to begin with: what it is, then its chunks in order."""
 
     @_abc_1.abstractmethod
     def RenewCertificate(

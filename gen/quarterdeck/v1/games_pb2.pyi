@@ -266,8 +266,28 @@ class Container(_message.Message):
     run_as_user: str
     def __init__(self, image: _Optional[str] = ..., pull: _Optional[_Union[PullPolicy, str]] = ..., memory_bytes: _Optional[int] = ..., cpu_millis: _Optional[int] = ..., pids: _Optional[int] = ..., volumes: _Optional[_Iterable[_Union[ContainerVolume, _Mapping]]] = ..., writable_root: _Optional[bool] = ..., run_as_user: _Optional[str] = ...) -> None: ...
 
+class SaveSpec(_message.Message):
+    __slots__ = ("volumes", "interval", "keep_versions", "max_bytes", "before_lines", "settled_text", "settled_within", "after_lines")
+    VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    KEEP_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    MAX_BYTES_FIELD_NUMBER: _ClassVar[int]
+    BEFORE_LINES_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_TEXT_FIELD_NUMBER: _ClassVar[int]
+    SETTLED_WITHIN_FIELD_NUMBER: _ClassVar[int]
+    AFTER_LINES_FIELD_NUMBER: _ClassVar[int]
+    volumes: _containers.RepeatedScalarFieldContainer[str]
+    interval: _duration_pb2.Duration
+    keep_versions: int
+    max_bytes: int
+    before_lines: _containers.RepeatedScalarFieldContainer[str]
+    settled_text: str
+    settled_within: _duration_pb2.Duration
+    after_lines: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, volumes: _Optional[_Iterable[str]] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_versions: _Optional[int] = ..., max_bytes: _Optional[int] = ..., before_lines: _Optional[_Iterable[str]] = ..., settled_text: _Optional[str] = ..., settled_within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., after_lines: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class Deployment(_message.Message):
-    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container", "replaceable", "parameters", "volumes", "files", "actions", "stop_command", "stop_command_grace")
+    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container", "replaceable", "parameters", "volumes", "files", "actions", "stop_command", "stop_command_grace", "saves")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -291,6 +311,7 @@ class Deployment(_message.Message):
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     STOP_COMMAND_FIELD_NUMBER: _ClassVar[int]
     STOP_COMMAND_GRACE_FIELD_NUMBER: _ClassVar[int]
+    SAVES_FIELD_NUMBER: _ClassVar[int]
     name: str
     command: _containers.RepeatedScalarFieldContainer[str]
     environment: _containers.ScalarMap[str, str]
@@ -307,7 +328,8 @@ class Deployment(_message.Message):
     actions: _containers.RepeatedCompositeFieldContainer[Action]
     stop_command: str
     stop_command_grace: _duration_pb2.Duration
-    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., replaceable: _Optional[bool] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[Volume, _Mapping]]] = ..., files: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., stop_command: _Optional[str] = ..., stop_command_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    saves: SaveSpec
+    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., replaceable: _Optional[bool] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[Volume, _Mapping]]] = ..., files: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., stop_command: _Optional[str] = ..., stop_command_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., saves: _Optional[_Union[SaveSpec, _Mapping]] = ...) -> None: ...
 
 class ListGamesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

@@ -46,6 +46,7 @@ class SessionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_REASON_LEASE_EXPIRED: _ClassVar[SessionReason]
     SESSION_REASON_VM_TERMINATED: _ClassVar[SessionReason]
     SESSION_REASON_PORT_TAKEN: _ClassVar[SessionReason]
+    SESSION_REASON_SAVE_NOT_RESTORED: _ClassVar[SessionReason]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_PENDING: SessionState
 SESSION_STATE_STARTING: SessionState
@@ -71,6 +72,7 @@ SESSION_REASON_QUEUE_DEADLINE: SessionReason
 SESSION_REASON_LEASE_EXPIRED: SessionReason
 SESSION_REASON_VM_TERMINATED: SessionReason
 SESSION_REASON_PORT_TAKEN: SessionReason
+SESSION_REASON_SAVE_NOT_RESTORED: SessionReason
 
 class SessionStages(_message.Message):
     __slots__ = ("allocated_time", "image_ready_time", "game_started_time", "first_frame_time")
@@ -115,7 +117,7 @@ class PortLease(_message.Message):
     def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[_Union[PortLease.Protocol, str]] = ..., host_port: _Optional[int] = ..., game_port: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
-    __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players", "passed_over", "queue_estimate", "last_activity_time")
+    __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players", "passed_over", "queue_estimate", "last_activity_time", "save")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GAME_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +145,7 @@ class Session(_message.Message):
     PASSED_OVER_FIELD_NUMBER: _ClassVar[int]
     QUEUE_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     LAST_ACTIVITY_TIME_FIELD_NUMBER: _ClassVar[int]
+    SAVE_FIELD_NUMBER: _ClassVar[int]
     name: str
     game: str
     deployment: str
@@ -170,10 +173,11 @@ class Session(_message.Message):
     passed_over: _containers.RepeatedCompositeFieldContainer[_placement_pb2.PassedOver]
     queue_estimate: _duration_pb2.Duration
     last_activity_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., game: _Optional[str] = ..., deployment: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[_Union[SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., unreachable: _Optional[bool] = ..., generation: _Optional[int] = ..., stages: _Optional[_Union[SessionStages, _Mapping]] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortLease, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., running_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streamed: _Optional[bool] = ..., connected_players: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ..., queue_estimate: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_activity_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    save: str
+    def __init__(self, name: _Optional[str] = ..., game: _Optional[str] = ..., deployment: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[_Union[SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., unreachable: _Optional[bool] = ..., generation: _Optional[int] = ..., stages: _Optional[_Union[SessionStages, _Mapping]] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortLease, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., running_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streamed: _Optional[bool] = ..., connected_players: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ..., queue_estimate: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_activity_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., save: _Optional[str] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
-    __slots__ = ("game", "preset", "region", "client_token", "limits", "lost_after", "wait_until_playable", "queue_timeout", "coordinates", "territory", "parameters", "file_patches")
+    __slots__ = ("game", "preset", "region", "client_token", "limits", "lost_after", "wait_until_playable", "queue_timeout", "coordinates", "territory", "parameters", "file_patches", "save_id")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +204,7 @@ class CreateSessionRequest(_message.Message):
     TERRITORY_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     FILE_PATCHES_FIELD_NUMBER: _ClassVar[int]
+    SAVE_ID_FIELD_NUMBER: _ClassVar[int]
     game: str
     preset: str
     region: str
@@ -212,7 +217,8 @@ class CreateSessionRequest(_message.Message):
     territory: str
     parameters: _containers.ScalarMap[str, str]
     file_patches: _containers.MessageMap[str, _struct_pb2.Struct]
-    def __init__(self, game: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., client_token: _Optional[str] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_until_playable: _Optional[bool] = ..., queue_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., coordinates: _Optional[_Union[_placement_pb2.Coordinates, _Mapping]] = ..., territory: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., file_patches: _Optional[_Mapping[str, _struct_pb2.Struct]] = ...) -> None: ...
+    save_id: str
+    def __init__(self, game: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., client_token: _Optional[str] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., wait_until_playable: _Optional[bool] = ..., queue_timeout: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., coordinates: _Optional[_Union[_placement_pb2.Coordinates, _Mapping]] = ..., territory: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., file_patches: _Optional[_Mapping[str, _struct_pb2.Struct]] = ..., save_id: _Optional[str] = ...) -> None: ...
 
 class AssignSessionRequest(_message.Message):
     __slots__ = ("name", "vm")

@@ -28,7 +28,7 @@ WORKLOAD_STATE_STOPPING: WorkloadState
 WORKLOAD_STATE_EXITED: WorkloadState
 
 class SessionSpec(_message.Message):
-    __slots__ = ("session_id", "generation", "project", "deployment", "video", "ports", "limits", "ice_servers", "advertised_addresses", "loopback_candidate", "lease", "files")
+    __slots__ = ("session_id", "generation", "project", "deployment", "video", "ports", "limits", "ice_servers", "advertised_addresses", "loopback_candidate", "lease", "files", "save")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +41,7 @@ class SessionSpec(_message.Message):
     LOOPBACK_CANDIDATE_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
+    SAVE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     generation: int
     project: str
@@ -53,7 +54,8 @@ class SessionSpec(_message.Message):
     loopback_candidate: bool
     lease: _duration_pb2.Duration
     files: _containers.RepeatedCompositeFieldContainer[RenderedFile]
-    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., project: _Optional[str] = ..., deployment: _Optional[_Union[_games_pb2.Deployment, _Mapping]] = ..., video: _Optional[_Union[VideoSpec, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_sessions_pb2.PortLease, _Mapping]]] = ..., limits: _Optional[_Union[_sessions_pb2.SessionLimits, _Mapping]] = ..., ice_servers: _Optional[_Iterable[_Union[_streaming_pb2.IceServer, _Mapping]]] = ..., advertised_addresses: _Optional[_Iterable[str]] = ..., loopback_candidate: _Optional[bool] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., files: _Optional[_Iterable[_Union[RenderedFile, _Mapping]]] = ...) -> None: ...
+    save: str
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., project: _Optional[str] = ..., deployment: _Optional[_Union[_games_pb2.Deployment, _Mapping]] = ..., video: _Optional[_Union[VideoSpec, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_sessions_pb2.PortLease, _Mapping]]] = ..., limits: _Optional[_Union[_sessions_pb2.SessionLimits, _Mapping]] = ..., ice_servers: _Optional[_Iterable[_Union[_streaming_pb2.IceServer, _Mapping]]] = ..., advertised_addresses: _Optional[_Iterable[str]] = ..., loopback_candidate: _Optional[bool] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., files: _Optional[_Iterable[_Union[RenderedFile, _Mapping]]] = ..., save: _Optional[str] = ...) -> None: ...
 
 class RenderedFile(_message.Message):
     __slots__ = ("path", "content")

@@ -16,6 +16,7 @@ from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.news import MemoryOutbox
 from controlplane.adapters.store.memory.provisionings import MemoryAttempts, MemoryProvisionings, MemoryTransitions
+from controlplane.adapters.store.memory.saves import MemoryGarbage, MemorySaves, MemorySaveVersions
 from controlplane.adapters.store.memory.scope import MemoryCatalogue, MemoryCredentials, MemoryFeed, MemoryShapes
 from controlplane.adapters.store.memory.tables import Table, TxTables, first_tables
 from controlplane.interfaces import Tx
@@ -40,6 +41,9 @@ class MemoryTx:
         self.outbox = MemoryOutbox(tables)
         self.dead_letters = MemoryDeadLetters(tables)
         self.figures = MemoryFigures(tables)
+        self.saves = MemorySaves(tables)
+        self.save_versions = MemorySaveVersions(tables)
+        self.garbage = MemoryGarbage(tables)
 
 
 class MemoryStore:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from controlplane.adapters.store.tables.base import metadata
 from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_attempts, vm_transitions, vms
+from controlplane.adapters.store.tables.keeping import object_garbage, save_versions, saves
 from controlplane.adapters.store.tables.news import audit, dead_letters, feed, inbox, outbox, tides
 from controlplane.adapters.store.tables.scope import (
     credentials,
@@ -31,12 +32,15 @@ __all__ = [
     "hosts",
     "inbox",
     "metadata",
+    "object_garbage",
     "outbox",
     "port_leases",
     "presets",
     "projects",
     "provisionings",
     "regions",
+    "save_versions",
+    "saves",
     "sessions",
     "spent_tokens",
     "templates",

@@ -1,0 +1,175 @@
+"""Saves as callers see them, and who may write one: the session that holds it, until its host has stored its files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from controlplane.domain.errors import InvalidRequest, NotFound, WrongState
+from controlplane.domain.events import EventDraft
+from controlplane.domain.game import Deployment
+from controlplane.domain.identity import Principal
+from controlplane.domain.reconcile import Report
+from controlplane.domain.save import Holding, Save, SaveVersion, after_report, check_free
+from controlplane.domain.session import Session
+from controlplane.domain.vm import VmState
+from controlplane.interfaces import AuditEntry, Page, Tx
+from controlplane.usecases.world import World, operators_only
+
+# Whoever has just read a row that referred to the object is done with it by then.
+DOOMED_S = 900.0
+ALL = Page(size=10_000)
+
+
+async def list_saves(world: World, who: Principal, game_id: str, page: Page) -> Sequence[Save]:
+    """Newest first; "" means of any game."""
+    async with world.store.reading() as tx:
+        return await tx.saves.list(who.project_id, game_id, page)
+
+
+async def get_save(world: World, who: Principal, save_id: str) -> Save:
+    """Raises NotFound."""
+    async with world.store.reading() as tx:
+        return await _owned(tx, who, save_id)
+
+
+async def list_versions(world: World, who: Principal, save_id: str, page: Page) -> Sequence[SaveVersion]:
+    """Newest first. Raises NotFound (save)."""
+    async with world.store.reading() as tx:
+        await _owned(tx, who, save_id, field="parent")
+        return await tx.save_versions.list(who.project_id, save_id, page)
+
+
+async def delete_save(world: World, who: Principal, save_id: str, request_id: str) -> None:
+    """With all its versions. Raises NotFound, WrongState while a session holds it."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        save = await _owned(tx, who, save_id)
+        check_free(save, await _holding(tx, save))
+        now = await tx.now()
+        for version in await tx.save_versions.list(who.project_id, save_id, ALL):
+            await tx.garbage.expect(version.object_key, now + timedelta(seconds=DOOMED_S))
+        await tx.saves.remove(save)
+        event = EventDraft("quarterdeck.save.deleted", save.project_id, save.name, save.version + 1, save.facts())
+        await tx.outbox.append([event])
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "DeleteSave", save.name, request_id))
+    await world.tell()
+
+
+async def delete_version(world: World, who: Principal, save_id: str, number: int, request_id: str) -> None:
+    """Raises NotFound, WrongState for the current one."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        save = await _owned(tx, who, save_id)
+        version = await _version(tx, save, number)
+        if number == save.current:
+            raise WrongState(
+                "VERSION_CURRENT", f"the next session would be given {version.name}: restore another version first"
+            )
+        await forget_version(tx, version, await tx.now())
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "DeleteSaveVersion", version.name, request_id))
+
+
+async def restore(world: World, who: Principal, save_id: str, number: int, request_id: str) -> Save:
+    """The next session begins with that version. Raises NotFound, WrongState while a session holds the save."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        save = await _owned(tx, who, save_id)
+        await _version(tx, save, number)
+        check_free(save, await _holding(tx, save))
+        if save.current == number:
+            return save
+        save, event = save.restored(number, await tx.now())
+        await tx.saves.save(save)
+        await tx.outbox.append([event])
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "RestoreSave", save.name, request_id))
+    await world.tell()
+    return save
+
+
+async def release(world: World, who: Principal, save_id: str, request_id: str) -> Save:
+    """Frees the save of a session that has ended, whatever its host still has of it. Raises NotFound, WrongState."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        save = await _owned(tx, who, save_id)
+        holding = await _holding(tx, save)
+        if holding is not None and not holding.finished:
+            check_free(save, holding)
+        if save.session_id:
+            save = save.released(await tx.now())
+            await tx.saves.save(save)
+            await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "ReleaseSave", save.name, request_id))
+    return save
+
+
+async def check_takeable(tx: Tx, project_id: str, save_id: str, deployment: Deployment) -> None:
+    """Whether a new session of that deployment may play with the save. Raises InvalidRequest, WrongState."""
+    if deployment.saves is None:
+        raise InvalidRequest(
+            "GAME_SAVES_NOTHING", f"{deployment.name} declares no saves; leave save_id out", field="save_id"
+        )
+    save = await tx.saves.get(project_id, save_id)
+    if save is None:
+        return
+    if save.game_id != deployment.game_id:
+        raise InvalidRequest("SAVE_OF_ANOTHER_GAME", f"{save.name} belongs to games/{save.game_id}", field="save_id")
+    check_free(save, await _holding(tx, save))
+
+
+async def hold(tx: Tx, session: Session, now: datetime) -> None:
+    """From now on this session writes its save. Raises Conflict, AlreadyExists when another was faster."""
+    save = await tx.saves.get(session.project_id, session.save_id)
+    if save is None:
+        new = Save(session.save_id, session.project_id, session.game_id, now, now, session_id=session.id)
+        await tx.saves.add(new)
+    else:
+        await tx.saves.save(save.held_by(session.id, now))
+
+
+async def let_go(tx: Tx, session: Session, now: datetime) -> None:
+    """A session that ended without ever having had a host will store nothing."""
+    save = await tx.saves.get(session.project_id, session.save_id)
+    if save is not None and save.session_id == session.id:
+        await tx.saves.save(save.released(now))
+
+
+async def keep_track(tx: Tx, host_id: str, report: Report, now: datetime) -> None:
+    """What a host's report says of the saves that its sessions hold."""
+    held = [(one.save, one.finished, one.generation) for one in await tx.saves.held_on(host_id)]
+    if held:
+        running = {workload.session_id: workload.generation for workload in report.workloads}
+        unstored = {one.session_id: (one.generation, one.detail) for one in report.unstored}
+        for save in after_report(held, running, unstored, now):
+            await tx.saves.save(save)
+
+
+async def forget_version(tx: Tx, version: SaveVersion, now: datetime) -> None:
+    """Its object goes later, unless something else refers to it."""
+    await tx.save_versions.remove(version)
+    await tx.garbage.expect(version.object_key, now + timedelta(seconds=DOOMED_S))
+
+
+async def _holding(tx: Tx, save: Save) -> Holding | None:
+    session = await tx.sessions.get(save.session_id) if save.session_id else None
+    if session is None:
+        return None
+    host = await tx.hosts.get(session.vm_id) if session.vm_id else None
+    if host is None:
+        return Holding(session.id, session.finished)
+    vm = await tx.vms.get(session.vm_id)
+    gone = host.revoked_at is not None or vm is None or vm.state is VmState.TERMINATED
+    return Holding(session.id, session.finished, host.state, gone)
+
+
+async def _owned(tx: Tx, who: Principal, save_id: str, field: str = "name") -> Save:
+    save = await tx.saves.get(who.project_id, save_id)
+    if save is None:
+        raise NotFound("SAVE_NOT_FOUND", f"there is no save 'saves/{save_id}'", field=field)
+    return save
+
+
+async def _version(tx: Tx, save: Save, number: int) -> SaveVersion:
+    version = await tx.save_versions.get(save.project_id, save.id, number)
+    if version is None:
+        raise NotFound("SAVE_VERSION_NOT_FOUND", f"there is no version {number} of {save.name}")
+    return version

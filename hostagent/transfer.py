@@ -1,0 +1,184 @@
+"""Archives over the agent link: packed while they are sent, unpacked only when all of them is there and is what it was.
+
+A transfer that breaks is begun anew: nothing of it counts before its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeAlias
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
+
+from hostagent.archive import Contents
+from hostagent.plan import WorkloadKey
+
+# The generated class exists for the type checker alone.
+Stub: TypeAlias = "agent_pb2_grpc.AgentLinkServiceAsyncStub"
+
+_CHUNK_BYTES = 256 << 10
+_AT_ONCE = 4
+_LONGEST_S = 3600.0
+# The control plane, or something behind it, is away or busy: the same call may succeed later.
+_LATER = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+    }
+)
+
+
+class NotNow(Exception):
+    """It did not come through; the text says why. To be tried again."""
+
+
+class Refused(Exception):
+    """The control plane will not have it, or has none. `reason` is its stable word for why."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Found:
+    """An archive to begin with; `sha256` (hex) and `size_bytes` are what it must be."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+    content_bytes: int
+
+
+class ArchiveLink:
+    """`stub` gives the link's stub, or None while there is no link."""
+
+    def __init__(self, stub: Callable[[], Stub | None]) -> None:
+        self._stub = stub
+        # Threads of their own: they wait for the network, and nothing else of the agent may wait for them.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, "archive")
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def store(self, header: agent_pb2.ArchiveHeader, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
+        """Sends what `pack` writes; None when it was on record already. Raises what `pack` does, NotNow, Refused."""
+        async with self._turns:
+            call = self._linked().StoreArchive(timeout=_LONGEST_S)
+            reader, writer = os.pipe2(os.O_CLOEXEC)
+            packing = self._threads.submit(_packed, pack, writer)
+            loop, stream = asyncio.get_running_loop(), asyncio.StreamReader(limit=_CHUNK_BYTES)
+            source = os.fdopen(reader, "rb", 0)
+            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), source)
+            try:
+                return await _send(call, header, stream, packing)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+                if await call.code() is grpc.StatusCode.OK:
+                    return None
+                raise await _why(call, error) from error
+            finally:
+                transport.close()  # whoever still packs into it is told by a broken pipe
+                call.cancel()
+
+    async def fetch(self, key: WorkloadKey, target: Path) -> Found | None:
+        """Writes to `target`, which is whole when this returns; None: there is nothing to begin with.
+
+        Raises NotNow, Refused (also for what is damaged), OSError when it cannot be written."""
+        request = agent_pb2.FetchArchiveRequest(session_id=key.session_id, generation=key.generation)
+        async with self._turns:
+            call = self._linked().FetchArchive(request, timeout=_LONGEST_S)
+            try:
+                first = await call.read()
+                if not isinstance(first, agent_pb2.FetchArchiveResponse):
+                    raise await _why(call, None)
+                found = first.found
+                if not found.name:
+                    return None
+                digest, size = await _receive(call, target)
+            except grpc.aio.AioRpcError as error:
+                raise await _why(call, error) from error
+            finally:
+                call.cancel()
+        if (digest, size) != (found.sha256, found.size_bytes):
+            raise Refused("ARCHIVE_DAMAGED", f"{found.name} is damaged in the object store: its SHA-256 is another")
+        return Found(found.name, found.size_bytes, found.sha256, found.content_bytes)
+
+    def close(self) -> None:
+        """Waits for nobody."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _linked(self) -> Stub:
+        stub = self._stub()
+        if stub is None:
+            raise NotNow("there is no link to the control plane")
+        return stub
+
+
+def _packed(pack: Callable[[BinaryIO], Contents], writer: int) -> Contents:
+    with os.fdopen(writer, "wb") as out:
+        return pack(out)
+
+
+async def _send(
+    call: Any, header: agent_pb2.ArchiveHeader, stream: asyncio.StreamReader, packing: Future[Contents]
+) -> Contents:
+    digest = hashlib.sha256()
+    await call.write(agent_pb2.StoreArchiveRequest(header=header))
+    while chunk := await stream.read(_CHUNK_BYTES):
+        digest.update(chunk)
+        await call.write(agent_pb2.StoreArchiveRequest(chunk=chunk))
+    contents = await asyncio.wrap_future(packing)
+    end = agent_pb2.ArchiveEnd(sha256=digest.hexdigest(), content_bytes=contents.size_bytes, files=contents.files)
+    await call.write(agent_pb2.StoreArchiveRequest(end=end))
+    await call.done_writing()
+    if not isinstance(await call.read(), agent_pb2.StoreArchiveResponse):
+        raise await _why(call, None)
+    return contents
+
+
+async def _receive(call: Any, target: Path) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    with target.open("wb") as file:
+        while isinstance(message := await call.read(), agent_pb2.FetchArchiveResponse):
+            digest.update(message.chunk)
+            size += len(message.chunk)
+            await asyncio.to_thread(file.write, message.chunk)
+    if await call.code() is not grpc.StatusCode.OK:
+        raise await _why(call, None)
+    return digest.hexdigest(), size
+
+
+async def _why(call: Any, error: Exception | None) -> Exception:
+    """What ended a call, as the caller's next move."""
+    code: grpc.StatusCode = await call.code()
+    told = f"{code.name}: {await call.details()}"
+    if code in _LATER and not _is_for_ever(error):
+        return NotNow(told)
+    return Refused(_reason(error), told)
+
+
+def _reason(error: Exception | None) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        with suppress(ValueError):
+            status = rpc_status.from_call(error)
+            info = error_details_pb2.ErrorInfo()
+            if status is not None and any(detail.Unpack(info) for detail in status.details):
+                return str(info.reason)
+    return ""
+
+
+def _is_for_ever(error: Exception | None) -> bool:
+    return _reason(error) == "ARCHIVE_TOO_LARGE"
