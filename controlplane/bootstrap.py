@@ -167,16 +167,18 @@ async def _world(stack: AsyncExitStack, settings: Settings) -> World:
 
 
 def _providers(settings: Settings) -> dict[str, Provider]:
-    from controlplane.adapters.clouds.local import LocalProvider, MachineType, Terms
+    from controlplane.adapters.clouds.local import Fault, LocalProvider, MachineType, Terms
     from controlplane.settings import foreign_environment
 
     if not settings.local_vms:
         return {}
     terms = Terms(
         capacity=settings.local_vms,
+        regions=frozenset(settings.local_vm_regions),
         machine_types=(MachineType(price_micro_per_hour=settings.local_vm_price_micro_per_hour),),
         delay_s=settings.local_vm_delay_s,
-        chance=settings.local_vm_failures,
+        faults={Fault(word): share for word, share in settings.local_vm_failures.items()},
+        ports=settings.local_vm_ports,
     )
     local = LocalProvider(settings.data_dir / "local-vms", foreign_environment(), terms)
     return {local.name: local}

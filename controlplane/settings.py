@@ -114,23 +114,38 @@ def _count(value: Any) -> int:
     return int(value)
 
 
-def _share(value: Any) -> float:
-    if not 0 <= float(value) <= 1:
-        raise ValueError("must be a part of the whole, from 0 to 1")
-    return float(value)
+def _figures(bounds: Mapping[str, tuple[float, float]]) -> Callable[[Any], dict[str, float]]:
+    """Some of these figures, each within its bounds; the others keep their defaults."""
+
+    def parse(value: Any) -> dict[str, float]:
+        entries = [entry.partition("=")[::2] for entry in value.split(",")] if isinstance(value, str) else value.items()
+        figures = {}
+        for word, figure in entries:
+            name = str(word).strip()
+            if name not in bounds:
+                raise ValueError(f"knows no '{name}', only {', '.join(bounds)}")
+            least, most = bounds[name]
+            figures[name] = float(figure)
+            if not least <= figures[name] <= most:
+                raise ValueError(f"{name} must be from {least:g} to {most:g}")
+        return figures
+
+    return parse
 
 
 SCHEDULE_WORDS = "attempts=5,first_delay_s=5,multiplier=2,cap_s=300,jitter=0.5,budget_s=3600; or some of these"
-_SCHEDULE_NAMES = frozenset({"attempts", "first_delay_s", "multiplier", "cap_s", "jitter", "budget_s"})
-
-
-def _schedule(value: Any) -> dict[str, float]:
-    """Some figures of a retry schedule; the others keep their defaults."""
-    pairs = [entry.split("=", 1) for entry in value.split(",")] if isinstance(value, str) else list(value.items())
-    figures = {str(name).strip(): float(figure) for name, figure in pairs}
-    if unknown := figures.keys() - _SCHEDULE_NAMES:
-        raise ValueError(f"knows no {', '.join(sorted(unknown))}")
-    return figures
+_schedule = _figures(
+    {
+        "attempts": (1, 1000),
+        "first_delay_s": (0, 86400),
+        "multiplier": (1, 100),
+        "cap_s": (0, 86400),
+        "jitter": (0, 1),
+        "budget_s": (0, 31 * 86400),
+    }
+)
+FAULTS = ("sold_out", "lost_order", "lost_reply", "broken", "silent", "api_error", "forbidden", "stubborn")
+_faults = _figures(dict.fromkeys(FAULTS, (0, 1)))
 
 
 POSITIVE, NOT_NEGATIVE = _seconds(0, above=True), _seconds(0)
@@ -186,7 +201,9 @@ class Settings:
     # Renting. An order that stays unanswered is looked for; listings may be this much behind the provider's own doings.
     local_vms: int = _of(_count, 2, "machines that the provider local may start on this machine; 0: none")
     local_vm_delay_s: float = _of(NOT_NEGATIVE, 0.0, "how long the provider local takes for an order")
-    local_vm_failures: float = _of(_share, 0.0, "the part of its orders that the provider local refuses")
+    local_vm_failures: dict[str, float] = _of(_faults, {}, "its share of orders gone wrong, such as sold_out=0.2")
+    local_vm_regions: tuple[str, ...] = _of(_words, ("local",), "where the provider local offers machines")
+    local_vm_ports: tuple[int, int] = _of(_port_range, (27000, 27999), "for its machines' sessions, in equal parts")
     local_vm_price_micro_per_hour: int = _of(_count, 0, "what the provider local asks")
     vm_running_timeout_s: float = _of(POSITIVE, 600.0, "for a rented machine to run")
     vm_boot_timeout_s: float = _of(POSITIVE, 600.0, "for its agent to join, once it runs")
@@ -329,6 +346,10 @@ def _check(settings: Settings) -> None:
         problems.append("GRPC_PORT: must leave room for link_port and enrolment_port below 65536; choose a lower one")
     if settings.advertised_host in WILDCARDS:
         problems.append("ADVERTISED_HOST: is needed where link_host listens on everything; name what agents dial")
+    if sum(share for fault, share in settings.local_vm_failures.items() if fault != "stubborn") > 1:
+        problems.append("LOCAL_VM_FAILURES: the shares of an order must not exceed 1 together; lower one")
+    if settings.local_vm_ports[1] - settings.local_vm_ports[0] + 1 < 8 * settings.local_vms:
+        problems.append("LOCAL_VM_PORTS: must hold 8 ports for each of local_vms; widen them")
     if problems:
         raise SettingsError("\n".join(f"{ENV_PREFIX}{problem}" for problem in problems))
 

@@ -10,6 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from controlplane import settings
+from controlplane.domain.retry import DEFAULT_SCHEDULES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -56,3 +59,24 @@ def test_make_help_lists_every_target_that_is_for_people() -> None:
 def test_contributing_is_four_checklists() -> None:
     headings = re.findall(r"^## (.+)$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
     assert headings == ["Add an RPC", "Add a state", "Add a provider", "Add an event"]
+
+
+def test_the_retry_schedules_are_told_as_they_are() -> None:
+    told = re.findall(r"^\| (\w+) \| [^|]+ \| [^|]+ \| (\d+) \| (\S+) s, (\S+) s \| (\S+) (h|min) \|$", renting(), re.M)
+    seconds = {"h": 3600, "min": 60}
+    assert {
+        (kind, int(n), float(first), float(cap), float(b) * seconds[unit]) for kind, n, first, cap, b, unit in told
+    } == {
+        (str(kind), each.attempts, each.first_delay_s, each.cap_s, each.budget_s)
+        for kind, each in DEFAULT_SCHEDULES.items()
+    }
+
+
+def test_every_setting_and_fault_of_the_provider_local_is_told() -> None:
+    told = set(re.findall(r"`QUARTERDECK_(\w+)`", renting()))
+    assert {name.upper() for name in settings.FIELDS if name.startswith(("local_vm", "retry_"))} <= told
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", renting(), re.MULTILINE)) == set(settings.FAULTS)
+
+
+def renting() -> str:
+    return (ROOT / "docs" / "renting.md").read_text()

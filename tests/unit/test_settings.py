@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from controlplane import settings
+from controlplane import bootstrap, settings
+from controlplane.adapters.clouds.local import Fault, MachineType, Terms
+from controlplane.domain.retry import DEFAULT_SCHEDULES, FailureKind
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,11 +76,63 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(
         ({"http_port": 50052}, "must differ"),
         ({"grpc_port": 65535}, "must leave room"),
         ({"link_host": "0.0.0.0"}, "QUARTERDECK_ADVERTISED_HOST: is needed"),
+        ({"local_vm_failures": "sold_out=0.6,broken=0.5"}, "QUARTERDECK_LOCAL_VM_FAILURES: .* must not exceed 1"),
+        ({"local_vm_ports": "27000-27014"}, "QUARTERDECK_LOCAL_VM_PORTS: must hold 8 ports"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes: dict[str, object], complaint: str) -> None:
     with pytest.raises(settings.SettingsError, match=complaint):
         settings.load(**changes)
+
+
+@pytest.mark.parametrize(
+    ("value", "complaint"),
+    [
+        ("attempts=0", "attempts must be from 1"),
+        ("attempts", "could not convert"),
+        ("multiplier=0.5", "multiplier must be from 1"),
+        ("jitter=1.5", "jitter must be from 0 to 1"),
+        ("cap_s=nan", "cap_s must be from 0"),
+        ("tries=3", "knows no 'tries', only attempts"),
+    ],
+)
+def test_a_senseless_retry_schedule_is_refused_by_name(value: str, complaint: str) -> None:
+    with pytest.raises(settings.SettingsError, match=rf"RETRY_BOOT: {complaint}"):
+        settings.load(retry_boot=value)
+
+
+def test_every_kind_of_failure_has_its_own_schedule_and_keeps_the_figures_that_are_not_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUARTERDECK_RETRY_PROVISIONING", "attempts=2, cap_s=7")
+    monkeypatch.setenv("QUARTERDECK_RETRY_BOOT", "jitter=0")
+    monkeypatch.setenv("QUARTERDECK_RETRY_NETWORK", "budget_s=60")
+    monkeypatch.setenv("QUARTERDECK_RETRY_PROVIDER_API", "first_delay_s=9,multiplier=3")
+    schedules = bootstrap._renting(settings.load()).patience.schedules
+    changes: dict[FailureKind, dict[str, Any]] = {
+        FailureKind.PROVISIONING: {"attempts": 2, "cap_s": 7},
+        FailureKind.BOOT: {"jitter": 0},
+        FailureKind.NETWORK: {"budget_s": 60},
+        FailureKind.PROVIDER_API: {"first_delay_s": 9, "multiplier": 3},
+    }
+    assert schedules == {kind: replace(DEFAULT_SCHEDULES[kind], **changes[kind]) for kind in FailureKind}
+
+
+def test_the_provider_local_is_as_it_is_set_up() -> None:
+    house = settings.load(
+        local_vms="3",
+        local_vm_delay_s="1.5",
+        local_vm_price_micro_per_hour="250000",
+        local_vm_failures="sold_out=0.25,silent=0.5",
+        local_vm_regions="local,eu-west-1",
+        local_vm_ports="42000-42099",
+    )
+    terms = bootstrap._providers(house)["local"]._terms  # type: ignore[attr-defined]
+    kind = MachineType(price_micro_per_hour=250_000)
+    faults = {Fault.SOLD_OUT: 0.25, Fault.SILENT: 0.5}
+    regions = frozenset({"local", "eu-west-1"})
+    assert terms == Terms(3, regions, (kind,), 1.5, faults, (42000, 42099))
+    assert bootstrap._providers(settings.load(local_vms="0")) == {}
 
 
 def test_a_key_that_no_setting_has_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

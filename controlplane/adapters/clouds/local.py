@@ -15,8 +15,9 @@ import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 
@@ -41,18 +42,38 @@ class MachineType:
     templates: frozenset[str] = frozenset()
 
 
+class Fault(StrEnum):
+    """What may go wrong with an order: one for each kind of failure and each class of error, and the lost replies."""
+
+    SOLD_OUT = "sold_out"
+    LOST_ORDER = "lost_order"
+    LOST_REPLY = "lost_reply"
+    BROKEN = "broken"
+    SILENT = "silent"
+    API_ERROR = "api_error"
+    FORBIDDEN = "forbidden"
+    STUBBORN = "stubborn"
+
+
+REFUSALS: Mapping[Fault, tuple[FailureKind, str, str, Remedy]] = {
+    Fault.SOLD_OUT: (FailureKind.PROVISIONING, "SOLD_OUT", "no machine is left, say the dice", Remedy.ANOTHER_OFFER),
+    Fault.API_ERROR: (FailureKind.PROVIDER_API, "API_ERROR", "not now, say the dice", Remedy.RETRY),
+    Fault.FORBIDDEN: (FailureKind.PROVIDER_API, "FORBIDDEN", "never, say the dice", Remedy.GIVE_UP),
+    Fault.STUBBORN: (FailureKind.PROVIDER_API, "NOT_SWITCHED", "it will not be switched, say the dice", Remedy.RETRY),
+}
+
+
 @dataclass(frozen=True)
 class Terms:
-    """`capacity` machines at most, each with `ports_each` ports from `first_port` on. `delay_s` passes before an order
-    is answered; an order fails by `chance` (0 to 1): refused as sold out."""
+    """`capacity` machines at most, which share `ports` alike. `delay_s` passes before an order is answered. `faults`
+    has each fault's share of the orders (0 to 1, together at most 1); STUBBORN's is of stops and starts."""
 
     capacity: int = 2
     regions: frozenset[str] = frozenset({"local"})
     machine_types: tuple[MachineType, ...] = (MachineType(),)
     delay_s: float = 0.0
-    chance: float = 0.0
-    first_port: int = 27000
-    ports_each: int = 40
+    faults: Mapping[Fault, float] = field(default_factory=dict)
+    ports: tuple[int, int] = (27000, 27999)
     currency: str = "USD"
 
 
@@ -72,6 +93,7 @@ class Machine:
     on: bool = True
     pid: int = 0
     started_s: float = 0.0
+    fault: str = ""
 
     @property
     def process(self) -> ProcessId | None:
@@ -111,8 +133,17 @@ class LocalProvider:
         """See interfaces.Provider."""
         _checked(tag)
         await asyncio.sleep(self._terms.delay_s)
-        if self._dice() < self._terms.chance:
-            raise _refusal("SOLD_OUT", "no machine is left, say the dice", Remedy.RETRY)
+        fault = self._thrown()
+        if fault is not None and fault in REFUSALS:
+            raise ProviderRefused(Failure(*REFUSALS[fault]))
+        if fault is Fault.LOST_ORDER:
+            raise TimeoutError
+        made = await self._ordered(offer, tag, invitation, fault)
+        if fault is Fault.LOST_REPLY:
+            raise TimeoutError
+        return made
+
+    async def _ordered(self, offer: Offer, tag: str, invitation: Invitation, fault: Fault | None) -> Instance:
         async with self._locked():
             known = self._read(tag)
             if known is not None:
@@ -132,6 +163,7 @@ class LocalProvider:
                 slot=free[0],
                 enrolment_target=invitation.enrolment_target,
                 ca_sha256=invitation.ca_sha256,
+                fault=fault if fault in (Fault.BROKEN, Fault.SILENT) else "",
             )
             self._make(machine, invitation.join_token)
             return self._instance(self._powered(machine))
@@ -158,15 +190,31 @@ class LocalProvider:
 
     async def start(self, instance_id: str) -> None:
         """See interfaces.Provider."""
+        self._obeys()
         async with self._locked():
             self._powered(replace(self._known(instance_id), on=True))
 
     async def stop(self, instance_id: str) -> None:
         """See interfaces.Provider."""
+        self._obeys()
         async with self._locked():
             machine = replace(self._known(instance_id), on=False)
             self._write(machine)
             await agent_process.end(machine.process, self._root / machine.tag, STOP_GRACE_S)
+
+    def _thrown(self) -> Fault | None:
+        """The fault of this order, or None."""
+        thrown = self._dice()
+        for fault, share in self._terms.faults.items():
+            if fault is not Fault.STUBBORN:
+                thrown -= share
+                if thrown < 0:
+                    return fault
+        return None
+
+    def _obeys(self) -> None:
+        if self._dice() < self._terms.faults.get(Fault.STUBBORN, 0.0):
+            raise ProviderRefused(Failure(*REFUSALS[Fault.STUBBORN]))
 
     async def _list(self, wanted: Callable[[Machine], bool]) -> Listing:
         async with self._locked():
@@ -186,7 +234,7 @@ class LocalProvider:
     def _powered(self, machine: Machine) -> Machine:
         """The machine with its agent running, if it is switched on."""
         folder = self._root / machine.tag
-        if not machine.on or agent_process.alive(machine.process):
+        if not machine.on or machine.fault or agent_process.alive(machine.process):
             self._write(machine)
             return machine
         first, last = self._ports(machine)
@@ -202,11 +250,15 @@ class LocalProvider:
         return running
 
     def _ports(self, machine: Machine) -> tuple[int, int]:
-        first = self._terms.first_port + machine.slot * self._terms.ports_each
-        return first, first + self._terms.ports_each - 1
+        lowest, highest = self._terms.ports
+        each = (highest + 1 - lowest) // self._terms.capacity
+        first = lowest + machine.slot * each
+        return first, first + each - 1
 
     def _instance(self, machine: Machine) -> Instance:
         state = InstanceState.RUNNING if machine.on else InstanceState.STOPPED
+        if machine.fault == Fault.BROKEN:
+            state = InstanceState.FAILED
         born = datetime.fromisoformat(machine.created_at)
         ports = self._ports(machine)
         return Instance(machine.id, machine.tag, machine.region_id, state, born, "127.0.0.1", ports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -120,6 +121,7 @@ async def doomed(store_url: str, nats: NatsServer, directory: Path) -> AsyncIter
             "grpc_port": str(ports.api),
             "link_port": str(ports.link),
             "enrolment_port": str(ports.enrolment),
+            "local_vm_ports": f"{(first := random.randrange(20_000, 26_000, 100))}-{first + 99}",
             "provider_poll_s": "0.3",
             "provider_listing_lag_s": "0.5",
         }

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
 
 from controlplane.adapters.clouds import agent_process
-from controlplane.adapters.clouds.local import LocalProvider, MachineType, Terms
+from controlplane.adapters.clouds.local import Fault, LocalProvider, MachineType, Terms
 from controlplane.domain.instance import Instance, InstanceState, Invitation, ProviderRefused
-from controlplane.domain.retry import Remedy
-from controlplane.settings import foreign_environment
+from controlplane.domain.retry import FailureKind, Remedy
+from controlplane.settings import FAULTS, foreign_environment
 from tests.conftest import free_port
 
 # Nobody listens there: the agents try for ever, as they do while a control plane is away.
@@ -137,14 +136,83 @@ async def test_a_tag_is_never_a_path(provider: LocalProvider, tag: str) -> None:
     await provider.list_owned("qd")
 
 
-async def test_failures_are_by_the_dice(root: Path) -> None:
-    dice = iter([0.49, 0.5])
-    flaky = LocalProvider(root, dict(os.environ), Terms(chance=0.5), lambda: next(dice))
-    with pytest.raises(ProviderRefused, match="SOLD_OUT"):
-        await buy(flaky)
+def thrown(root: Path, faults: Mapping[Fault, float], *dice: float) -> LocalProvider:
+    throws = iter(dice)
+    return LocalProvider(root, foreign_environment(), Terms(faults=faults), lambda: next(throws))
+
+
+async def test_failures_are_by_the_dice_each_with_its_share(root: Path) -> None:
+    flaky = thrown(root, {Fault.SOLD_OUT: 0.25, Fault.STUBBORN: 1, Fault.API_ERROR: 0.25}, 0.24, 0.49, 0.5)
+    for code in ("SOLD_OUT", "API_ERROR"):
+        with pytest.raises(ProviderRefused, match=code):
+            await buy(flaky)
     bought = await buy(flaky)
     await flaky.destroy(bought.id)
     assert agents(root) == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "remedy"),
+    [
+        (Fault.SOLD_OUT, FailureKind.PROVISIONING, Remedy.ANOTHER_OFFER),
+        (Fault.API_ERROR, FailureKind.PROVIDER_API, Remedy.RETRY),
+        (Fault.FORBIDDEN, FailureKind.PROVIDER_API, Remedy.GIVE_UP),
+    ],
+)
+async def test_a_refusal_has_its_kind_and_its_class(
+    root: Path, fault: Fault, kind: FailureKind, remedy: Remedy
+) -> None:
+    with pytest.raises(ProviderRefused) as refused:
+        await buy(thrown(root, {fault: 1.0}, 0.5))
+    assert (refused.value.failure.kind, refused.value.failure.remedy) == (kind, remedy)
+    assert not root.exists()
+
+
+async def test_an_order_or_its_reply_is_lost(root: Path) -> None:
+    flaky = thrown(root, {Fault.LOST_ORDER: 0.5, Fault.LOST_REPLY: 0.5}, 0.4, 0.6)
+    for machines in (0, 1):
+        with pytest.raises(TimeoutError):
+            await buy(flaky)
+        found = (await flaky.find("qd-1-a")).instances
+        assert len(found) == machines
+    await flaky.destroy(found[0].id)
+
+
+@pytest.mark.parametrize(
+    ("fault", "state"), [(Fault.BROKEN, InstanceState.FAILED), (Fault.SILENT, InstanceState.RUNNING)]
+)
+async def test_a_machine_that_came_up_wrong_has_no_agent(root: Path, fault: Fault, state: InstanceState) -> None:
+    bought = await buy(thrown(root, {fault: 1.0}, 0.5))
+    assert bought.state is state
+    another = LocalProvider(root, foreign_environment(), TERMS)
+    assert [instance.state for instance in (await another.find("qd-1-a")).instances] == [state]
+    assert agents(root) == []
+    await another.destroy(bought.id)
+
+
+async def test_a_stubborn_machine_is_neither_stopped_nor_started(root: Path) -> None:
+    stubborn = thrown(root, {Fault.STUBBORN: 0.5}, 0.0, 0.4, 0.4, 0.6)
+    bought = await buy(stubborn)
+    for call in (stubborn.stop, stubborn.start):
+        with pytest.raises(ProviderRefused, match="NOT_SWITCHED"):
+            await call(bought.id)
+    assert len(agents(root)) == 1
+    await stubborn.stop(bought.id)
+    assert agents(root) == []
+    await stubborn.destroy(bought.id)
+
+
+async def test_an_order_takes_as_long_as_its_terms_say(root: Path) -> None:
+    slow = LocalProvider(root, foreign_environment(), Terms(delay_s=3600))
+    order = asyncio.create_task(buy(slow))
+    assert (await slow.find("qd-1-a")).instances == ()
+    order.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await order
+
+
+def test_the_settings_know_every_fault() -> None:
+    assert set(FAULTS) == {str(fault) for fault in Fault}
 
 
 async def test_many_calls_at_once_do_not_wait_for_each_other_for_ever(provider: LocalProvider) -> None:
