@@ -62,7 +62,9 @@ def test_contributing_is_four_checklists() -> None:
 
 
 def test_the_retry_schedules_are_told_as_they_are() -> None:
-    told = re.findall(r"^\| (\w+) \| [^|]+ \| [^|]+ \| (\d+) \| (\S+) s, (\S+) s \| (\S+) (h|min) \|$", renting(), re.M)
+    told = re.findall(
+        r"^\| (\w+) \| [^|]+ \| [^|]+ \| (\d+) \| (\S+) s, (\S+) s \| (\S+) (h|min) \|$", renting(), re.MULTILINE
+    )
     seconds = {"h": 3600, "min": 60}
     assert {
         (kind, int(n), float(first), float(cap), float(b) * seconds[unit]) for kind, n, first, cap, b, unit in told
