@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.commands import account, deadletters, fleet, machines, roles, saves, sessions
+from controlplane.commands import account, deadletters, fleet, machines, ports, roles, saves, sessions
 
 app = typer.Typer(
     name="quarterdeck",
@@ -33,4 +33,5 @@ app.add_typer(sessions.app, name="sessions")
 app.add_typer(saves.app, name="saves")
 app.add_typer(fleet.hosts, name="hosts")
 app.add_typer(machines.app, name="vms")
+app.add_typer(ports.app, name="ports")
 app.add_typer(deadletters.app, name="deadletters")

@@ -22,6 +22,7 @@ import psutil
 import structlog
 from quarterdeck.v1 import hosts_pb2
 
+from hostagent import netports
 from hostagent.backoff import full_jitter_s
 from hostagent.gpu import list_gpus
 
@@ -51,6 +52,7 @@ async def take_inventory(data_dir: Path, runtimes: Sequence[str]) -> hosts_pb2.I
         has_display_server=shutil.which("Xvfb") is not None,
         agent_version=_version(),
         operating_system=_operating_system(),
+        ephemeral_ports=[hosts_pb2.PortRange(first=first, last=last) for first, last in netports.ephemeral_ranges()],
     )
 
 

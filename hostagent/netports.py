@@ -16,7 +16,8 @@ import psutil
 
 from hostagent.runtime import StartFailed
 
-_LOCAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_KERNEL = Path("/proc/sys/net/ipv4")
+_TOLD_MAX = 64
 
 
 class Protocol(Enum):
@@ -70,14 +71,37 @@ def holder(port: HostPort) -> str:
     return "another program"
 
 
-def ephemeral_overlap(first: int, last: int) -> tuple[int, int] | None:
-    """The part of `first`..`last` that the kernel also hands to outgoing connections (ip(7), ip_local_port_range)."""
+def ephemeral_ranges() -> list[tuple[int, int]]:
+    """The ports that the kernel gives to outgoing connections, without those that it was told to keep back (ip(7):
+    ip_local_port_range, ip_local_reserved_ports). Empty where it does not say."""
     try:
-        low, high = (int(word) for word in _LOCAL_RANGE.read_text(encoding="ascii").split())
+        low, high = (int(word) for word in (_KERNEL / "ip_local_port_range").read_text(encoding="ascii").split())
+        reserved = (_KERNEL / "ip_local_reserved_ports").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
-        return None
-    overlap = max(first, low), min(last, high)
-    return overlap if overlap[0] <= overlap[1] else None
+        return []
+    kept = sorted(_spans(reserved))
+    ranges, first = [], low
+    for begin, end in kept:
+        if begin > first:
+            ranges.append((first, min(begin - 1, high)))
+        first = max(first, end + 1)
+        if first > high:
+            break
+    if first <= high:
+        ranges.append((first, high))
+    # What is kept back in more pieces than can be told counts as given away.
+    return ranges if len(ranges) <= _TOLD_MAX else [(low, high)]
+
+
+def overlap(span: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The parts of `span` that lie in `ranges`."""
+    parts = [(max(span[0], first), min(span[1], last)) for first, last in ranges]
+    return [(first, last) for first, last in parts if first <= last]
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    words = [word.partition("-") for word in text.split(",") if word]
+    return [(int(first), int(last or first)) for first, _, last in words]
 
 
 def _bind(port: HostPort) -> None:

@@ -29,6 +29,8 @@ from quarterdeck.v1 import (
     games_pb2_grpc,
     hosts_pb2,
     hosts_pb2_grpc,
+    ports_pb2,
+    ports_pb2_grpc,
     saves_pb2,
     saves_pb2_grpc,
     sessions_pb2,
@@ -53,6 +55,7 @@ from controlplane.api.identity import Bearers
 from controlplane.api.interceptors import Chain, Limits
 from controlplane.api.link import AgentLinkServicer, EnrolmentServicer, LinkTerms
 from controlplane.api.links import Links
+from controlplane.api.ports import PortServicer
 from controlplane.api.saves import SaveServicer
 from controlplane.api.sessions import SessionServicer
 from controlplane.api.shapes import ShapeServicer
@@ -74,6 +77,7 @@ API_SERVICES = tuple(
         (shapes_pb2, "ShapeService"),
         (vms_pb2, "VmService"),
         (hosts_pb2, "HostService"),
+        (ports_pb2, "PortService"),
         (events_pb2, "EventService"),
         (deadletters_pb2, "DeadLetterService"),
         (streaming_pb2, "StreamingService"),
@@ -196,6 +200,7 @@ class Server:
         shapes_pb2_grpc.add_ShapeServiceServicer_to_server(ShapeServicer(world), server)
         vms_pb2_grpc.add_VmServiceServicer_to_server(VmServicer(world, enrolment_target), server)
         hosts_pb2_grpc.add_HostServiceServicer_to_server(HostServicer(world), server)
+        ports_pb2_grpc.add_PortServiceServicer_to_server(PortServicer(world), server)
         events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(world), server)
         deadletters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)

@@ -8,6 +8,7 @@ from typing import Any
 
 from quarterdeck.v1 import vms_pb2 as pb
 from quarterdeck.v1 import vms_pb2_grpc as rpc
+from quarterdeck.v1.hosts_pb2 import PortRange
 
 from controlplane.api import identity, pages
 from controlplane.api.mapping.fleet import attempt_message, transition_message, vm_message, vm_states_of
@@ -64,6 +65,7 @@ class VmServicer(rpc.VmServiceServicer):
             client_token=request.client_token,
             provider=request.provider or STATIC,
             fallback_region_ids=tuple(request.fallback_regions),
+            media_ports=_range(request.port_range) if request.HasField("port_range") else None,
         )
         vm = await vms.create_vm(self._world, identity.principal(), wanted, identity.request_id())
         return await self._told(vm)
@@ -124,3 +126,7 @@ class VmServicer(rpc.VmServiceServicer):
 
     async def _told(self, vm: Vm) -> pb.Vm:
         return vm_message(vm, (await vm_states.provisionings(self._world, [vm])).get(vm.id))
+
+
+def _range(wire: PortRange) -> tuple[int, int]:
+    return wire.first, wire.last

@@ -21,6 +21,9 @@ def create_vm(
     region: Annotated[str, typer.Option(help="Where.")] = "local",
     fallback: Annotated[list[str] | None, typer.Option(help="Another region to look in; may be repeated.")] = None,
     template: Annotated[str, typer.Option(help="Its shape; local: what its agent finds.")] = "local",
+    ports: Annotated[
+        str, typer.Option(metavar="FIRST-LAST", help="Ports its sessions may lease. [default: of the control plane]")
+    ] = "",
     target: Target = None,
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
@@ -30,10 +33,19 @@ def create_vm(
     \b
     quarterdeck vms create --provider local
     """
-    from quarterdeck.v1 import vms_pb2
+    from quarterdeck.v1 import hosts_pb2, vms_pb2
 
+    first, _, last = ports.partition("-")
+    if ports and not (first.isdecimal() and last.isdecimal()):
+        raise typer.BadParameter("give FIRST-LAST, for example 28000-28999", param_hint="--ports")
+    span = hosts_pb2.PortRange(first=int(first[:6]), last=int(last[:6])) if ports else None
     request = vms_pb2.CreateVmRequest(
-        vm_id=vm_id, provider=provider, region=region, template=template, fallback_regions=fallback or ()
+        vm_id=vm_id,
+        provider=provider,
+        region=region,
+        template=template,
+        fallback_regions=fallback or (),
+        port_range=span,
     )
     _call("CreateVm", request, target, token_file, output)
 

@@ -96,8 +96,8 @@ def accepted(deployment: Deployment, choice: Choice) -> None:
 
 
 def made_up_ports(deployment: Deployment) -> dict[str, int]:
-    """Numbers for a session that has no leases yet: the game's own, or 0 for those the host will choose."""
-    return {port.name: port.game_port for port in deployment.ports}
+    """Numbers for a session that has no leases yet: those that are known, or 0 for those the host will choose."""
+    return {port.name: port.game_port or port.host_port for port in deployment.ports}
 
 
 def declare(deployment: Deployment, of_game: tuple[Parameter, ...]) -> Deployment:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from controlplane.domain.container import Container, check_container
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.parameters import Parameter
+from controlplane.domain.portrange import FIRST_UNPRIVILEGED
 from controlplane.domain.region import Law
 from controlplane.domain.render import ConfigFile
 from controlplane.domain.save import SaveSpec, check_saves
@@ -23,11 +24,13 @@ class Picture(StrEnum):
 
 @dataclass(frozen=True)
 class PortSpec:
-    """`game_port` 0: the game listens on the host port it is told in its environment."""
+    """`game_port` 0: the game listens on the host port it is told in its environment. `host_port` 0: any port of its
+    host's range."""
 
     name: str
     protocol: str
     game_port: int = 0
+    host_port: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,12 +133,7 @@ def checked(deployment: Deployment) -> Deployment:
     """The same deployment, if its parts agree. Raises InvalidRequest naming the field."""
     check_container(deployment.container, deployment.command, deployment.environment)
     check_saves(deployment.saves, deployment.volume_names)
-    names = [port.name for port in deployment.ports]
-    for name in names:
-        if names.count(name) > 1 or name == MEDIA_PORT:
-            raise InvalidRequest(
-                "PORT_NAME_TAKEN", f"port name '{name}' is used twice or reserved", field="deployment.ports"
-            )
+    _check_ports(deployment)
     ready = deployment.readiness
     if deployment.picture is Picture.NONE and ready is None:
         raise InvalidRequest(
@@ -159,3 +157,41 @@ def _ports_asked(ready: Readiness) -> Iterator[tuple[str, str]]:
         yield "tcp_port", ready.tcp_port
     if ready.http is not None:
         yield "http.port_name", ready.http.port_name
+
+
+def _check_ports(deployment: Deployment) -> None:
+    """Raises InvalidRequest for ports that no host could ever give."""
+    names = [port.name for port in deployment.ports]
+    inside = [(port.protocol, port.game_port) for port in deployment.ports if port.game_port]
+    outside = [(port.protocol, port.host_port) for port in deployment.ports if port.host_port]
+    for index, port in enumerate(deployment.ports):
+        checks = (
+            (
+                names.count(port.name) > 1 or port.name == MEDIA_PORT,
+                "PORT_NAME_TAKEN",
+                f"port name '{port.name}' is used twice or reserved",
+            ),
+            (
+                inside.count((port.protocol, port.game_port)) > 1,
+                "PORT_TWICE",
+                f"two ports are the game's {port.protocol} port {port.game_port}",
+            ),
+            (
+                outside.count((port.protocol, port.host_port)) > 1,
+                "PORT_TWICE",
+                f"two ports ask for the host's {port.protocol} port {port.host_port}",
+            ),
+            (
+                0 < port.host_port < FIRST_UNPRIVILEGED,
+                "PORT_PRIVILEGED",
+                f"host port {port.host_port} belongs to the system: choose one from {FIRST_UNPRIVILEGED} up",
+            ),
+            (
+                deployment.container is None and port.game_port not in (0, port.host_port),
+                "PORT_UNMAPPED",
+                f"no container maps game_port of '{port.name}': leave it out, or ask for host_port {port.game_port}",
+            ),
+        )
+        for applies, reason, why in checks:
+            if applies:
+                raise InvalidRequest(reason, why, field=f"deployment.ports[{index}]")

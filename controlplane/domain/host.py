@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
+from controlplane.domain.portrange import PortRange
 
 
 class HostState(StrEnum):
@@ -61,6 +62,8 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Inventory:
+    """`ephemeral_ports` are those that the kernel gives to outgoing connections: none of them is leased."""
+
     cpu_count: int = 0
     memory_bytes: int = 0
     disk_free_bytes: int = 0
@@ -70,6 +73,7 @@ class Inventory:
     has_display_server: bool = False
     agent_version: str = ""
     operating_system: str = ""
+    ephemeral_ports: tuple[PortRange, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Host, HostState
+from controlplane.domain.portrange import any_outside, covering
 from controlplane.domain.template import Preset, weight
 from controlplane.domain.vm import PLACEABLE, Vm
+
+# Protocol and number.
+PortKey = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Held:
+    """Why a port is not to be had, in words; but by sessions of `game_id`."""
+
+    why: str
+    game_id: str = ""
 
 
 @dataclass(frozen=True)
 class Need:
     """What a session asks of a VM. `regions` are those it may go to, best first; empty: any, all alike. `ports`:
-    whether it needs ports of the host."""
+    whether it needs ports of the host's range; `fixed` are those it must have, and `game_id` for whom."""
 
     project_id: str
     preset: Preset
@@ -23,15 +35,18 @@ class Need:
     ports: bool = False
     # Whether the game comes as an image; None: not known yet, so that any host will do.
     contained: bool | None = None
+    fixed: tuple[PortKey, ...] = ()
+    game_id: str = ""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """`portless`: it was found to have no free port left."""
+    """`portless`: it was found to have no free port left; `held` are those of its fixed ones that are not to be had."""
 
     vm: Vm
     host: Host
     portless: bool = False
+    held: Mapping[PortKey, Held] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,6 +119,24 @@ def assign_many(
     return tuple(choices), {need: rank(need, fleet.values())[1] for need in unmet}
 
 
+def _unfixed(need: Need, candidate: Candidate) -> Iterator[str]:
+    for protocol, number in need.fixed:
+        if covering(number, candidate.host.inventory.ephemeral_ports):
+            yield given_away(number, number)
+        found = candidate.held.get((protocol, number))
+        if found is not None and (not found.game_id or found.game_id != need.game_id):
+            yield f"its {protocol} port {number} {found.why}"
+
+
+def given_away(first: int, last: int) -> str:
+    """Why ports of the kernel's own range are not leased, and what to do about it."""
+    ports = str(first) if first == last else f"{first}-{last}"
+    return (
+        f"its kernel gives ports {ports} to outgoing connections: choose others, or keep them back there with "
+        f"sysctl net.ipv4.ip_local_reserved_ports={ports}"
+    )
+
+
 def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
     vm, host = candidate.vm, candidate.host
     checks = (
@@ -113,6 +146,8 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
         (host.state is not HostState.ONLINE, f"its host is {host.state}"),
         (host.revoked_at is not None, "its host is revoked"),
         (need.ports and candidate.portless, f"has no free port in {vm.media_ports[0]}-{vm.media_ports[1]}"),
+        (need.ports and not any_outside(vm.media_ports, host.inventory.ephemeral_ports), given_away(*vm.media_ports)),
+        *((True, why) for why in _unfixed(need, candidate)),
         (units > vm.free_units, f"has {vm.free_units} of {units} units free"),
         (
             need.picture is not Picture.NONE and not host.inventory.encoders,
@@ -129,14 +164,3 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
         ),
     )
     return next((why for applies, why in checks if applies), "")
-
-
-def free_port(taken: frozenset[int], first: int, last: int, start: int) -> int | None:
-    """The first port of [first, last] not in `taken`, searching from `start` and around, so that a port just freed is
-    the last to be used again. None when all are taken."""
-    span = last - first + 1
-    for offset in range(span):
-        port = first + (start - first + offset) % span
-        if port not in taken:
-            return port
-    return None

@@ -226,13 +226,23 @@ class Session:
 
 @dataclass(frozen=True)
 class PortLease:
-    """A host port held by a session's allocation: one live lease per (VM, protocol, port) (I3). After the session's
-    confirmed exit it stays in quarantine until `free_at`."""
+    """A host port: one live lease per (VM, protocol, port) (I3). A session's allocation holds it; after the confirmed
+    exit it rests until `free_at`. With a `purpose` it is reserved by an operator, too, until that is given up: for
+    programs of the host, or for sessions of `game_id`; `project_id` and `client_token` are of that reservation."""
 
     vm_id: str
     protocol: str
     host_port: int
-    session_id: str
-    port_name: str
-    game_port: int
+    session_id: str = ""
+    port_name: str = ""
+    game_port: int = 0
     free_at: datetime | None = None
+    purpose: str = ""
+    game_id: str = ""
+    project_id: str = ""
+    client_token: str = ""
+    reserved_at: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return f"vms/{self.vm_id}/ports/{self.protocol}-{self.host_port}"

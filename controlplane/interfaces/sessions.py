@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -42,11 +42,23 @@ class SessionRows(Protocol):
 
 class PortRows(Protocol):
     async def taken(self, vm_id: str, protocol: str, now: datetime) -> frozenset[int]:
-        """Host ports that are leased, or in quarantine at `now`."""
+        """Host ports that are leased, in quarantine at `now`, or reserved."""
         ...
 
     async def lease(self, lease: PortLease, now: datetime) -> None:
-        """Takes the port; one whose quarantine is over may be taken again. Raises Conflict when another holds it."""
+        """Takes the port; one whose quarantine is over may be taken again, a reserved one by a lease with the same
+        reservation. Raises Conflict when another holds it, or its token is another's."""
+        ...
+
+    async def of_vm(self, vm_id: str, page: Page, now: datetime) -> Sequence[PortLease]:
+        """Those not to be had at `now`, by protocol and number; of `page.after` the id is PROTOCOL-NUMBER, with five
+        digits."""
+        ...
+
+    async def by_client_token(self, project_id: str, client_token: str) -> PortLease | None: ...
+
+    async def unreserve(self, lease: PortLease) -> None:
+        """Ends a reservation; what a session holds of it stays that session's."""
         ...
 
     async def of_session(self, session_id: str) -> Sequence[PortLease]: ...
@@ -54,7 +66,7 @@ class PortRows(Protocol):
     async def of_sessions(self, session_ids: Sequence[str]) -> Mapping[str, Sequence[PortLease]]: ...
 
     async def release(self, session_ids: Sequence[str], free_at: datetime) -> None:
-        """Starts the quarantine of all leases of these sessions."""
+        """Starts the quarantine of all leases of these sessions; reservations stay."""
         ...
 
 
@@ -82,6 +94,10 @@ class BatchRows(Protocol):
 
     async def ports_taken(self, vm_ids: Sequence[str], now: datetime) -> Mapping[tuple[str, str], frozenset[int]]:
         """As PortRows.taken, by (VM, protocol)."""
+        ...
+
+    async def leases_at(self, vm_ids: Sequence[str], ports: Collection[tuple[str, int]]) -> Sequence[PortLease]:
+        """Whatever is known of these ports, by protocol and number, of these VMs; past quarantines, too."""
         ...
 
     async def lease_ports(self, leases: Sequence[PortLease], now: datetime) -> None:

@@ -5,15 +5,16 @@ Lock order everywhere: host, then VM, then sessions and ports. Capacity, ports, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
 from controlplane.domain.events import EventDraft
 from controlplane.domain.fallback import Wish
-from controlplane.domain.game import MEDIA_PORT, Deployment, Picture
-from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, assign_many, free_port, rank
+from controlplane.domain.game import MEDIA_PORT, Deployment, Picture, PortSpec
+from controlplane.domain.placement import Candidate, Choice, Held, Need, PassedOver, PortKey, assign_many, rank
+from controlplane.domain.ports import Berth, Lack, held, leases_for
 from controlplane.domain.region import Law
 from controlplane.domain.session import PortLease, Session, SessionState, SessionTrigger
 from controlplane.domain.template import Preset
@@ -28,13 +29,15 @@ NEAR, ALL = 64, 10_000
 ROUNDS = 4
 
 
-# (name, protocol, game port) of each host port that a session needs.
-Ports = tuple[tuple[str, str, int], ...]
+def ports_of(deployment: Deployment) -> tuple[PortSpec, ...]:
+    """The host ports that a session needs: those of its game, and one for its stream."""
+    streamed = deployment.picture is not Picture.NONE
+    return (*deployment.ports, PortSpec(MEDIA_PORT, "udp")) if streamed else deployment.ports
 
 
-def ports_of(deployment: Deployment) -> Ports:
-    wanted = tuple((port.name, port.protocol, port.game_port) for port in deployment.ports)
-    return wanted if deployment.picture is Picture.NONE else (*wanted, (MEDIA_PORT, "udp", 0))
+def fixed(ports: Sequence[PortSpec]) -> tuple[PortKey, ...]:
+    """Those that must have one number."""
+    return tuple((port.protocol, port.host_port) for port in ports if port.host_port)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Ask:
         return Wish(self.session.region_id, self.session.coordinates, self.session.territory, self.law)
 
     @property
-    def ports(self) -> Ports:
+    def ports(self) -> tuple[PortSpec, ...]:
         return ports_of(self.deployment)
 
     @property
@@ -115,6 +118,7 @@ async def place_on(tx: Tx, ask: Ask, candidate: Candidate, now: datetime) -> Pla
     chosen = placing.assign([candidate])
     if chosen:
         await placing.bind([candidate], {candidate.vm.id: candidate.vm})
+        placing.assign([placing.again(candidate)])  # says why not, where a port was missing
     (placement,) = await placing.finish(contended=False)
     return placement
 
@@ -126,23 +130,14 @@ class _Placing:
         self._tx = tx
         self._asks = asks
         self._ways = found
-        self._needs = [
-            Need(
-                ask.session.project_id,
-                ask.preset,
-                ask.deployment.picture,
-                way.regions,
-                bool(ask.ports),
-                _contained(ask),
-            )
-            for ask, way in zip(asks, found, strict=True)
-        ]
+        self._needs = [_need(ask, way) for ask, way in zip(asks, found, strict=True)]
         self._seen: dict[str, Candidate] = {}
         self._now = now
         self._done: dict[int, Placement] = {}
         self._vms: dict[str, Vm] = {}
         self._passed: dict[Need, tuple[PassedOver, ...]] = {}
         self._portless: set[str] = set()
+        self._held: dict[str, dict[PortKey, Held]] = {}
         self._why: dict[tuple[Way, Need, str], tuple[PassedOver, ...]] = {}
         self._figures: dict[str, Sequence[RegionFigure]] = {}
         self._events: list[EventDraft] = []
@@ -156,9 +151,27 @@ class _Placing:
         found: dict[str, Candidate] = {}
         for project_id, regions in sorted(scopes):
             for vm, host in await self._tx.vms.placeable(project_id, regions, limit):
-                found.setdefault(vm.id, Candidate(self._vms.get(vm.id, vm), host, vm.id in self._portless))
+                found.setdefault(vm.id, Candidate(vm, host))
+        await self._known(found)
+        found = {vm_id: self.again(candidate) for vm_id, candidate in found.items()}
         self._seen |= found
         return list(found.values())
+
+    def again(self, candidate: Candidate) -> Candidate:
+        """With what this transaction has taken of it, or found missing."""
+        vm = candidate.vm
+        return Candidate(self._vms.get(vm.id, vm), candidate.host, vm.id in self._portless, self._held.get(vm.id, {}))
+
+    async def _known(self, vm_ids: Iterable[str]) -> dict[str, dict[PortKey, PortLease]]:
+        """What is known now of the fixed ports that are asked for, by VM."""
+        known: dict[str, dict[PortKey, PortLease]] = {}
+        ports = {key for index in self.unplaced for key in self._needs[index].fixed}
+        for lease in await self._tx.batch.leases_at(sorted(vm_ids), ports) if ports else ():
+            key = (lease.protocol, lease.host_port)
+            known.setdefault(lease.vm_id, {})[key] = lease
+            if (why := held(lease, self._now)) is not None:
+                self._held.setdefault(lease.vm_id, {})[key] = why
+        return known
 
     def assign(self, candidates: Sequence[Candidate]) -> frozenset[str]:
         """The VMs that those unplaced would go to."""
@@ -178,19 +191,33 @@ class _Placing:
         choices = self._assign([replace(candidate, vm=self._vms[candidate.vm.id]) for candidate in candidates])
         with_ports = {c.vm_id for i, c in zip(unplaced, choices, strict=True) if c and self._asks[i].ports}
         taken = dict(await self._tx.batch.ports_taken(sorted(with_ports), self._now)) if with_ports else {}
+        known = await self._known(with_ports)
+        hosts = {candidate.vm.id: candidate.host for candidate in candidates}
         leased: list[PortLease] = []
         for index, choice in zip(unplaced, choices, strict=True):
             if choice is None:
                 continue
             ask, vm = self._asks[index], self._vms[choice.vm_id]
-            leases = leases_on(vm, ask.session.id, ask.ports, taken)
-            if leases is None:
-                self._portless.add(vm.id)
+            berth = Berth(vm, hosts[vm.id].inventory.ephemeral_ports, _of(vm, taken), known.get(vm.id, {}))
+            leases = leases_for(ask.session, ask.ports, berth, self._now)
+            if isinstance(leases, Lack):
+                self._note(vm, leases)
                 continue
+            for lease in leases:
+                key = (vm.id, lease.protocol)
+                taken[key] = taken.get(key, frozenset()) | {lease.host_port}
+                known.setdefault(vm.id, {})[lease.protocol, lease.host_port] = lease
             bound = self._take(ask, vm, choice)
             self._done[index] = Placement(bound, leases)
             leased.extend(leases)
         await self._tx.batch.lease_ports(leased, self._now)
+
+    def _note(self, vm: Vm, lack: Lack) -> None:
+        if lack.number:
+            key = (lack.protocol, lack.number)
+            self._held.setdefault(vm.id, {}).setdefault(key, Held("was given away a moment ago"))
+        else:
+            self._portless.add(vm.id)
 
     def _take(self, ask: Ask, vm: Vm, choice: Choice) -> Session:
         self._vms[vm.id], vm_events = vm.take(choice.units, self._now)
@@ -240,40 +267,28 @@ class _Placing:
         return self._why[key]
 
 
-def leases_on(
-    vm: Vm,
-    session_id: str,
-    wanted: Ports,
-    taken: dict[tuple[str, str], frozenset[int]],
-) -> tuple[PortLease, ...] | None:
-    """Free ports of a locked VM for a session, added to `taken` by (VM, protocol); None when there are too few."""
-    held = {key: taken.get(key, frozenset()) for key in {(vm.id, protocol) for _, protocol, _ in wanted}}
-    leases: list[PortLease] = []
-    first, last = vm.media_ports
-    for name, protocol, game_port in sorted(wanted, key=lambda port: port[1]):
-        # Starting where the plan's version points walks round the range: a port just freed is used last.
-        port = free_port(held[vm.id, protocol], first, last, first + vm.plan_version % (last - first + 1))
-        if port is None:
-            return None
-        held[vm.id, protocol] |= {port}
-        leases.append(PortLease(vm.id, protocol, port, session_id, name, game_port))
-    taken.update(held)
-    return tuple(sorted(leases, key=lambda lease: (lease.port_name, lease.protocol, lease.host_port)))
+def _of(vm: Vm, taken: Mapping[tuple[str, str], frozenset[int]]) -> dict[str, frozenset[int]]:
+    """Those of one VM, by protocol."""
+    return {protocol: ports for (vm_id, protocol), ports in taken.items() if vm_id == vm.id}
 
 
 async def start_on_other_ports(
     tx: Tx, session: Session, detail: str, now: datetime, policy: Policy
 ) -> tuple[str, ...] | None:
-    """Makes the session's next generation start on other ports of its VM; None when it has tried enough, or there are
-    none. Those that others hold rest as long as those of a host that was lost. Returns hints to give."""
-    vm = await tx.vms.lock(session.vm_id)
+    """Makes the session's next generation start on other ports of its VM; None when it has tried enough, there are
+    none, or one of them is fixed. Those that others hold rest as long as those of a host that was lost. Returns hints
+    to give."""
+    host, vm = await tx.hosts.get(session.vm_id), await tx.vms.lock(session.vm_id)
     deployment = await tx.catalogue.deployment(session.project_id, session.game_id, session.deployment_number)
-    if vm is None or deployment is None or session.generation >= policy.port_attempts:
+    if host is None or vm is None or deployment is None or session.generation >= policy.port_attempts:
+        return None
+    if fixed(deployment.ports):
         return None
     await tx.ports.release([session.id], now + timedelta(seconds=policy.lost_port_quarantine_s))
     taken = dict(await tx.batch.ports_taken([vm.id], now))
-    leases = leases_on(vm, session.id, ports_of(deployment), taken)
-    if leases is None:
+    berth = Berth(vm, host.inventory.ephemeral_ports, _of(vm, taken), {})
+    leases = leases_for(session, ports_of(deployment), berth, now)
+    if isinstance(leases, Lack):
         return None
     await tx.batch.lease_ports(leases, now)
     await tx.vms.save(vm.replanned(now))
@@ -324,5 +339,16 @@ async def settle_all(
     return (*(subjects.hint_session(session.id) for session, _ in changed), *freed)
 
 
-def _contained(ask: Ask) -> bool:
-    return ask.deployment.container is not None
+def _need(ask: Ask, way: Way) -> Need:
+    must_have = fixed(ask.ports)
+    return Need(
+        ask.session.project_id,
+        ask.preset,
+        ask.deployment.picture,
+        way.regions,
+        ports=len(ask.ports) > len(must_have),
+        contained=ask.deployment.container is not None,
+        fixed=must_have,
+        # Only these tell games apart: all others are placed alike.
+        game_id=ask.session.game_id if must_have else "",
+    )

@@ -12,6 +12,7 @@ from controlplane.domain import rental, subjects
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.identity import Credential, CredentialKind, Principal, Role
+from controlplane.domain.portrange import FIRST_UNPRIVILEGED, PortRange
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.session import SessionReason, SessionState
 from controlplane.domain.template import Template
@@ -47,6 +48,7 @@ async def create_vm(world: World, who: Principal, request: VmRequest, request_id
         raise InvalidRequest(
             "PROVIDER_UNKNOWN", f"there is no provider '{request.provider}'; known: {known}", field="provider"
         )
+    _check_range(request.media_ports or world.policy.media_ports)
     vm_id = request.vm_id or _id_for(world, who, request.client_token)
     async with world.store.tx() as tx:
         earlier = await tx.vms.get(vm_id)
@@ -90,6 +92,15 @@ async def create_vm(world: World, who: Principal, request: VmRequest, request_id
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateVm", vm.name, request_id))
     await world.tell(subjects.RENTING)
     return vm
+
+
+def _check_range(span: PortRange) -> None:
+    if not FIRST_UNPRIVILEGED <= span[0] <= span[1] <= 65535:
+        raise InvalidRequest(
+            "PORT_RANGE_INVALID",
+            f"{span[0]}-{span[1]} is no range of ports from {FIRST_UNPRIVILEGED} to 65535",
+            field="port_range",
+        )
 
 
 async def _shape(tx: Tx, request: VmRequest) -> Template:

@@ -78,6 +78,14 @@ def _ports(connection: sa.Connection) -> Iterator[str]:
     )
     for row in connection.execute(live):
         yield f"I3 vms/{row.vm_id} {row.protocol} {row.host_port}: held for sessions/{row.id}, which is {row.state}"
+    foreign = (
+        sa.select(lease.vm_id, lease.protocol, lease.host_port, lease.game_id, session.id)
+        .join(sessions, session.id == lease.session_id)
+        .where(lease.purpose != "", lease.free_at.is_(None), session.game_id != lease.game_id)
+    )
+    for vm_id, protocol, host_port, game_id, session_id in connection.execute(foreign):
+        kept = f"games/{game_id}" if game_id else "no game"
+        yield f"I3 vms/{vm_id} {protocol} {host_port}: reserved for {kept}, held by sessions/{session_id}"
     media = sa.exists().where(lease.session_id == session.id, lease.free_at.is_(None))
     without = sa.select(session.id).where(session.state.in_(ON_HOST), session.streamed, ~media)
     for row in connection.execute(without):

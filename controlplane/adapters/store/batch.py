@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from controlplane.adapters.store.codec import to_row
+from controlplane.adapters.store.codec import from_row, to_row
 from controlplane.adapters.store.connection import TxConnection, add_all, read_versioned, save_all
-from controlplane.adapters.store.ports import take
+from controlplane.adapters.store.ports import not_to_be_had, take
 from controlplane.adapters.store.tables import port_leases, sessions, vms
 from controlplane.domain.errors import Conflict
 from controlplane.domain.session import PortLease, Session
@@ -50,13 +50,19 @@ class SqlBatch:
         await save_all(self._connection, sessions, changed)
 
     async def ports_taken(self, vm_ids: Sequence[str], now: datetime) -> Mapping[tuple[str, str], frozenset[int]]:
-        live = port_leases.c.free_at.is_(None) | (port_leases.c.free_at > now)
         columns = (port_leases.c.vm_id, port_leases.c.protocol, port_leases.c.host_port)
-        statement = sa.select(*columns).where(self._connection.among(port_leases.c.vm_id, vm_ids), live)
+        statement = sa.select(*columns).where(self._connection.among(port_leases.c.vm_id, vm_ids), not_to_be_had(now))
         taken: dict[tuple[str, str], set[int]] = {}
         for row in await self._connection.rows(statement):
             taken.setdefault((row["vm_id"], row["protocol"]), set()).add(row["host_port"])
         return {key: frozenset(ports) for key, ports in taken.items()}
+
+    async def leases_at(self, vm_ids: Sequence[str], ports: Collection[tuple[str, int]]) -> Sequence[PortLease]:
+        statement = sa.select(port_leases).where(
+            self._connection.among(port_leases.c.vm_id, vm_ids),
+            sa.tuple_(port_leases.c.protocol, port_leases.c.host_port).in_(sorted(ports)),
+        )
+        return [from_row(PortLease, row) for row in await self._connection.rows(statement)]
 
     async def lease_ports(self, leases: Sequence[PortLease], now: datetime) -> None:
         ordered = sorted(leases, key=lambda lease: (lease.vm_id, lease.protocol, lease.host_port))

@@ -32,6 +32,7 @@ def vm_message(vm: Vm, row: Provisioning | None = None) -> vms_pb2.Vm:
         host=named("hosts", vm.id if enrolled else ""),
         advertised_address=vm.advertised_address,
         provisioning=_provisioning_message(row) if row else None,
+        port_range=hosts_pb2.PortRange(first=vm.media_ports[0], last=vm.media_ports[1]),
     )
 
 
@@ -110,6 +111,7 @@ def inventory_of(wire: hosts_pb2.Inventory) -> Inventory:
         has_display_server=wire.has_display_server,
         agent_version=wire.agent_version,
         operating_system=wire.operating_system,
+        ephemeral_ports=tuple((span.first, span.last) for span in wire.ephemeral_ports if span.first <= span.last),
     )
 
 
@@ -129,4 +131,5 @@ def _inventory_message(inventory: Inventory) -> hosts_pb2.Inventory:
         has_display_server=inventory.has_display_server,
         agent_version=inventory.agent_version,
         operating_system=inventory.operating_system,
+        ephemeral_ports=[hosts_pb2.PortRange(first=first, last=last) for first, last in inventory.ephemeral_ports],
     )

@@ -46,7 +46,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         environment=dict(deployment.environment),
         picture=enum_value(pb.Picture, "PICTURE", deployment.picture),
         ports=[
-            pb.PortSpec(port_name=port.name, protocol=port.protocol, game_port=port.game_port)
+            pb.PortSpec(port_name=port.name, protocol=port.protocol, game_port=port.game_port, host_port=port.host_port)
             for port in deployment.ports
         ],
         readiness=_readiness_message(deployment.readiness),
@@ -76,7 +76,7 @@ def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: 
         picture=enum_member(pb.Picture, "PICTURE", wire.picture, Picture),
         created_at=unborn,
         environment=dict(wire.environment),
-        ports=tuple(PortSpec(port.port_name, port.protocol, port.game_port) for port in wire.ports),
+        ports=tuple(PortSpec(port.port_name, port.protocol, port.game_port, port.host_port) for port in wire.ports),
         readiness=_readiness_of(wire.readiness) if wire.HasField("readiness") else None,
         stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace_s is None else stop_grace_s,
         replaceable=wire.replaceable,

@@ -205,14 +205,16 @@ class PreviewDeploymentRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, str]] = ..., file_patches: _Optional[_Mapping[str, _struct_pb2.Struct]] = ...) -> None: ...
 
 class PortSpec(_message.Message):
-    __slots__ = ("port_name", "protocol", "game_port")
+    __slots__ = ("port_name", "protocol", "game_port", "host_port")
     PORT_NAME_FIELD_NUMBER: _ClassVar[int]
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     GAME_PORT_FIELD_NUMBER: _ClassVar[int]
+    HOST_PORT_FIELD_NUMBER: _ClassVar[int]
     port_name: str
     protocol: str
     game_port: int
-    def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[str] = ..., game_port: _Optional[int] = ...) -> None: ...
+    host_port: int
+    def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[str] = ..., game_port: _Optional[int] = ..., host_port: _Optional[int] = ...) -> None: ...
 
 class HttpCheck(_message.Message):
     __slots__ = ("port_name", "path", "expected_status")

@@ -45,8 +45,16 @@ class Encoder(_message.Message):
     slots: int
     def __init__(self, encoder_name: _Optional[str] = ..., slots: _Optional[int] = ...) -> None: ...
 
+class PortRange(_message.Message):
+    __slots__ = ("first", "last")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    last: int
+    def __init__(self, first: _Optional[int] = ..., last: _Optional[int] = ...) -> None: ...
+
 class Inventory(_message.Message):
-    __slots__ = ("cpu_count", "memory_bytes", "disk_free_bytes", "gpus", "encoders", "runtimes", "has_display_server", "agent_version", "operating_system")
+    __slots__ = ("cpu_count", "memory_bytes", "disk_free_bytes", "gpus", "encoders", "runtimes", "has_display_server", "agent_version", "operating_system", "ephemeral_ports")
     CPU_COUNT_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     DISK_FREE_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +64,7 @@ class Inventory(_message.Message):
     HAS_DISPLAY_SERVER_FIELD_NUMBER: _ClassVar[int]
     AGENT_VERSION_FIELD_NUMBER: _ClassVar[int]
     OPERATING_SYSTEM_FIELD_NUMBER: _ClassVar[int]
+    EPHEMERAL_PORTS_FIELD_NUMBER: _ClassVar[int]
     cpu_count: int
     memory_bytes: int
     disk_free_bytes: int
@@ -65,7 +74,8 @@ class Inventory(_message.Message):
     has_display_server: bool
     agent_version: str
     operating_system: str
-    def __init__(self, cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., encoders: _Optional[_Iterable[_Union[Encoder, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., has_display_server: _Optional[bool] = ..., agent_version: _Optional[str] = ..., operating_system: _Optional[str] = ...) -> None: ...
+    ephemeral_ports: _containers.RepeatedCompositeFieldContainer[PortRange]
+    def __init__(self, cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., encoders: _Optional[_Iterable[_Union[Encoder, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., has_display_server: _Optional[bool] = ..., agent_version: _Optional[str] = ..., operating_system: _Optional[str] = ..., ephemeral_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ...) -> None: ...
 
 class Host(_message.Message):
     __slots__ = ("name", "vm", "state", "epoch", "last_heartbeat_time", "inventory", "plan_version", "observed_plan_version", "workloads", "revoked")

@@ -3,6 +3,7 @@ import datetime
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from quarterdeck.v1 import hosts_pb2 as _hosts_pb2
 from quarterdeck.v1 import placement_pb2 as _placement_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -37,7 +38,7 @@ VM_STATE_ERROR: VmState
 VM_STATE_TERMINATED: VmState
 
 class Vm(_message.Message):
-    __slots__ = ("name", "provider", "region", "template", "state", "reason_detail", "capacity_units", "used_units", "active_sessions", "create_time", "update_time", "host", "advertised_address", "provisioning")
+    __slots__ = ("name", "provider", "region", "template", "state", "reason_detail", "capacity_units", "used_units", "active_sessions", "create_time", "update_time", "host", "advertised_address", "provisioning", "port_range")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
@@ -52,6 +53,7 @@ class Vm(_message.Message):
     HOST_FIELD_NUMBER: _ClassVar[int]
     ADVERTISED_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PROVISIONING_FIELD_NUMBER: _ClassVar[int]
+    PORT_RANGE_FIELD_NUMBER: _ClassVar[int]
     name: str
     provider: str
     region: str
@@ -66,7 +68,8 @@ class Vm(_message.Message):
     host: str
     advertised_address: str
     provisioning: Provisioning
-    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., state: _Optional[_Union[VmState, str]] = ..., reason_detail: _Optional[str] = ..., capacity_units: _Optional[int] = ..., used_units: _Optional[int] = ..., active_sessions: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., advertised_address: _Optional[str] = ..., provisioning: _Optional[_Union[Provisioning, _Mapping]] = ...) -> None: ...
+    port_range: _hosts_pb2.PortRange
+    def __init__(self, name: _Optional[str] = ..., provider: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., state: _Optional[_Union[VmState, str]] = ..., reason_detail: _Optional[str] = ..., capacity_units: _Optional[int] = ..., used_units: _Optional[int] = ..., active_sessions: _Optional[int] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., host: _Optional[str] = ..., advertised_address: _Optional[str] = ..., provisioning: _Optional[_Union[Provisioning, _Mapping]] = ..., port_range: _Optional[_Union[_hosts_pb2.PortRange, _Mapping]] = ...) -> None: ...
 
 class Provisioning(_message.Message):
     __slots__ = ("phase", "instance", "tag", "machine_type", "price_micro_per_hour", "currency", "attempt", "next_attempt_time", "error_code", "error_message")
@@ -141,7 +144,7 @@ class FindVmResponse(_message.Message):
     def __init__(self, vm: _Optional[_Union[Vm, _Mapping]] = ..., units: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ...) -> None: ...
 
 class CreateVmRequest(_message.Message):
-    __slots__ = ("vm_id", "region", "template", "advertised_address", "client_token", "provider", "fallback_regions")
+    __slots__ = ("vm_id", "region", "template", "advertised_address", "client_token", "provider", "fallback_regions", "port_range")
     VM_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
@@ -149,6 +152,7 @@ class CreateVmRequest(_message.Message):
     CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     PROVIDER_FIELD_NUMBER: _ClassVar[int]
     FALLBACK_REGIONS_FIELD_NUMBER: _ClassVar[int]
+    PORT_RANGE_FIELD_NUMBER: _ClassVar[int]
     vm_id: str
     region: str
     template: str
@@ -156,7 +160,8 @@ class CreateVmRequest(_message.Message):
     client_token: str
     provider: str
     fallback_regions: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, vm_id: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., advertised_address: _Optional[str] = ..., client_token: _Optional[str] = ..., provider: _Optional[str] = ..., fallback_regions: _Optional[_Iterable[str]] = ...) -> None: ...
+    port_range: _hosts_pb2.PortRange
+    def __init__(self, vm_id: _Optional[str] = ..., region: _Optional[str] = ..., template: _Optional[str] = ..., advertised_address: _Optional[str] = ..., client_token: _Optional[str] = ..., provider: _Optional[str] = ..., fallback_regions: _Optional[_Iterable[str]] = ..., port_range: _Optional[_Union[_hosts_pb2.PortRange, _Mapping]] = ...) -> None: ...
 
 class CreateJoinTokenRequest(_message.Message):
     __slots__ = ("name",)

@@ -18,6 +18,7 @@ from quarterdeck.v1 import (
     games_pb2,
     games_pb2_grpc,
     hosts_pb2_grpc,
+    ports_pb2_grpc,
     sessions_pb2,
     sessions_pb2_grpc,
     streaming_pb2_grpc,
@@ -172,6 +173,7 @@ class Caller:
         self.games = games_pb2_grpc.GameServiceStub(channel)
         self.vms = vms_pb2_grpc.VmServiceStub(channel)
         self.hosts = hosts_pb2_grpc.HostServiceStub(channel)
+        self.ports = ports_pb2_grpc.PortServiceStub(channel)
         self.events = events_pb2_grpc.EventServiceStub(channel)
         self.streaming = streaming_pb2_grpc.StreamingServiceStub(channel)
 

@@ -25,12 +25,16 @@ from tests.contract.store.rows import a_host, a_vm, furnish
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 
 
-@pytest.fixture
-async def world(store: Store, tmp_path: Path) -> World:
+def world_on(store: Store, tmp_path: Path) -> World:
     authority = FileCertificateAuthority(tmp_path / "ca", 3600)
     tokens = JwtStreamTokens(b"k" * 32)
     bus, objects = MemoryBus(MemoryBroker()), open_objects("memory:///")
     return World(store, bus, RandomIds(), authority, tokens, objects, Policy(port_attempts=3))
+
+
+@pytest.fixture
+async def world(store: Store, tmp_path: Path) -> World:
+    return world_on(store, tmp_path)
 
 
 @pytest.fixture
@@ -43,17 +47,18 @@ async def started(world: World) -> SessionView:
 
 
 class Agent:
-    """Reports of vm-1, in order."""
+    """Reports of a host, in order."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, host_id: str = "vm-1") -> None:
         self.world = world
+        self.host_id = host_id
         self.sequence = 0
 
     async def reports(self, view: SessionView, reason: SessionReason, generation: int) -> SessionView:
         self.sequence += 1
-        plan = await hosts.plan_of(self.world, "vm-1")
+        plan = await hosts.plan_of(self.world, self.host_id)
         said = Workload(view.session.id, generation, WorkloadState.EXITED, reason, "udp port 28005 is taken by x")
-        assert await hosts.accept_report(self.world, "vm-1", Report(1, self.sequence, plan.version, (said,)))
+        assert await hosts.accept_report(self.world, self.host_id, Report(1, self.sequence, plan.version, (said,)))
         return await sessions.get_session(self.world, OPERATOR, view.session.id)
 
 

@@ -51,6 +51,7 @@ def test_a_sound_database_is_found_sound(sound: str) -> None:
 BREAKS = {
     "I1 vms/vm-1": "UPDATE vms SET used_units = used_units + 1",
     "I3 vms/vm-1 udp 28000": "UPDATE sessions SET state = 'CRASHED', reason = 'GAME_CRASHED', ended_at = updated_at",
+    "I3 vms/vm-1 udp 28000: reserved for games/other": "UPDATE port_leases SET purpose = 'x', game_id = 'other'",
     "I3 sessions/s-1": "UPDATE port_leases SET free_at = (SELECT updated_at FROM vms)",
     "I4 sessions/s-1": "DELETE FROM outbox WHERE type = 'quarterdeck.session.starting'",
     "I6 sessions/s-1": "UPDATE sessions SET state = 'STOPPED', reason = ''",

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from controlplane.domain.errors import Exhausted
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Encoder, Host, HostState, Inventory
-from controlplane.domain.placement import Candidate, Need, assign_many, free_port, rank
+from controlplane.domain.placement import Candidate, Held, Need, assign_many, rank
 from controlplane.domain.template import UNITS_PER_SEAT, Preset, weight
 from controlplane.domain.vm import Vm, VmState
 
@@ -89,18 +89,6 @@ def test_no_sequence_of_takes_and_returns_exceeds_the_capacity(steps):
         assert vm.state is (VmState.IN_USE if held else VmState.READY)
 
 
-@given(st.frozensets(st.integers(100, 120)), st.integers(100, 120))
-def test_a_free_port_is_free_and_none_means_none(taken, start):
-    port = free_port(taken, 100, 120, start)
-    free = set(range(100, 121)) - taken
-    assert (port in free) if free else port is None
-
-
-def test_the_search_walks_round_so_that_a_port_just_freed_is_used_last():
-    assert free_port(frozenset(), 100, 102, 101) == 101
-    assert free_port(frozenset({101, 102}), 100, 102, 101) == 100
-
-
 @given(
     fleet=st.lists(st.tuples(st.sampled_from(["eu", "us", "ap"]), st.integers(1, 4)), min_size=1, max_size=6),
     asked=st.lists(
@@ -151,3 +139,30 @@ def test_many_at_once_go_where_they_would_go_one_by_one_and_never_above_capacity
         candidates[choice.vm_id] = Candidate(vm, candidates[choice.vm_id].host)
     assert all(c.vm.used_units <= c.vm.capacity_units for c in candidates.values())
     assert unmet == {asked: rank(asked, candidates.values())[1] for asked in unmet}
+
+
+GIVEN_AWAY = Inventory(encoders=ABLE.encoders, ephemeral_ports=((27000, 40000),))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        (
+            {"held": {("tcp", 25565): Held("is held by sessions/s-9")}},
+            "tcp port 25565 is held by sessions/s-9",
+        ),
+        ({"held": {("tcp", 25565): Held("is reserved for the bar", "bar")}}, "is reserved for the bar"),
+        ({"held": {("tcp", 25565): Held("is reserved for us", "arena")}}, ""),
+        ({"held": {("udp", 25565): Held("is held by sessions/s-9")}}, ""),
+        ({"portless": True}, "no free port in 28000-28999"),
+        (
+            {"host": Host("a", "p", HostState.ONLINE, inventory=GIVEN_AWAY)},
+            "ip_local_reserved_ports=28000-28999",
+        ),
+    ],
+)
+def test_a_port_that_is_not_to_be_had_is_told(fields, why: str) -> None:
+    wanted = replace(need(), ports=True, fixed=(("tcp", 25565),), game_id="arena")
+    choices, passed = rank(wanted, [replace(candidate(), **fields)])
+    assert bool(choices) is not bool(why)
+    assert why in "".join(entry.why for entry in passed)

@@ -56,11 +56,28 @@ def test_what_is_no_port_number_is_refused(number: int) -> None:
         netports.check([HostPort(Protocol.UDP, number)])
 
 
-def test_the_overlap_with_the_kernels_own_range(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    setting = tmp_path / "range"
-    setting.write_text("32768\t60999\n")
-    monkeypatch.setattr(netports, "_LOCAL_RANGE", setting)
-    assert netports.ephemeral_overlap(28000, 28999) is None
-    assert netports.ephemeral_overlap(32000, 33000) == (32768, 33000)
-    setting.write_text("nonsense")
-    assert netports.ephemeral_overlap(32000, 33000) is None
+@pytest.mark.parametrize(
+    ("given", "reserved", "ranges"),
+    [
+        ("32768\t60999\n", "\n", [(32768, 60999)]),
+        ("32768 60999", "8080,28000-28999", [(32768, 60999)]),
+        ("32768 60999", "40000-40099,50000", [(32768, 39999), (40100, 49999), (50001, 60999)]),
+        ("32768 60999", "32000-33000,60000-65535", [(33001, 59999)]),
+        ("32768 60999", "1024-65535", []),
+        ("32768 60999", ",".join(str(port) for port in range(33000, 34000, 2)), [(32768, 60999)]),
+        ("nonsense", "", []),
+    ],
+)
+def test_what_the_kernel_gives_away(
+    tmp_path, monkeypatch: pytest.MonkeyPatch, given: str, reserved: str, ranges: list[tuple[int, int]]
+) -> None:
+    (tmp_path / "ip_local_port_range").write_text(given)
+    (tmp_path / "ip_local_reserved_ports").write_text(reserved)
+    monkeypatch.setattr(netports, "_KERNEL", tmp_path)
+    assert netports.ephemeral_ranges() == ranges
+
+
+def test_the_overlap_with_a_range() -> None:
+    given_away = [(32768, 39999), (40100, 60999)]
+    assert netports.overlap((28000, 28999), given_away) == []
+    assert netports.overlap((39000, 41000), given_away) == [(39000, 39999), (40100, 41000)]

@@ -13,8 +13,9 @@ from datetime import datetime
 from controlplane.adapters.store.memory.batch import MemoryBatch, MemoryQueue
 from controlplane.adapters.store.memory.dead_letters import MemoryDeadLetters
 from controlplane.adapters.store.memory.figures import MemoryFigures
-from controlplane.adapters.store.memory.fleet import MemoryHosts, MemoryPorts, MemorySessions, MemoryVms
+from controlplane.adapters.store.memory.fleet import MemoryHosts, MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.news import MemoryOutbox
+from controlplane.adapters.store.memory.ports import MemoryPorts
 from controlplane.adapters.store.memory.provisionings import MemoryAttempts, MemoryProvisionings, MemoryTransitions
 from controlplane.adapters.store.memory.saves import MemoryGarbage, MemorySaves, MemorySaveVersions
 from controlplane.adapters.store.memory.scope import MemoryCatalogue, MemoryCredentials, MemoryFeed, MemoryShapes

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from controlplane.adapters.store.memory.fleet import MemoryPorts, MemorySessions, MemoryVms
+from controlplane.adapters.store.memory.fleet import MemorySessions, MemoryVms
+from controlplane.adapters.store.memory.ports import MemoryPorts
 from controlplane.adapters.store.memory.tables import TxTables
 from controlplane.domain.session import PortLease, Session, SessionState
 from controlplane.domain.vm import Vm
@@ -46,6 +47,9 @@ class MemoryBatch:
             for protocol in ("tcp", "udp")
             if (taken := await self._ports.taken(vm_id, protocol, now))
         }
+
+    async def leases_at(self, vm_ids: Sequence[str], ports: Collection[tuple[str, int]]) -> Sequence[PortLease]:
+        return [row for row in self._ports.rows() if row.vm_id in vm_ids and (row.protocol, row.host_port) in ports]
 
     async def lease_ports(self, leases: Sequence[PortLease], now: datetime) -> None:
         for lease in leases:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from controlplane.adapters.store.memory.tables import TxTables, constrain, exists, paged
-from controlplane.domain.errors import Conflict
 from controlplane.domain.host import Host, HostState, LinkState
-from controlplane.domain.session import ON_HOST, PortLease, Session, SessionState
+from controlplane.domain.session import ON_HOST, Session, SessionState
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 from controlplane.interfaces import Page
 
@@ -180,46 +179,3 @@ class MemorySessions:
             self._tables.refer("presets", session.preset_id)
         if session.vm_id:
             self._tables.refer("vms", session.vm_id)
-
-
-class MemoryPorts:
-    def __init__(self, tables: TxTables) -> None:
-        self._tables = tables
-
-    async def taken(self, vm_id: str, protocol: str, now: datetime) -> frozenset[int]:
-        return frozenset(
-            lease.host_port
-            for lease in self._rows()
-            if (lease.vm_id, lease.protocol) == (vm_id, protocol) and (lease.free_at is None or lease.free_at > now)
-        )
-
-    async def lease(self, lease: PortLease, now: datetime) -> None:
-        self._tables.refer("vms", lease.vm_id)
-        self._tables.refer_at_commit("sessions", lease.session_id)
-        key = (lease.vm_id, lease.protocol, lease.host_port)
-        held: PortLease | None = self._tables.seen("port_leases").get(key)
-        if held is not None:
-            own = held.free_at is None and (held.session_id, held.port_name) == (lease.session_id, lease.port_name)
-            free = held.free_at is not None and held.free_at <= now
-            if not (own or free):
-                raise Conflict("PORT_TAKEN", f"{lease.protocol} port {lease.host_port} of vms/{lease.vm_id} is leased")
-        self._tables.own("port_leases")[key] = lease
-
-    async def of_session(self, session_id: str) -> Sequence[PortLease]:
-        return (await self.of_sessions([session_id])).get(session_id, [])
-
-    async def of_sessions(self, session_ids: Sequence[str]) -> Mapping[str, Sequence[PortLease]]:
-        found: dict[str, list[PortLease]] = {}
-        for lease in sorted(self._rows(), key=lambda row: (row.port_name, row.protocol, row.host_port)):
-            if lease.session_id in session_ids:
-                found.setdefault(lease.session_id, []).append(lease)
-        return found
-
-    async def release(self, session_ids: Sequence[str], free_at: datetime) -> None:
-        rows = self._tables.own("port_leases")
-        for key, lease in rows.items():
-            if lease.session_id in session_ids and lease.free_at is None:
-                rows[key] = replace(lease, free_at=free_at)
-
-    def _rows(self) -> Sequence[PortLease]:
-        return list(self._tables.seen("port_leases").values())

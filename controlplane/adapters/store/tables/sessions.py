@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from controlplane.adapters.store.columns import flag, id_column, integer, json, moment, number, reference, text
+from controlplane.adapters.store.columns import (
+    Reference,
+    flag,
+    id_column,
+    integer,
+    json,
+    moment,
+    number,
+    reference,
+    text,
+)
 from controlplane.adapters.store.tables.base import metadata, one_of, project
 from controlplane.domain.session import SessionState
 
@@ -85,14 +95,28 @@ port_leases = sa.Table(
     # Looked at when the transaction commits: a new session's ports are leased before it is added.
     sa.Column(
         "session_id",
-        sa.Text(),
+        Reference(),
         sa.ForeignKey("sessions.id", deferrable=True, initially="DEFERRED"),
-        nullable=False,
+        nullable=True,
     ),
     text("port_name"),
     integer("game_port"),
     moment("free_at", optional=True),
+    text("purpose"),
+    text("game_id"),
+    reference("project_id", "projects.id", optional=True),
+    text("client_token"),
+    moment("reserved_at", optional=True),
     sa.PrimaryKeyConstraint("vm_id", "protocol", "host_port"),
+    sa.CheckConstraint("session_id IS NOT NULL OR purpose <> ''", name="holder"),
+    sa.Index(
+        "uq_port_leases_project_id_client_token",
+        "project_id",
+        "client_token",
+        unique=True,
+        postgresql_where=sa.text("client_token <> ''"),
+        sqlite_where=sa.text("client_token <> ''"),
+    ),
     sa.CheckConstraint("host_port BETWEEN 1 AND 65535", name="host_port"),
     sa.Index(None, "session_id"),
 )
