@@ -263,6 +263,9 @@ class _Placing:
                 self._figures[need.project_id] = await self._tx.figures.regions(need.project_id)
             fleet = [replace(seen, vm=self._vms.get(vm_id, seen.vm)) for vm_id, seen in self._seen.items()]
             passed = rank(need, fleet)[1] if taken_region else self._passed.get(need, ())
+            # Whom this batch has just filled was taken there, not passed over.
+            filled = {placement.bound.vm_id for placement in self._done.values() if placement.bound}
+            passed = tuple(entry for entry in passed if entry.region_id != taken_region or entry.vm_id not in filled)
             self._why[key] = explained(way, self._figures[need.project_id], passed, taken_region)
         return self._why[key]
 

@@ -43,15 +43,16 @@ async def world(store: Store, tmp_path: Path) -> World:
 
 
 async def machines(world: World, **regions: str) -> None:
-    """One VM of two seats with its host in each region: `eu_west_1="READY"`, or "FULL", "STALE", or a VM's state."""
+    """One VM of two seats with its host in each region: `eu_west_1="READY"`, or "LAST" (one seat free), "FULL",
+    "STALE", or a VM's state."""
     for name, kind in regions.items():
         region_id = name.replace("_", "-")
-        state = VmState.IN_USE if kind == "FULL" else VmState.READY if kind == "STALE" else VmState(kind)
+        states = {"LAST": VmState.IN_USE, "FULL": VmState.IN_USE, "STALE": VmState.READY}
         vm = a_vm(
             f"vm-{region_id}",
             region_id=region_id,
-            state=state,
-            used_units=24 if kind == "FULL" else 0,
+            state=states.get(kind) or VmState(kind),
+            used_units={"LAST": 12, "FULL": 24}.get(kind, 0),
             terminate_requested_at=None,
         )
         async with world.store.tx() as tx:
@@ -90,6 +91,15 @@ async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_in_order(
     assert view.session.reason_detail.startswith("placed in us-west-2: ")
     again = await sessions.get_session(world, OPERATOR, view.session.id)
     assert told(again) == told(view)
+
+
+async def test_who_takes_the_last_seat_is_not_told_that_there_was_none(world: World) -> None:
+    await machines(world, eu_west_1="FULL", eu_central_1="LAST")
+    view = await asked(world, region_id="eu-west-1")
+    assert (view.session.region_id, told(view)) == (
+        "eu-central-1",
+        {"regions/eu-west-1": "is full: no free seat on 1 VMs"},
+    )
 
 
 async def test_the_law_of_the_game_keeps_it_out_of_a_territory(world: World) -> None:
