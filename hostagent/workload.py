@@ -112,11 +112,15 @@ class Workload:
         """Makes `status` the workload's end, durably."""
         self._launch = launch or self._launch
         try:
+            # First: a full disk has room for this.
+            self._around.saves.set_aside(self.directory)
+        except OSError as error:
+            log.error("an ended workload's files could not be set aside", workload=str(self.key), why=str(error))
+        try:
             if not self.directory.path.exists():
                 self.directory.create()
             if statuses.parse(self.directory.read(STATUS), self.key) != status:
                 self.directory.write(STATUS, status.SerializeToString())
-            self._around.saves.set_aside(self.directory)
         except OSError as error:
             log.error("a workload's end could not be recorded", workload=str(self.key), why=str(error))
         self._last = status

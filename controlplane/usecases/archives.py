@@ -64,7 +64,8 @@ async def begin(world: World, host_id: str, sent: Sent) -> Upload | None:
         session = await _held(tx, host_id, sent.session_id, sent.generation)
         if await tx.save_versions.by_archive(sent.session_id, sent.generation, sent.archive_id) is not None:
             return None
-        key = f"saves/{session.project_id}/{session.save_id}/{world.ids.new('o')}"
+        save = await _save_of(tx, session)
+        key = f"saves/{save.project_id}/{save.id}/{world.ids.new('o')}"
         await tx.garbage.expect(key, await tx.now() + timedelta(seconds=UPLOAD_S))
         spec = await _spec(tx, session)
     # A tar is larger than what is in it by a block or two for each file; compressed it hardly ever is.

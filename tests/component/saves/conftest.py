@@ -54,7 +54,14 @@ class Player:
         self.saves = saves_pb2_grpc.SaveServiceStub(self._channel)
 
     def call(self, method: Any, request: Any, timeout_s: float = WITHIN_S) -> Any:
-        return method(request, metadata=self._metadata, timeout=timeout_s, wait_for_ready=True)
+        """Again while nobody answers: the control plane may just have been killed."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                return method(request, metadata=self._metadata, timeout=timeout_s, wait_for_ready=True)
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE or time.monotonic() > deadline:
+                    raise
 
     def add_game(self, game_id: str = "counter", program: str = COUNTING, **saves: Any) -> None:
         game = games_pb2.Game(display_name=game_id)
