@@ -175,7 +175,7 @@ def _providers(settings: Settings) -> dict[str, Provider]:
     terms = Terms(
         capacity=settings.local_vms,
         regions=frozenset(settings.local_vm_regions),
-        machine_types=(MachineType(price_micro_per_hour=settings.local_vm_price_micro_per_hour),),
+        machine_types=(MachineType("process", settings.local_vm_price_micro_per_hour, frozenset({"local"})),),
         delay_s=settings.local_vm_delay_s,
         faults={Fault(word): share for word, share in settings.local_vm_failures.items()},
         ports=settings.local_vm_ports,
@@ -202,7 +202,12 @@ def _renting(settings: Settings) -> Renting:
         listing_lag_s=settings.provider_listing_lag_s,
         schedules={kind: replace(DEFAULT_SCHEDULES[kind], **changes[kind]) for kind in FailureKind},  # type: ignore[arg-type]
     )
-    return Renting(f"{settings.advertised_host}:{settings.enrolment_port}", patience)
+    return Renting(
+        enrolment_target=f"{settings.advertised_host}:{settings.enrolment_port}",
+        patience=patience,
+        idle_after_s=settings.rented_idle_s,
+        pause_s=settings.renting_pause_s,
+    )
 
 
 def _policy(settings: Settings) -> Policy:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.commands import account, deadletters, fleet, machines, ports, roles, saves, sessions
+from controlplane.commands import account, deadletters, fleet, machines, pools, ports, roles, saves, sessions
 
 app = typer.Typer(
     name="quarterdeck",
@@ -34,4 +34,5 @@ app.add_typer(saves.app, name="saves")
 app.add_typer(fleet.hosts, name="hosts")
 app.add_typer(machines.app, name="vms")
 app.add_typer(ports.app, name="ports")
+app.add_typer(pools.app, name="pools")
 app.add_typer(deadletters.app, name="deadletters")

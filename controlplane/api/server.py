@@ -29,6 +29,8 @@ from quarterdeck.v1 import (
     games_pb2_grpc,
     hosts_pb2,
     hosts_pb2_grpc,
+    pools_pb2,
+    pools_pb2_grpc,
     ports_pb2,
     ports_pb2_grpc,
     saves_pb2,
@@ -55,6 +57,7 @@ from controlplane.api.identity import Bearers
 from controlplane.api.interceptors import Chain, Limits
 from controlplane.api.link import AgentLinkServicer, EnrolmentServicer, LinkTerms
 from controlplane.api.links import Links
+from controlplane.api.pools import PoolServicer
 from controlplane.api.ports import PortServicer
 from controlplane.api.saves import SaveServicer
 from controlplane.api.sessions import SessionServicer
@@ -78,6 +81,7 @@ API_SERVICES = tuple(
         (vms_pb2, "VmService"),
         (hosts_pb2, "HostService"),
         (ports_pb2, "PortService"),
+        (pools_pb2, "PoolService"),
         (events_pb2, "EventService"),
         (deadletters_pb2, "DeadLetterService"),
         (streaming_pb2, "StreamingService"),
@@ -201,6 +205,7 @@ class Server:
         vms_pb2_grpc.add_VmServiceServicer_to_server(VmServicer(world, enrolment_target), server)
         hosts_pb2_grpc.add_HostServiceServicer_to_server(HostServicer(world), server)
         ports_pb2_grpc.add_PortServiceServicer_to_server(PortServicer(world), server)
+        pools_pb2_grpc.add_PoolServiceServicer_to_server(PoolServicer(world), server)
         events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(world), server)
         deadletters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)

@@ -57,12 +57,14 @@ class Choice:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A VM that was not taken, and why, in words for the answer. Without a VM: its whole region, or just why."""
+    """A VM that was not taken, and why, in words for the answer. Without a VM: its whole region, or just why. `code` is
+    set where renting a machine there was looked into: a stable word for what came of it."""
 
     vm_id: str
     why: str
     region_id: str = ""
     full: bool = False
+    code: str = ""
 
     @property
     def told(self) -> str:

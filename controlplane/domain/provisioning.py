@@ -147,7 +147,8 @@ class Provisioning:
     from its first moment; `absences` counts complete listings that did not show it while BUYING; `refused` holds the
     offers that are not to be tried again. `next_attempt_at` delays the next step, `again_at` only the next attempt,
     once a failed machine is gone. `release_for_good` says that RELEASING ends in RELEASED, not in another attempt.
-    `attempt` counts within the series that began at `trying_since` (None: with the VM); `last` is its last attempt."""
+    `attempt` counts within the series that began at `trying_since` (None: with the VM); `last` is its last attempt.
+    `mandate` is what the house decided by itself to rent, at that price at most; None: an operator wished for it."""
 
     id: str
     project_id: str
@@ -172,6 +173,7 @@ class Provisioning:
     trying_since: datetime | None = None
     last: Attempt | None = None
     version: int = 1
+    mandate: Offer | None = None
 
     @property
     def name(self) -> str:

@@ -24,7 +24,8 @@ class Law:
 @dataclass(frozen=True)
 class Region:
     """Coordinates in degrees, 0, 0 when unknown; city level is enough for a nearest-first choice. `chain` are the
-    regions to try next, in order. Fewer free seats than `low_water_seats` are worth telling; 0: never."""
+    regions to try next, in order. Fewer free seats than `low_water_seats` are worth telling; 0: never. The house rents
+    machines here by itself, up to `max_rented_vms` over all projects; 0: none."""
 
     id: str
     display_name: str
@@ -34,6 +35,7 @@ class Region:
     chain: tuple[str, ...] = ()
     law: Law = field(default_factory=Law)
     low_water_seats: int = 0
+    max_rented_vms: int = 0
 
     @property
     def name(self) -> str:

@@ -41,10 +41,21 @@ def tag_of(ca_sha256: str, vm_id: str) -> str:
 
 
 def choose(offers: Iterable[Offer], row: Provisioning) -> Offer | None:
-    """The cheapest offer of the first wished region that has one which was not refused."""
-    fitting = [offer for offer in offers if offer.key not in row.refused and offer.region_id in row.region_ids]
+    """The cheapest offer of the first wished region that has one which was not refused and, where the house rents by
+    itself, costs no more than what was decided."""
+    fitting = [
+        offer
+        for offer in offers
+        if offer.key not in row.refused and offer.region_id in row.region_ids and _within(row.mandate, offer)
+    ]
     order = {region_id: place for place, region_id in enumerate(row.region_ids)}
     return min(fitting, key=lambda o: (order[o.region_id], o.price_micro_per_hour, o.key), default=None)
+
+
+def _within(mandate: Offer | None, offer: Offer) -> bool:
+    if mandate is None or offer.price_micro_per_hour == 0:
+        return True
+    return offer.currency == mandate.currency and offer.price_micro_per_hour <= mandate.price_micro_per_hour
 
 
 def ends(row: Provisioning, vm: Vm) -> bool:

@@ -99,7 +99,7 @@ def fitting(
     templates: Iterable[Template], preset: Preset, price_micro_per_hour: Mapping[str, int]
 ) -> tuple[Template, ...]:
     """The templates that carry at least one session of `preset`, cheapest first; those without a known price after the
-    others, smallest first. Ties by id."""
+    others, smallest first. Ties by id. One without a GPU carries what asks for no GPU memory."""
 
     def cost(template: Template) -> tuple[bool, int, int, int, int, str]:
         price = price_micro_per_hour.get(template.id)
@@ -109,7 +109,7 @@ def fitting(
         template
         for template in templates
         if template.vram_gb >= preset.min_vram_gb
-        and template.gpu_model
+        and (template.gpu_model or not preset.min_vram_gb)
         and weight(preset, template.capacity_units) <= template.capacity_units
     ]
     return tuple(sorted(able, key=cost))

@@ -6,6 +6,7 @@ may wait for the network. Every list is in a stated order; every `save` is guard
 
 from __future__ import annotations
 
+from controlplane.interfaces.capacity import PoolRows, RentingRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, Page, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.keeping import GarbageRows, HeldSave, SaveRows, SaveVersionRows
 from controlplane.interfaces.news import (
@@ -60,11 +61,13 @@ __all__ = [
     "Objects",
     "OutboxRows",
     "Page",
+    "PoolRows",
     "PortRows",
     "Provider",
     "ProvisioningRows",
     "QueueRows",
     "RegionFigure",
+    "RentingRows",
     "SaveRows",
     "SaveVersionRows",
     "SessionRows",

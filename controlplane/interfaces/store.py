@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.interfaces.capacity import PoolRows, RentingRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.keeping import GarbageRows, SaveRows, SaveVersionRows
 from controlplane.interfaces.news import DeadLetterRows, FeedRows, FigureRows, OutboxRows
@@ -24,6 +25,10 @@ class Tx(Protocol):
     def provisionings(self) -> ProvisioningRows: ...
     @property
     def attempts(self) -> AttemptRows: ...
+    @property
+    def pools(self) -> PoolRows: ...
+    @property
+    def renting(self) -> RentingRows: ...
     @property
     def hosts(self) -> HostRows: ...
     @property

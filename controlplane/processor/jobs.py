@@ -7,7 +7,7 @@ import structlog
 from controlplane.domain import subjects
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.ticker import Job
-from controlplane.usecases import archives, capacity, provisioning, queue, replacement, upkeep, watch
+from controlplane.usecases import archives, capacity, provisioning, queue, renting, replacement, upkeep, watch
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 
@@ -42,6 +42,13 @@ def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
         for instance in await sweeper.sweep():
             log.warning("machine.reaped", instance=instance.id, tag=instance.tag)
 
+    async def tend() -> None:
+        decision = await renting.tend(world)
+        for rent in decision.rents:
+            log.info("machine.wanted", offer=rent.offer.key, template=rent.offer.template_id, project=rent.project_id)
+        for ending in decision.endings:
+            log.info("machine.unneeded", vm=f"vms/{ending.vm_id}", why=ending.why)
+
     return (
         Job("judge_hosts", 1.0, lambda: watch.judge_hosts(world)),
         Job("place_queue", 1.0, lambda: queue.place_queue(world), wakes_on=subjects.SLOTS),
@@ -49,6 +56,7 @@ def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
         Job("replace_lost", 1.0, lambda: replacement.replace_lost(world)),
         Job("expire_unreachable", 1.0, lambda: watch.expire_unreachable(world)),
         Job("provisioning", 1.0, lambda: provisioning.advance(world), wakes_on=subjects.RENTING),
+        Job("renting", 2.0, tend),
         Job("sweep", 60.0, sweep),
         Job("tides", 5.0, lambda: capacity.watch_tides(world)),
         Job("figures", 5.0, figures),

@@ -21,7 +21,7 @@ from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import RegionFigure, Tx, Wanted
 from controlplane.usecases import saves
-from controlplane.usecases.survey import Way, explained, in_words, ways
+from controlplane.usecases.survey import Way, explained, in_words, ways, with_renting
 from controlplane.usecases.world import Policy
 
 # Most batches need few machines; when those are not enough, all there are.
@@ -83,6 +83,11 @@ class Placement:
         return subjects.hint_plan(self.bound.vm_id), subjects.hint_session(self.bound.id)
 
 
+def needs_of(asks: Sequence[Ask], found: Sequence[Way]) -> list[Need]:
+    """What each asks of a VM, in the regions of its way."""
+    return [_need(ask, way) for ask, way in zip(asks, found, strict=True)]
+
+
 async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool = False) -> Sequence[Placement]:
     """Each session bound to the best VM that has room after those before it, or why not.
 
@@ -130,7 +135,7 @@ class _Placing:
         self._tx = tx
         self._asks = asks
         self._ways = found
-        self._needs = [_need(ask, way) for ask, way in zip(asks, found, strict=True)]
+        self._needs = needs_of(asks, found)
         self._seen: dict[str, Candidate] = {}
         self._now = now
         self._done: dict[int, Placement] = {}
@@ -249,8 +254,11 @@ class _Placing:
             return Placement(passed=await self._explain(way, need, ""), contended=contended)
         region_id = done.bound.region_id
         if region_id == way.regions[0] and not way.forbidden:
-            return done
-        passed = await self._explain(way, need, region_id)
+            return replace(done, bound=replace(done.bound, passed_over=()))
+        earlier = self._asks[index].session.passed_over
+        before = way.regions[: way.regions.index(region_id)]
+        tried = [entry for entry in earlier if entry.code and entry.region_id in before]
+        passed = with_renting(await self._explain(way, need, region_id), tried)
         elsewhere = self._asks[index].session.region_id not in ("", region_id)
         detail = f"placed in {region_id}: {in_words(passed)}" if elsewhere else ""
         return replace(done, bound=replace(done.bound, passed_over=passed, reason_detail=detail), passed=passed)

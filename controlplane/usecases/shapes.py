@@ -13,6 +13,7 @@ from controlplane.domain.identity import DEFAULT_PROJECT, Principal
 from controlplane.domain.region import Region
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces import AuditEntry, Tx
+from controlplane.usecases.offers import cheapest
 from controlplane.usecases.world import World, operators_only
 
 S = TypeVar("S", Region, Preset, Template)
@@ -43,15 +44,17 @@ async def list_regions(world: World) -> Sequence[Region]:
 
 
 async def list_templates(world: World, who: Principal, preset_id: str) -> Sequence[Template]:
-    """All, by id; or with a preset those that fit it, cheapest first by what was last paid, the smallest before others
-    whose price nobody knows. Raises NotFound (preset)."""
+    """All, by id; or with a preset those that fit it, cheapest first by what providers ask now anywhere, the smallest
+    before others that nobody offers. Raises NotFound (preset)."""
     operators_only(who)
     async with world.store.reading() as tx:
         known = await tx.shapes.templates()
         if not preset_id:
             return known
         preset = _visible(await tx.shapes.preset(preset_id), who, f"presets/{preset_id}")
-    return templates.fitting(known, preset, {})
+        region_ids = [region.id for region in await tx.shapes.regions()]
+    quoted = await world.offers.quoted(world.providers, region_ids, [template.id for template in known])
+    return templates.fitting(known, preset, cheapest(quoted.offers))
 
 
 async def get(world: World, who: Principal, find: Find[S], name: str) -> S:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.fallback import Wish, order
 from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, rank
+from controlplane.domain.pool import RENTING
 from controlplane.domain.queueing import wait_s
 from controlplane.domain.region import Region
 from controlplane.domain.session import Session
@@ -66,6 +67,14 @@ def explained(
     relevant = [entry for entry in passed if entry.region_id in (*before, taken_region)]
     unchained = way.unchained if not taken_region else ()
     return (*way.forbidden, *empty, *relevant, *unchained)[:TOLD]
+
+
+def with_renting(passed: Sequence[PassedOver], news: Sequence[PassedOver]) -> tuple[PassedOver, ...]:
+    """What is told of regions and VMs, with what is known now of renting in some regions in place of what was. Nothing
+    is news of those further on: a machine that was on its way there may be no more."""
+    fresh = {entry.region_id for entry in news}
+    kept = (entry for entry in passed if entry.vm_id or (entry.region_id not in fresh and entry.code != RENTING))
+    return (*news, *kept)[:TOLD]
 
 
 async def queue_estimate_s(tx: Tx, session: Session, position: int, now: datetime) -> float | None:

@@ -13,7 +13,7 @@ from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound, 
 from controlplane.domain.events import EventDraft
 from controlplane.domain.identity import Credential, CredentialKind, Principal, Role
 from controlplane.domain.portrange import FIRST_UNPRIVILEGED, PortRange
-from controlplane.domain.provisioning import Phase, Provisioning
+from controlplane.domain.provisioning import Offer, Phase, Provisioning
 from controlplane.domain.session import SessionReason, SessionState
 from controlplane.domain.template import Template
 from controlplane.domain.vm import STATIC, VM_MACHINE, Vm, VmState, VmTrigger
@@ -25,7 +25,8 @@ from controlplane.usecases.world import World, operators_only
 @dataclass(frozen=True)
 class VmRequest:
     """`vm_id` "" lets us choose; `media_ports` None takes the default range. `provider` is who rents it to us;
-    `fallback_region_ids` are the regions to look in when the first has nothing, in this order."""
+    `fallback_region_ids` are the regions to look in when the first has nothing, in this order. `mandate` is the offer
+    that the house rents by itself, at its price at most; None: an operator wishes for it."""
 
     vm_id: str
     region_id: str
@@ -35,6 +36,7 @@ class VmRequest:
     media_ports: tuple[int, int] | None = None
     provider: str = STATIC
     fallback_region_ids: tuple[str, ...] = ()
+    mandate: Offer | None = None
 
 
 async def create_vm(world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
@@ -49,47 +51,8 @@ async def create_vm(world: World, who: Principal, request: VmRequest, request_id
             "PROVIDER_UNKNOWN", f"there is no provider '{request.provider}'; known: {known}", field="provider"
         )
     _check_range(request.media_ports or world.policy.media_ports)
-    vm_id = request.vm_id or _id_for(world, who, request.client_token)
     async with world.store.tx() as tx:
-        earlier = await tx.vms.get(vm_id)
-        if earlier is not None:
-            same = (who.project_id, request.provider, request.region_id, request.template_id) == (
-                earlier.project_id,
-                earlier.provider,
-                earlier.region_id,
-                earlier.template_id,
-            )
-            if request.client_token and same:
-                return earlier
-            raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
-        template = await _shape(tx, request)
-        now = await tx.now()
-        vm = Vm(
-            id=vm_id,
-            project_id=who.project_id,
-            provider=request.provider,
-            region_id=request.region_id,
-            template_id=template.id,
-            state=VmState.PROVISIONING,
-            capacity_units=template.capacity_units,
-            created_at=now,
-            updated_at=now,
-            advertised_address=request.advertised_address,
-            media_ports=request.media_ports or world.policy.media_ports,
-            version=1,
-        )
-        await tx.vms.add(vm)
-        if vm.rented:
-            await tx.provisionings.add(_wish(world, request, vm))
-        born = EventDraft(
-            "quarterdeck.vm.provisioned",
-            vm.project_id,
-            vm.name,
-            vm.version,
-            {"state": str(vm.state), "provider": vm.provider, "previous": "", "trigger": "create", "detail": ""},
-        )
-        await tx.outbox.append([born])
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateVm", vm.name, request_id))
+        vm = await add_vm(tx, world, who, request, request_id)
     await world.tell(subjects.RENTING)
     return vm
 
@@ -101,6 +64,51 @@ def _check_range(span: PortRange) -> None:
             f"{span[0]}-{span[1]} is no range of ports from {FIRST_UNPRIVILEGED} to 65535",
             field="port_range",
         )
+
+
+async def add_vm(tx: Tx, world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
+    """As `create_vm`, inside the caller's transaction, for a known provider."""
+    vm_id = request.vm_id or _id_for(world, who, request.client_token)
+    earlier = await tx.vms.get(vm_id)
+    if earlier is not None:
+        same = (who.project_id, request.provider, request.region_id, request.template_id) == (
+            earlier.project_id,
+            earlier.provider,
+            earlier.region_id,
+            earlier.template_id,
+        )
+        if request.client_token and same:
+            return earlier
+        raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
+    template = await _shape(tx, request)
+    now = await tx.now()
+    vm = Vm(
+        id=vm_id,
+        project_id=who.project_id,
+        provider=request.provider,
+        region_id=request.region_id,
+        template_id=template.id,
+        state=VmState.PROVISIONING,
+        capacity_units=template.capacity_units,
+        created_at=now,
+        updated_at=now,
+        advertised_address=request.advertised_address,
+        media_ports=request.media_ports or world.policy.media_ports,
+        version=1,
+    )
+    await tx.vms.add(vm)
+    if vm.rented:
+        await tx.provisionings.add(_wish(world, request, vm))
+    born = EventDraft(
+        "quarterdeck.vm.provisioned",
+        vm.project_id,
+        vm.name,
+        vm.version,
+        {"state": str(vm.state), "provider": vm.provider, "previous": "", "trigger": "create", "detail": ""},
+    )
+    await tx.outbox.append([born])
+    await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateVm", vm.name, request_id))
+    return vm
 
 
 async def _shape(tx: Tx, request: VmRequest) -> Template:
@@ -129,6 +137,7 @@ def _wish(world: World, request: VmRequest, vm: Vm) -> Provisioning:
         region_ids=tuple(dict.fromkeys([vm.region_id, *request.fallback_region_ids])),
         template_id=vm.template_id,
         created_at=vm.created_at,
+        mandate=request.mandate,
     )
 
 
@@ -234,8 +243,8 @@ async def terminate_vm(
                 f"{vm.name} has {len(sessions)} unfinished sessions: drain it, or use force",
                 field="force",
             )
-        held = vm.rented and await _may_have_machine(tx, vm)
-        vm = await _towards_termination(tx, vm, bool(sessions) or held, now, reason or vm.reason_detail)
+        held = vm.rented and await may_have_machine(tx, vm)
+        vm = await towards_termination(tx, vm, bool(sessions) or held, now, reason or vm.reason_detail)
         hints: list[str] = []
         for session in sessions:
             if session.state is not SessionState.STOPPING:
@@ -246,7 +255,8 @@ async def terminate_vm(
     return vm
 
 
-async def _may_have_machine(tx: Tx, vm: Vm) -> bool:
+async def may_have_machine(tx: Tx, vm: Vm) -> bool:
+    """Whether a rented VM's machine may exist: then only its provider can tell that it is gone."""
     row = await tx.provisionings.get(vm.id)
     return row is not None and row.phase is not Phase.RELEASED
 
@@ -256,7 +266,9 @@ async def _being_released(tx: Tx, vm: Vm) -> bool:
     return row is not None and row.phase in (Phase.RELEASING, Phase.RELEASED)
 
 
-async def _towards_termination(tx: Tx, vm: Vm, waits: bool, now: datetime, reason: str) -> Vm:
+async def towards_termination(tx: Tx, vm: Vm, waits: bool, now: datetime, reason: str) -> Vm:
+    """TERMINATED; with `waits` once its sessions have ended and its machine is gone. Saves, inside the caller's
+    transaction, which has locked the VM."""
     if not waits:
         ended, events = vm.on(VmTrigger.TERMINATE, now, reason)
     elif VM_MACHINE.allows(vm.state, VmTrigger.DRAIN):

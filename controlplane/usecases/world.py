@@ -15,6 +15,7 @@ from controlplane.domain.provisioning import Patience
 from controlplane.domain.session import Limits
 from controlplane.interfaces import Bus, CertificateAuthority, Ids, Objects, Provider, Store, StreamTokens
 from controlplane.usecases.combining import Combiner
+from controlplane.usecases.offers import OfferBook
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,10 @@ class Renting:
     lease_s: float = 120.0
     call_timeout_s: float = 25.0
     orphan_age_s: float = 30.0
+    # A machine that the house rented by itself goes when it has been empty for so long, where no pool says otherwise.
+    idle_after_s: float = 600.0
+    # What failed is not tried again for so long; another machine, or the next region, is.
+    pause_s: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ class World:
     policy: Policy = field(default_factory=Policy)
     creating: Combiner = field(default_factory=Combiner)
     providers: Mapping[str, Provider] = field(default_factory=dict)
+    offers: OfferBook = field(default_factory=OfferBook)
 
     async def tell(self, *hints: str) -> None:
         """After a commit: wakes whoever waits for these subjects, and the relay. Only hints: losing them costs time."""

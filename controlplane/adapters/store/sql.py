@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from controlplane.adapters.store.batch import SqlBatch
+from controlplane.adapters.store.capacity import SqlPools, SqlRenting
 from controlplane.adapters.store.catalogue import SqlCatalogue
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.credentials import SqlCredentials
@@ -63,6 +64,8 @@ class SqlTx:
         self.transitions = SqlTransitions(connection)
         self.provisionings = SqlProvisionings(connection)
         self.attempts = SqlAttempts(connection)
+        self.pools = SqlPools(connection)
+        self.renting = SqlRenting(connection)
         self.hosts = SqlHosts(connection)
         self.sessions = SqlSessions(connection)
         self.ports = SqlPorts(connection)

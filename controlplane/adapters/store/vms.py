@@ -8,10 +8,10 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row
 from controlplane.adapters.store.connection import (
-    Row,
     TxConnection,
     add_versioned,
     paged,
+    part,
     read_versioned,
     save_versioned,
     words,
@@ -63,7 +63,7 @@ class SqlVms:
             statement = statement.where(vms.c.region_id.in_(regions))
         rows = await self._connection.rows(statement)
         # Not remembered for the version guard: a placement locks the VM it chooses, and so reads it again.
-        return [(from_row(Vm, _part(row, "vm_")), from_row(Host, _part(row, "host_"))) for row in rows]
+        return [(from_row(Vm, part(row, "vm_")), from_row(Host, part(row, "host_"))) for row in rows]
 
     async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
         statement = (
@@ -84,7 +84,3 @@ class SqlVms:
     async def _one(self, statement: sa.Select[tuple[object, ...]]) -> Vm | None:
         row = await self._connection.row(statement)
         return read_versioned(self._connection, vms, Vm, row) if row else None
-
-
-def _part(row: Row, prefix: str) -> dict[str, object]:
-    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}

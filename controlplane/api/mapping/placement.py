@@ -16,4 +16,4 @@ def coordinates_of(message: sessions_pb2.CreateSessionRequest | vms_pb2.FindVmRe
 
 
 def passed_over_message(entry: PassedOver) -> pb.PassedOver:
-    return pb.PassedOver(region=entry.region_id, vm=named("vms", entry.vm_id), why=entry.why)
+    return pb.PassedOver(region=entry.region_id, vm=named("vms", entry.vm_id), why=entry.why, code=entry.code)

@@ -66,6 +66,7 @@ def region_message(region: Region) -> pb.Region:
         fallback_chain=region.chain,
         law=law_message(region.law),
         low_water_slots=region.low_water_seats,
+        max_rented_vms=region.max_rented_vms,
     )
 
 
@@ -79,6 +80,7 @@ def region_of(region_id: str, wire: pb.Region) -> Region:
         chain=tuple(wire.fallback_chain),
         law=law_of(wire.law),
         low_water_seats=wire.low_water_slots,
+        max_rented_vms=wire.max_rented_vms,
     )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equarterdeck/v1/placement.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\"t\n\x0b\x43oordinates\x12\x31\n\x10latitude_degrees\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12\x32\n\x11longitude_degrees\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"5\n\nPassedOver\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1equarterdeck/v1/placement.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\"t\n\x0b\x43oordinates\x12\x31\n\x10latitude_degrees\x18\x01 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80V@)\x00\x00\x00\x00\x00\x80V\xc0\x12\x32\n\x11longitude_degrees\x18\x02 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x80\x66@)\x00\x00\x00\x00\x00\x80\x66\xc0\"C\n\nPassedOver\x12\x0e\n\x06region\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12\x0b\n\x03why\x18\x03 \x01(\t\x12\x0c\n\x04\x63ode\x18\x04 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,5 +39,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COORDINATES']._serialized_start=79
   _globals['_COORDINATES']._serialized_end=195
   _globals['_PASSEDOVER']._serialized_start=197
-  _globals['_PASSEDOVER']._serialized_end=250
+  _globals['_PASSEDOVER']._serialized_end=264
 # @@protoc_insertion_point(module_scope)

@@ -14,11 +14,13 @@ class Coordinates(_message.Message):
     def __init__(self, latitude_degrees: _Optional[float] = ..., longitude_degrees: _Optional[float] = ...) -> None: ...
 
 class PassedOver(_message.Message):
-    __slots__ = ("region", "vm", "why")
+    __slots__ = ("region", "vm", "why", "code")
     REGION_FIELD_NUMBER: _ClassVar[int]
     VM_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
     region: str
     vm: str
     why: str
-    def __init__(self, region: _Optional[str] = ..., vm: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+    code: str
+    def __init__(self, region: _Optional[str] = ..., vm: _Optional[str] = ..., why: _Optional[str] = ..., code: _Optional[str] = ...) -> None: ...

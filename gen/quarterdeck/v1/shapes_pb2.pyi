@@ -52,7 +52,7 @@ class Law(_message.Message):
     def __init__(self, allow: _Optional[_Iterable[str]] = ..., deny: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Region(_message.Message):
-    __slots__ = ("region_id", "display_name", "name", "latitude_degrees", "longitude_degrees", "territory", "fallback_chain", "law", "low_water_slots")
+    __slots__ = ("region_id", "display_name", "name", "latitude_degrees", "longitude_degrees", "territory", "fallback_chain", "law", "low_water_slots", "max_rented_vms")
     REGION_ID_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class Region(_message.Message):
     FALLBACK_CHAIN_FIELD_NUMBER: _ClassVar[int]
     LAW_FIELD_NUMBER: _ClassVar[int]
     LOW_WATER_SLOTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RENTED_VMS_FIELD_NUMBER: _ClassVar[int]
     region_id: str
     display_name: str
     name: str
@@ -71,7 +72,8 @@ class Region(_message.Message):
     fallback_chain: _containers.RepeatedScalarFieldContainer[str]
     law: Law
     low_water_slots: int
-    def __init__(self, region_id: _Optional[str] = ..., display_name: _Optional[str] = ..., name: _Optional[str] = ..., latitude_degrees: _Optional[float] = ..., longitude_degrees: _Optional[float] = ..., territory: _Optional[str] = ..., fallback_chain: _Optional[_Iterable[str]] = ..., law: _Optional[_Union[Law, _Mapping]] = ..., low_water_slots: _Optional[int] = ...) -> None: ...
+    max_rented_vms: int
+    def __init__(self, region_id: _Optional[str] = ..., display_name: _Optional[str] = ..., name: _Optional[str] = ..., latitude_degrees: _Optional[float] = ..., longitude_degrees: _Optional[float] = ..., territory: _Optional[str] = ..., fallback_chain: _Optional[_Iterable[str]] = ..., law: _Optional[_Union[Law, _Mapping]] = ..., low_water_slots: _Optional[int] = ..., max_rented_vms: _Optional[int] = ...) -> None: ...
 
 class Template(_message.Message):
     __slots__ = ("template_id", "name", "display_name", "vcpus", "ram_gb", "vram_gb", "seats", "gpu_model")

@@ -58,6 +58,7 @@ async def test_every_field_comes_back(store: Store) -> None:
         failure=Failure(FailureKind.BOOT, "BOOT_TIMEOUT", "grüße", Remedy.RETRY),
         release_for_good=True,
         version=7,
+        mandate=Offer("local", "local", "big", "local", 2**41, "EUR"),
     )
     await rented(store, full)
     async with store.reading() as tx:

@@ -58,9 +58,9 @@ class MemoryCatalogue:
 
 
 REFERRING = {
-    "templates": (("vms", "template_id"),),
+    "templates": (("vms", "template_id"), ("pools", "template_id")),
     "presets": (("games", "default_preset_id"), ("sessions", "preset_id")),
-    "regions": (("vms", "region_id"),),
+    "regions": (("vms", "region_id"), ("pools", "region_id")),
 }
 
 

@@ -7,6 +7,7 @@ the entity has one. Invariants that one row can show are constraints (I1 capacit
 from __future__ import annotations
 
 from controlplane.adapters.store.tables.base import metadata
+from controlplane.adapters.store.tables.capacity import budgets, pools
 from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.tables.keeping import object_garbage, save_versions, saves
 from controlplane.adapters.store.tables.news import audit, dead_letters, feed, inbox, outbox, tides
@@ -24,6 +25,7 @@ from controlplane.adapters.store.tables.sessions import port_leases, sessions
 
 __all__ = [
     "audit",
+    "budgets",
     "credentials",
     "dead_letters",
     "deployments",
@@ -34,6 +36,7 @@ __all__ = [
     "metadata",
     "object_garbage",
     "outbox",
+    "pools",
     "port_leases",
     "presets",
     "projects",

@@ -99,6 +99,7 @@ provisionings = sa.Table(
     moment("lease_until", optional=True),
     moment("trying_since", optional=True),
     json("last", optional=True),
+    json("mandate", optional=True),
     one_of("phase", Phase),
     sa.UniqueConstraint("provider", "tag"),
     sa.Index(

@@ -133,4 +133,5 @@ regions = sa.Table(
     json("chain"),
     json("law"),
     integer("low_water_seats"),
+    integer("max_rented_vms"),
 )

@@ -1,0 +1,294 @@
+"""Decides which machines to rent and which to give back, from one snapshot. Pure.
+
+Rented twice is nothing: what is under way counts as room to come. Nothing flaps: a pool grows below its minimum and
+shrinks only above minimum and buffer. What failed lately is left alone for a while, and the next region tried.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controlplane.domain.placement import Candidate, Need, PassedOver, assign_many, rank
+from controlplane.domain.pool import (
+    BUDGET_SPENT,
+    NO_OFFER,
+    POOL_FULL,
+    REGION_LIMIT,
+    RENTING,
+    RENTING_FAILS,
+    Budget,
+    Decision,
+    Ending,
+    Kind,
+    Market,
+    Pool,
+    Rent,
+    Rented,
+    hourly,
+    presumed,
+    slots,
+)
+from controlplane.domain.provisioning import Failure, Offer
+from controlplane.domain.template import fitting
+from controlplane.domain.vm import Vm, VmState
+
+# Orders go out a few at a time: what the first of them learn (sold out, a wrong price) is known to the next round.
+RENTS_AT_ONCE = 20
+
+
+def decide(
+    needs: Sequence[Need],
+    standing: Iterable[Candidate],
+    rented: Sequence[Rented],
+    pools: Sequence[Pool],
+    market: Market,
+    now: datetime,
+) -> Decision:
+    """What to rent and what to give back. `needs` of waiting sessions come in the order of their queue; `standing` are
+    the VMs that take sessions now, of any owner; `rented` are all that are rented, over all projects, and those whose
+    failure is recent."""
+    deciding = _Deciding(rented, pools, market, now)
+    told = deciding.serve(needs, list(standing))
+    blocked = {pool.id: deciding.fill(pool) for pool in sorted(pools, key=lambda pool: pool.id)}
+    return Decision(tuple(deciding.rents), tuple(deciding.let_go()), told, blocked)
+
+
+@dataclass(frozen=True)
+class _Obstacle:
+    code: str
+    why: str
+
+    @property
+    def told(self) -> str:
+        return f"{self.code}: {self.why}"
+
+
+class _Deciding:
+    """What one decision has decided so far."""
+
+    def __init__(self, rented: Sequence[Rented], pools: Sequence[Pool], market: Market, now: datetime) -> None:
+        self._rented = rented
+        self._pools = {pool.kind: pool for pool in pools}
+        self._market = market
+        self._now = now
+        self._templates = {template.id: template for template in market.templates}
+        held = [one for one in rented if one.held]
+        self._in_region = Counter(one.vm.region_id for one in held)
+        self._of_kind = Counter(one.kind for one in held)
+        self._spent: Counter[tuple[str, str]] = Counter()
+        for one in held:
+            if one.price is not None:
+                self._spent[one.vm.project_id, one.price.currency] += one.price.price_micro_per_hour
+        self._failing: dict[str, Failure] = {
+            _lot(one.price): one.row.failure for one in rented if one.failing and one.price and one.row.failure
+        }
+        self._taken: Counter[str] = Counter()
+        self._fresh: list[Candidate] = []
+        self._refused: dict[Need, tuple[PassedOver, ...] | None] = {}
+        self.rents: list[Rent] = []
+
+    def serve(self, needs: Sequence[Need], standing: list[Candidate]) -> tuple[tuple[PassedOver, ...] | None, ...]:
+        """Finds each need its room: there, under way, or to be rented; returns what to tell it."""
+        coming = [
+            presumed(one.vm, self._templates.get(one.vm.template_id), self._market.known.get(_model(one.vm)), one.host)
+            for one in self._rented
+            if one.coming
+        ]
+        under_way = {candidate.vm.id: candidate.vm for candidate in coming}
+        choices, _ = assign_many(needs, [*standing, *coming])
+        told: list[tuple[PassedOver, ...] | None] = []
+        for need, choice in zip(needs, choices, strict=True):
+            if choice is None:
+                told.append(self._rent_for(need))
+                continue
+            self._taken[choice.vm_id] += choice.units
+            vm = under_way.get(choice.vm_id)
+            told.append((_is_coming(vm.region_id),) if vm else None)
+        return tuple(told)
+
+    def fill(self, pool: Pool) -> str:
+        """Rents what the pool lacks; returns why it goes on lacking it, or ""."""
+        while self._free(pool) < pool.min_free_slots and not self._quiet(pool):
+            template = self._templates.get(pool.template_id)
+            offers = [
+                offer
+                for offer in self._market.offers
+                if (offer.provider, offer.region_id, offer.template_id) == pool.kind[1:]
+            ]
+            offers.sort(key=lambda offer: (offer.price_micro_per_hour, offer.key))
+            found = self._obtain(pool.project_id, pool.region_id, offers)
+            if isinstance(found, _Obstacle):
+                return found.told
+            if template is None or len(self.rents) >= RENTS_AT_ONCE:
+                return ""
+            self._take(pool.project_id, found)
+        return ""
+
+    def let_go(self) -> Iterable[Ending]:
+        """Machines that nobody needs any more: those that failed, and those empty for long enough, longest first."""
+        for one in self._rented:
+            if one.failing and one.row.mandate and one.row.failure and not _ended(one):
+                yield Ending(
+                    one.vm.id, one.vm.version, f"renting failed: {one.row.failure.code}: {one.row.failure.message}"
+                )
+        empty = [(one, one.empty_for_s(self._now)) for one in self._rented if one.row.mandate is not None]
+        idle = [(since_s, one) for one, since_s in empty if since_s is not None and not self._taken[one.vm.id]]
+        free = {pool.kind: self._free(pool) for pool in self._pools.values()}
+        count = Counter(self._of_kind)
+        for since_s, one in sorted(idle, key=lambda entry: (-entry[0], entry[1].vm.id)):
+            pool = self._pools.get(one.kind)
+            if since_s < (pool.idle_after_s if pool else self._market.idle_after_s):
+                continue
+            seats = slots(one.vm.free_units) if one.usable else 0
+            if pool and seats and count[one.kind] <= pool.max_vms:
+                keeps = 0 if self._quiet(pool) else pool.min_free_slots + pool.buffer_slots
+                if free[one.kind] - seats < keeps:
+                    continue
+            free[one.kind] = free.get(one.kind, 0) - seats
+            count[one.kind] -= 1
+            yield Ending(one.vm.id, one.vm.version, f"empty for {since_s:.0f} s")
+
+    def _rent_for(self, need: Need) -> tuple[PassedOver, ...] | None:
+        choices, _ = rank(need, self._fresh)
+        if choices:
+            self._use(choices[0].vm_id, choices[0].units)
+            region_id = next(c.vm.region_id for c in self._fresh if c.vm.id == choices[0].vm_id)
+            return (_is_coming(region_id),)
+        if need not in self._refused:
+            told, offer = self._seek(need)
+            if offer is None:
+                self._refused[need] = told or None
+                return told or None
+            candidate = self._take(need.project_id, offer)
+            choices, _ = rank(need, [candidate])
+            self._use(candidate.vm.id, choices[0].units)
+            self._refused.clear()
+            return (*told, _is_coming(offer.region_id))
+        return self._refused[need]
+
+    def _seek(self, need: Need) -> tuple[tuple[PassedOver, ...], Offer | None]:
+        told: list[PassedOver] = []
+        for region_id in need.regions:
+            if region_id not in self._market.most:
+                continue
+            if len(self.rents) >= RENTS_AT_ONCE:
+                break
+            found = self._obtain(need.project_id, region_id, self._fitting(need, region_id))
+            if isinstance(found, Offer):
+                return tuple(told), found
+            told.append(PassedOver("", found.why, region_id, code=found.code))
+        return tuple(told), None
+
+    def _fitting(self, need: Need, region_id: str) -> list[Offer]:
+        """Offers of templates that carry it, cheapest first, but of machines that are known not to."""
+        here = [offer for offer in self._market.offers if offer.region_id == region_id]
+        here.sort(key=lambda offer: (offer.price_micro_per_hour, offer.key))
+        prices: dict[str, int] = {}
+        for offer in here:
+            prices.setdefault(offer.template_id, offer.price_micro_per_hour)
+        order = [template.id for template in fitting(self._market.templates, need.preset, prices)]
+        able = [offer for offer in here if offer.template_id in order]
+        able.sort(key=lambda offer: (offer.price_micro_per_hour, order.index(offer.template_id), offer.key))
+        return [offer for offer in able if rank(need, [self._candidate(need.project_id, offer, "vm")])[0]]
+
+    def _obtain(self, project_id: str, region_id: str, offers: Sequence[Offer]) -> Offer | _Obstacle:
+        """The first of these offers that may be taken, or what keeps from it."""
+        most = self._market.most.get(region_id, 0)
+        if not offers:
+            silent = "".join(f"; {name} does not answer" for name in sorted(self._market.away))
+            return _Obstacle(NO_OFFER, f"nobody offers a fitting machine here{silent}")
+        sound = [offer for offer in offers if _lot(offer) not in self._failing]
+        if not sound:
+            failure = self._failing[_lot(offers[0])]
+            return _Obstacle(RENTING_FAILS, f"renting failed lately: {failure.code}: {failure.message}")
+        if self._in_region[region_id] >= most:
+            return _Obstacle(REGION_LIMIT, f"{self._in_region[region_id]} of {most} machines are rented here")
+        roomy = [offer for offer in sound if not self._pool_full((project_id, *_what(offer)))]
+        if not roomy:
+            return _Obstacle(POOL_FULL, "the pool of these machines has all that it may have")
+        budget = self._market.budgets.get(project_id) or Budget(project_id)
+        spent = self._spent[project_id, budget.currency]
+        for offer in roomy:
+            price = offer.price_micro_per_hour
+            if price == 0 or (offer.currency == budget.currency and spent + price <= budget.micro_per_hour):
+                return offer
+        least = hourly(roomy[0].price_micro_per_hour, roomy[0].currency)
+        of = hourly(budget.micro_per_hour, budget.currency)
+        used = hourly(spent, budget.currency).removesuffix(f" {budget.currency} an hour")
+        return _Obstacle(BUDGET_SPENT, f"the cheapest machine is {least}; {used} of {of} are spent")
+
+    def _take(self, project_id: str, offer: Offer) -> Candidate:
+        candidate = self._candidate(project_id, offer, f"fresh-{len(self.rents)}")
+        self._fresh.append(candidate)
+        self.rents.append(Rent(project_id, offer))
+        self._in_region[offer.region_id] += 1
+        self._of_kind[(project_id, *_what(offer))] += 1
+        self._spent[project_id, offer.currency] += offer.price_micro_per_hour
+        return candidate
+
+    def _candidate(self, project_id: str, offer: Offer, vm_id: str) -> Candidate:
+        template = self._templates.get(offer.template_id)
+        vm = Vm(
+            id=vm_id,
+            project_id=project_id,
+            provider=offer.provider,
+            region_id=offer.region_id,
+            template_id=offer.template_id,
+            state=VmState.READY,
+            capacity_units=template.capacity_units if template else 0,
+            created_at=self._now,
+            updated_at=self._now,
+        )
+        return presumed(vm, template, self._market.known.get(_model(vm)))
+
+    def _use(self, vm_id: str, units: int) -> None:
+        self._fresh = [
+            replace(c, vm=replace(c.vm, used_units=c.vm.used_units + units)) if c.vm.id == vm_id else c
+            for c in self._fresh
+        ]
+
+    def _free(self, pool: Pool) -> int:
+        """Slots of the pool that are free, or will be when what is under way has come."""
+        mine = [one.vm for one in self._rented if one.kind == pool.kind and (one.usable or one.coming)]
+        fresh = [c.vm for c in self._fresh if (c.vm.project_id, *_what(c.vm)) == pool.kind]
+        return sum(slots(vm.free_units - self._taken[vm.id]) for vm in (*mine, *fresh))
+
+    def _quiet(self, pool: Pool) -> bool:
+        """Whether it is to be left empty: it may be, and nobody has played on it for as long as a machine idles."""
+        if not pool.scale_to_zero:
+            return False
+        mine = [one for one in self._rented if one.kind == pool.kind and one.held and not one.leaving]
+        fresh = any((c.vm.project_id, *_what(c.vm)) == pool.kind for c in self._fresh)
+        return not fresh and all(not self._taken[one.vm.id] and self._rests(one, pool.idle_after_s) for one in mine)
+
+    def _rests(self, one: Rented, idle_after_s: float) -> bool:
+        since_s = one.empty_for_s(self._now)
+        settled = one.failing or one.vm.state in (VmState.STOPPED, VmState.ERROR)
+        return settled or (since_s is not None and since_s >= idle_after_s)
+
+    def _pool_full(self, kind: Kind) -> bool:
+        pool = self._pools.get(kind)
+        return pool is not None and self._of_kind[kind] >= pool.max_vms
+
+
+def _is_coming(region_id: str) -> PassedOver:
+    return PassedOver("", "a machine is being rented here", region_id, code=RENTING)
+
+
+def _ended(one: Rented) -> bool:
+    return one.vm.state is VmState.TERMINATED or one.vm.terminate_requested_at is not None
+
+
+def _lot(offer: Offer) -> str:
+    return f"{offer.key}/{offer.template_id}"
+
+
+def _what(thing: Offer | Vm) -> tuple[str, str, str]:
+    return thing.provider, thing.region_id, thing.template_id
+
+
+def _model(vm: Vm) -> tuple[str, str]:
+    return vm.provider, vm.template_id

@@ -1,0 +1,54 @@
+"""Rows of what makes capacity come and go: pools, budgets, and the rented machines as renting looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from controlplane.domain.host import Inventory
+from controlplane.domain.pool import Budget, Pool, Rented
+
+
+class PoolRows(Protocol):
+    async def get(self, pool_id: str) -> Pool | None: ...
+
+    async def all(self, project_id: str = "") -> Sequence[Pool]:
+        """Of a project or, for "", of all, by id: few enough for one answer."""
+        ...
+
+    async def add(self, pool: Pool) -> None:
+        """Raises AlreadyExists when the id is taken, or its kind has a pool already."""
+        ...
+
+    async def save(self, pool: Pool) -> None:
+        """As VmRows.save."""
+        ...
+
+    async def delete(self, pool_id: str) -> None: ...
+
+
+class RentingRows(Protocol):
+    """What is rented and what may be spent on it, for decisions that are taken one at a time."""
+
+    async def take_turn(self) -> None:
+        """Holds back every other transaction that takes its turn until this one ends: no two of them may decide from
+        the same snapshot."""
+        ...
+
+    async def fleet(self, failed_since: datetime) -> Sequence[Rented]:
+        """Every rented VM whose purchase is not RELEASED, over all projects, by id; and of the RELEASED ones those that
+        failed and have changed since then."""
+        ...
+
+    async def inventories(self, since: datetime) -> Mapping[tuple[str, str], Inventory]:
+        """What the newest machine of each (provider, template) that has had an agent had, of those rented since."""
+        ...
+
+    async def budgets(self) -> Mapping[str, Budget]:
+        """By project; one without a row has none to spend."""
+        ...
+
+    async def put_budget(self, budget: Budget) -> None:
+        """Adds it, or writes it over the project's."""
+        ...

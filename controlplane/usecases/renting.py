@@ -1,0 +1,157 @@
+"""Rents for demand and for pools, and gives back what nobody needs: decided from one snapshot, in one transaction.
+
+Those who decide take turns, over all replicas: what one has wished for is under way for the next. Prices are asked
+for before; who buys asks again and pays no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from controlplane.domain import subjects
+from controlplane.domain.identity import Principal, Role
+from controlplane.domain.placement import Candidate, Need, PassedOver
+from controlplane.domain.pool import Decision, Ending, Market, Pool, Rent, Rented
+from controlplane.domain.renting import decide
+from controlplane.domain.session import SessionState
+from controlplane.interfaces import AuditEntry, Tx
+from controlplane.usecases.allocation import ALL, Ask, needs_of
+from controlplane.usecases.offers import Quoted
+from controlplane.usecases.queue import BATCH, asks_of
+from controlplane.usecases.survey import in_words, ways, with_renting
+from controlplane.usecases.vms import VmRequest, add_vm, may_have_machine, towards_termination
+from controlplane.usecases.world import World
+
+HOUSE = "house"
+# What a machine had is remembered for so long after it was rented.
+KNOWN_DAYS = 30
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    asks: Sequence[Ask]
+    needs: Sequence[Need]
+    standing: Sequence[Candidate]
+    rented: Sequence[Rented]
+    pools: Sequence[Pool]
+    market: Market
+    now: datetime
+
+    @property
+    def idle(self) -> bool:
+        """There is nothing to decide."""
+        return not self.needs and not self.pools and all(one.row.mandate is None for one in self.rented)
+
+
+async def tend(world: World) -> Decision:
+    """One round; returns what was done. Any number of replicas may."""
+    async with world.store.reading() as tx:
+        first = await _snapshot(tx, world, Quoted())
+    if first.idle:
+        return Decision()
+    market = first.market
+    asking = market.most and (first.needs or first.pools)
+    quoted = Quoted()
+    if asking:
+        template_ids = [template.id for template in market.templates]
+        quoted = await world.offers.quoted(world.providers, list(market.most), template_ids)
+    async with world.store.tx() as tx:
+        await tx.renting.take_turn()
+        snapshot = await _snapshot(tx, world, quoted)
+        decision = decide(
+            snapshot.needs, snapshot.standing, snapshot.rented, snapshot.pools, snapshot.market, snapshot.now
+        )
+        for rent in decision.rents:
+            await _rent(tx, world, rent)
+        ended = [ending for ending in decision.endings if await _end(tx, ending)]
+        for pool in snapshot.pools:
+            if pool.blocked != decision.blocked[pool.id]:
+                changed = replace(pool, blocked=decision.blocked[pool.id], version=pool.version + 1)
+                await tx.pools.save(changed)
+    if decision.rents or ended:
+        await world.tell(subjects.RENTING)
+    await _tell(world, snapshot.asks, decision.told)
+    return replace(decision, endings=tuple(ended))
+
+
+async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
+    now, renting = await tx.now(), world.policy.renting
+    regions = await tx.shapes.regions()
+    most = {region.id: region.max_rented_vms for region in regions if region.max_rented_vms}
+    rented = await tx.renting.fleet(now - timedelta(seconds=renting.pause_s))
+    asks = await _waiting(tx) if most else []
+    needs = needs_of(asks, ways(regions, [ask.wish for ask in asks]))
+    projects = sorted({need.project_id for need in needs})
+    placeable = [entry for project_id in projects for entry in await tx.vms.placeable(project_id, (), ALL)]
+    market = Market(
+        offers=quoted.offers,
+        away=quoted.away,
+        templates=await tx.shapes.templates(),
+        most=most,
+        budgets=await tx.renting.budgets(),
+        known=await tx.renting.inventories(now - timedelta(days=KNOWN_DAYS)) if needs else {},
+        idle_after_s=renting.idle_after_s,
+    )
+    standing = [Candidate(vm, host) for vm, host in placeable]
+    return _Snapshot(asks, needs, standing, rented, await tx.pools.all(), market, now)
+
+
+async def _waiting(tx: Tx) -> list[Ask]:
+    """All who wait, oldest first: those who may go nowhere else must not hide those behind them."""
+    asks: list[Ask] = []
+    while True:
+        last = (asks[-1].session.created_at, asks[-1].session.id) if asks else None
+        batch = await tx.queue.after(last, BATCH)
+        asks.extend(await asks_of(tx, batch))
+        if len(batch) < BATCH:
+            return asks
+
+
+async def _rent(tx: Tx, world: World, rent: Rent) -> None:
+    offer = rent.offer
+    request = VmRequest(
+        vm_id="",
+        region_id=offer.region_id,
+        template_id=offer.template_id,
+        provider=offer.provider,
+        mandate=offer,
+    )
+    await add_vm(tx, world, Principal(rent.project_id, HOUSE, Role.OPERATOR), request, "")
+
+
+async def _end(tx: Tx, ending: Ending) -> bool:
+    """Only what is still empty and stands as it was seen: whoever was placed there meanwhile plays on (I14)."""
+    vm = await tx.vms.lock(ending.vm_id)
+    if vm is None or vm.active_sessions or vm.version != ending.version or vm.terminate_requested_at is not None:
+        return False
+    await towards_termination(tx, vm, await may_have_machine(tx, vm), await tx.now(), ending.why)
+    await tx.outbox.audit(AuditEntry(vm.project_id, HOUSE, "TerminateVm", vm.name, ""))
+    return True
+
+
+async def _tell(world: World, asks: Sequence[Ask], told: Sequence[tuple[PassedOver, ...] | None]) -> None:
+    """Lets those who wait know what is done for them, or why nothing is. Raises Conflict: then the next round does."""
+    news: Mapping[str, tuple[PassedOver, ...]] = {
+        ask.session.id: entries for ask, entries in zip(asks, told, strict=True) if entries is not None
+    }
+    stale = [
+        ask.session.id
+        for ask in asks
+        if ask.session.id in news
+        and with_renting(ask.session.passed_over, news[ask.session.id]) != ask.session.passed_over
+    ]
+    if not stale:
+        return
+    async with world.store.tx() as tx:
+        changed = []
+        for session_id in stale:
+            session = await tx.sessions.get(session_id)
+            if session is None or session.state is not SessionState.PENDING:
+                continue
+            passed = with_renting(session.passed_over, news[session_id])
+            words = f"waits for a slot: {in_words(passed)}"
+            changed.append(replace(session, passed_over=passed, reason_detail=words, version=session.version + 1))
+        await tx.batch.save_sessions(changed)
+    await world.tell(*(subjects.hint_session(session.id) for session in changed))

@@ -1,0 +1,155 @@
+"""Pools, budgets and the rented fleet: whole, guarded by version, and the same on every store."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controlplane.domain.errors import AlreadyExists, Conflict, NotFound, WrongState
+from controlplane.domain.host import Inventory
+from controlplane.domain.pool import Budget, Pool
+from controlplane.domain.provisioning import Failure, Offer, Phase
+from controlplane.domain.retry import FailureKind, Remedy
+from controlplane.interfaces import Store
+from tests.contract.store.rows import NOW, PROJECT, a_host, a_vm, at, next_of
+from tests.contract.store.test_provisionings import a_provisioning
+
+FAILED = Failure(FailureKind.PROVISIONING, "SOLD_OUT", "none left", Remedy.RETRY)
+
+
+def a_pool(pool_id: str = "warm", **fields: Any) -> Pool:
+    values: dict[str, Any] = {
+        "id": pool_id,
+        "project_id": PROJECT,
+        "provider": "local",
+        "region_id": "local",
+        "template_id": "local",
+        "created_at": NOW,
+        "min_free_slots": 2,
+        "buffer_slots": 3,
+        "max_vms": 5,
+        "idle_after_s": 12.5,
+        "scale_to_zero": True,
+        "blocked": "REGION_LIMIT: grüße",
+    }
+    return Pool(**{**values, **fields})
+
+
+async def test_every_field_of_a_pool_comes_back(store: Store) -> None:
+    other = a_pool("cool", template_id="L4-90", scale_to_zero=False, blocked="")
+    async with store.tx() as tx:
+        await tx.credentials.put_project("p2")
+        for pool in (a_pool(), other, a_pool("theirs", project_id="p2")):
+            await tx.pools.add(pool)
+    async with store.reading() as tx:
+        assert await tx.pools.get("warm") == a_pool()
+        assert await tx.pools.all(PROJECT) == [other, a_pool()]
+        assert [pool.id for pool in await tx.pools.all()] == ["cool", "theirs", "warm"]
+        assert await tx.pools.get("none") is None
+    changed = next_of(a_pool(), max_vms=9, blocked="")
+    async with store.tx() as tx:
+        await tx.pools.get("warm")
+        await tx.pools.save(changed)
+        await tx.pools.delete("cool")
+    async with store.reading() as tx:
+        assert await tx.pools.all(PROJECT) == [changed]
+
+
+async def test_one_pool_for_each_kind_of_machine_and_only_of_what_there_is(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.pools.add(a_pool())
+    for twin in (a_pool(), a_pool("twin")):
+        with pytest.raises(AlreadyExists):
+            async with store.tx() as tx:
+                await tx.pools.add(twin)
+    for lost in (a_pool("x", region_id="moon"), a_pool("x", template_id="X"), a_pool("x", project_id="nobody")):
+        with pytest.raises(NotFound):
+            async with store.tx() as tx:
+                await tx.pools.add(lost)
+    with pytest.raises(Conflict):
+        async with store.tx() as tx:
+            await tx.pools.add(a_pool("x", region_id="eu-west-1", max_vms=0))
+    async with store.tx() as tx:
+        region = await tx.shapes.region("local")
+        assert region is not None
+        with pytest.raises(WrongState):
+            await tx.shapes.delete(region)
+
+
+async def test_of_two_who_change_a_pool_one_wins(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.pools.add(a_pool())
+        await tx.pools.save(next_of(a_pool()))
+    async with store.tx() as tx:
+        pool = await tx.pools.get("warm")
+        assert pool is not None
+        with pytest.raises(Conflict):
+            await tx.pools.save(replace(pool, version=pool.version))
+
+
+async def test_budgets_are_written_over(store: Store) -> None:
+    for micro in (5, 7):
+        async with store.tx() as tx:
+            await tx.renting.put_budget(Budget(PROJECT, micro, "EUR"))
+    async with store.reading() as tx:
+        assert await tx.renting.budgets() == {PROJECT: Budget(PROJECT, 7, "EUR")}
+    for wrong, error in ((Budget("nobody", 1), NotFound), (Budget(PROJECT, -1), Conflict)):
+        with pytest.raises(error):
+            async with store.tx() as tx:
+                await tx.renting.put_budget(wrong)
+
+
+async def test_the_fleet_is_what_is_held_and_what_failed_lately(store: Store) -> None:
+    mandate = Offer("local", "local", "small", "local", 2**40, "EUR")
+    rows = {
+        "held": a_provisioning("held", phase=Phase.HELD, mandate=mandate),
+        "lately": a_provisioning("lately", phase=Phase.RELEASED, failure=FAILED),
+        "long-ago": a_provisioning("long-ago", phase=Phase.RELEASED, failure=FAILED),
+        "returned": a_provisioning("returned", phase=Phase.RELEASED),
+    }
+    async with store.tx() as tx:
+        await tx.vms.add(a_vm("owned"))
+        for vm_id, row in rows.items():
+            seen = at(-600) if vm_id == "long-ago" else at(0)
+            await tx.vms.add(a_vm(vm_id, provider="local", updated_at=seen))
+            await tx.provisionings.add(row)
+        await tx.hosts.add(a_host("held"))
+    async with store.reading() as tx:
+        fleet = {one.vm.id: one for one in await tx.renting.fleet(at(-60))}
+    assert list(fleet) == ["held", "lately"]
+    assert (fleet["held"].row, fleet["held"].host) == (rows["held"], a_host("held"))
+    assert (fleet["lately"].row, fleet["lately"].host) == (rows["lately"], None)
+
+
+async def test_what_the_newest_machine_of_a_kind_had_is_known_when_it_is_gone(store: Store) -> None:
+    async with store.tx() as tx:
+        for number, vm_id in enumerate(("old", "new", "never-joined", "ancient")):
+            born = at(-9000) if vm_id == "ancient" else at(number)
+            template = "L4-90" if vm_id == "ancient" else "local"
+            await tx.vms.add(a_vm(vm_id, provider="local", created_at=born, template_id=template))
+            await tx.provisionings.add(a_provisioning(vm_id, phase=Phase.RELEASED))
+            epoch = 0 if vm_id == "never-joined" else 1
+            await tx.hosts.add(a_host(vm_id, epoch=epoch, inventory=Inventory(cpu_count=number)))
+    async with store.reading() as tx:
+        assert await tx.renting.inventories(at(-60)) == {("local", "local"): Inventory(cpu_count=1)}
+
+
+async def test_who_decides_waits_for_those_who_decide(store: Store) -> None:
+    count = 0
+
+    async def decide() -> None:
+        nonlocal count
+        async with store.tx() as tx:
+            await tx.renting.take_turn()
+            seen = len(await tx.pools.all())
+            await asyncio.sleep(0)  # others come as far as they can
+            await tx.pools.add(a_pool(f"p-{seen}", template_id=["local", "L4-90", "A10"][seen]))
+            count += 1
+
+    await asyncio.gather(*(decide() for _ in range(3)))
+    async with store.reading() as tx:
+        assert [pool.id for pool in await tx.pools.all()] == ["p-0", "p-1", "p-2"]
+    assert count == 3
