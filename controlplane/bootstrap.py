@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -87,7 +88,7 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
         if role != "gateway":
             world = await _world(stack, settings)
             if role in ("all", "api"):
-                said |= await _api(stack, settings, world)
+                said |= await _api(stack, settings, world, registry, alone=role == "api")
                 if welcome:
                     said |= await _welcome(settings, world)
             if role in ("all", "processor"):
@@ -228,8 +229,11 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-async def _api(stack: AsyncExitStack, settings: Settings, world: World) -> dict[str, str]:
-    """Starts the three listeners; returns what an agent needs to enrol, but for its token."""
+async def _api(
+    stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, *, alone: bool
+) -> dict[str, Any]:
+    """Starts the three listeners, and `alone` in its process one for health and metrics; returns what an agent needs
+    to enrol, but for its token."""
     from controlplane.adapters.bus.codec import decode_report
     from controlplane.adapters.ca import FileCertificateAuthority
     from controlplane.api.server import Options, Server, Tls
@@ -249,10 +253,11 @@ async def _api(stack: AsyncExitStack, settings: Settings, world: World) -> dict[
         network=Network(loopback_candidate=settings.loopback_only),
     )
     tls = Tls(served.key_pem, served.chain_pem, world.authority.ca_pem.encode())
-    server = Server(world, tls, decode_report, options)
+    server = Server(world, tls, decode_report, options, registry)
     stack.push_async_callback(server.stop)
     ports = await server.start()
-    return {
+    said = await _monitoring(stack, settings, world, registry, "api", settings.api_http_port) if alone else {}
+    return said | {
         "enrolment_target": f"{settings.advertised_host}:{ports.enrolment}",
         "ca_sha256": world.authority.ca_sha256,
     }
@@ -313,13 +318,22 @@ async def _processor(
 ) -> dict[str, Any]:
     """Starts relay, consumers and jobs; `alone` in its process, it has a listener for health and metrics."""
     from controlplane.adapters.bus.codec import decode_event, decode_report
-    from controlplane.processor import monitoring, service
+    from controlplane.processor import service
 
-    processor = await stack.enter_async_context(service.running(world, decode_report, decode_event, registry))
+    await stack.enter_async_context(service.running(world, decode_report, decode_event, registry))
     if not alone:
         return {}
-    listener = monitoring.listening(processor, settings.http_host, settings.processor_http_port)
-    return {"processor_http_port": await stack.enter_async_context(listener)}
+    return await _monitoring(stack, settings, world, registry, "processor", settings.processor_http_port)
+
+
+async def _monitoring(
+    stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, role: str, port: int
+) -> dict[str, Any]:
+    from controlplane import monitoring
+    from controlplane.usecases import upkeep
+
+    listener = monitoring.listening(partial(upkeep.outside, world), registry, settings.http_host, port)
+    return {f"{role}_http_port": await stack.enter_async_context(listener)}
 
 
 async def _gateway(

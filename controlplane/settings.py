@@ -175,6 +175,7 @@ class Settings:
     # Who listens where.
     http_host: str = _of(_text, "127.0.0.1")
     http_port: int = _of(_port, 8080)
+    api_http_port: int = _of(_port, 0, "health and metrics of an API on its own; default: any free port")
     processor_http_port: int = _of(_port, 0, "health and metrics of a processor on its own; default: any free port")
     grpc_host: str = _of(_text, "127.0.0.1")
     grpc_port: int = _of(_port, 50051)

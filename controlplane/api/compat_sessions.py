@@ -10,6 +10,7 @@ from quarterdeck.compat.v1 import sessions_pb2_grpc as rpc
 from controlplane.api import identity
 from controlplane.api.compat_streaming import StreamUrls
 from controlplane.api.mapping.compat import started_session
+from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.session import SessionState
 from controlplane.usecases import creation, sessions
@@ -17,8 +18,9 @@ from controlplane.usecases.world import World
 
 
 class SessionFlowServicer(rpc.SessionFlowServiceServicer):
-    def __init__(self, world: World, urls: StreamUrls) -> None:
+    def __init__(self, world: World, urls: StreamUrls, metrics: Metrics) -> None:
         self._world = world
+        self._metrics = metrics
         self._urls = urls
 
     async def StartSession(self, request: pb.StartSessionRequest, context: Any) -> pb.StartedSession:
@@ -30,7 +32,8 @@ class SessionFlowServicer(rpc.SessionFlowServiceServicer):
             region_id=request.region,
             client_token=request.client_token,
         )
-        view = await creation.create_session(self._world, who, wanted, identity.request_id())
+        creating = creation.create_session(self._world, who, wanted, identity.request_id())
+        view = await self._metrics.allocation(creating)
         view = await sessions.wait_until(
             self._world, who, view.session.id, lambda session: session.state is SessionState.RUNNING
         )

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -22,6 +23,7 @@ from google.rpc import status_pb2
 
 from controlplane.api import identity, status
 from controlplane.api.access import ACCESS, Access
+from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, Forbidden, QuarterdeckError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -29,6 +31,8 @@ log = structlog.get_logger(__name__)
 REQUEST_ID = "x-request-id"
 STATUS_DETAILS = "grpc-status-details-bin"
 GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+TOO_SLOW = "TOO_SLOW"
 UNBOUNDED = ("/grpc.health.v1.Health/",)
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -46,6 +50,14 @@ class Limits:
     recheck_s: float = 2.5
     token_cache_s: float = 2.5
     write_s: float = 30.0
+
+
+@dataclass
+class Outcome:
+    """Of one RPC, for the figures. An RPC that ends in no other way was left by its caller."""
+
+    code: str = grpc.StatusCode.CANCELLED.name
+    reason: str = ""
 
 
 class Admission:
@@ -68,10 +80,13 @@ class Admission:
 class Chain(grpc.aio.ServerInterceptor):
     """`stopping` ends every open stream with UNAVAILABLE, so that a graceful stop does not wait for watchers."""
 
-    def __init__(self, bearers: identity.Bearers, limits: Limits, stopping: asyncio.Event) -> None:
+    def __init__(
+        self, bearers: identity.Bearers, limits: Limits, stopping: asyncio.Event, metrics: Metrics | None = None
+    ) -> None:
         self._bearers = bearers
         self._limits = limits
         self._stopping = stopping
+        self._metrics = metrics or Metrics()
         self._requests = Admission(limits.unary_in_flight, "requests")
         self._streams = Admission(limits.open_streams, "streams")
         self._wrapped: dict[str, Handler] = {}
@@ -106,7 +121,7 @@ class Chain(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, inner: Any) -> Any:
         async def call(request: Message, context: Context) -> Message:
-            async with self._edge(method, context, self._requests):
+            async with self._edge(method, context, self._requests, self._unary_told(method)) as outcome:
                 validate(request)
                 try:
                     async with asyncio.timeout(self._limits.unary_s) as limit:
@@ -115,6 +130,7 @@ class Chain(grpc.aio.ServerInterceptor):
                 except TimeoutError:
                     if not limit.expired():
                         raise
+                    outcome.code = grpc.StatusCode.DEADLINE_EXCEEDED.name
                     await abort(context, status.deadline(self._limits.unary_s))
             raise AssertionError("abort raises")
 
@@ -123,7 +139,7 @@ class Chain(grpc.aio.ServerInterceptor):
     def _streaming(self, method: str, inner: Any, many_requests: bool) -> Any:
         # No generator itself: the library would wait for the reader outside of it, where a cut can tell nobody why.
         async def call(requests: Any, context: Context) -> None:
-            async with self._edge(method, context, self._streams):
+            async with self._edge(method, context, self._streams, self._stream_told(method)):
                 if many_requests:
                     requests = validated(requests)
                 else:
@@ -139,6 +155,26 @@ class Chain(grpc.aio.ServerInterceptor):
 
         return call
 
+    @contextmanager
+    def _unary_told(self, method: str) -> Iterator[Outcome]:
+        started, outcome = time.perf_counter(), Outcome()
+        try:
+            yield outcome
+        finally:
+            self._metrics.requests.labels(method[1:], outcome.code).observe(time.perf_counter() - started)
+
+    @contextmanager
+    def _stream_told(self, method: str) -> Iterator[Outcome]:
+        outcome, open_now = Outcome(), self._metrics.streams.labels(method[1:])
+        open_now.inc()
+        try:
+            yield outcome
+        finally:
+            open_now.dec()
+            self._metrics.ended.labels(method[1:], outcome.code).inc()
+            if outcome.reason == TOO_SLOW:
+                self._metrics.too_slow.labels(method[1:]).inc()
+
     async def _hand_over(self, context: Context, message: Message) -> None:
         """Raises Exhausted (TOO_SLOW). The message is on its way even then, before the status."""
         try:
@@ -148,10 +184,12 @@ class Chain(grpc.aio.ServerInterceptor):
             if not limit.expired():
                 raise
             told = f"this stream's reader took nothing for {self._limits.write_s:g} s; connect again"
-            raise Exhausted("TOO_SLOW", told, retry_after_s="1") from None
+            raise Exhausted(TOO_SLOW, told, retry_after_s="1") from None
 
     @asynccontextmanager
-    async def _edge(self, method: str, context: Context, admission: Admission) -> AsyncIterator[None]:
+    async def _edge(
+        self, method: str, context: Context, admission: Admission, told: AbstractContextManager[Outcome]
+    ) -> AsyncIterator[Outcome]:
         """Everything around a handler: bounds, names, admits and turns what it raises into a status."""
         metadata = tuple(context.invocation_metadata() or ())
         given = next((value for key, value in metadata if key == REQUEST_ID), "")
@@ -161,23 +199,28 @@ class Chain(grpc.aio.ServerInterceptor):
         bounded = not method.startswith(UNBOUNDED)
         entered = False
         refused: status_pb2.Status | None = None
-        try:
-            if bounded:
-                admission.enter()
-                entered = True
-            identity.enter(await self._caller(method, context, request_id))
-            yield
-        except grpc.aio.AbortError:
-            raise
-        except QuarterdeckError as error:
-            refused = status.status_of(error, identity.parting())
-        except Exception:
-            error_id = uuid.uuid4().hex[:12]
-            log.exception("rpc.broke", error_id=error_id)
-            refused = status.internal(error_id)
-        finally:
-            if entered:
-                admission.leave()
+        with told as outcome:
+            try:
+                if bounded:
+                    admission.enter()
+                    entered = True
+                identity.enter(await self._caller(method, context, request_id))
+                yield outcome
+                outcome.code = grpc.StatusCode.OK.name
+            except grpc.aio.AbortError:
+                raise
+            except QuarterdeckError as error:
+                refused = status.status_of(error, identity.parting())
+                outcome.reason = error.reason
+            except Exception:
+                error_id = uuid.uuid4().hex[:12]
+                log.exception("rpc.broke", error_id=error_id)
+                refused = status.internal(error_id)
+            finally:
+                if entered:
+                    admission.leave()
+            if refused is not None:
+                outcome.code = CODES[refused.code].name
         # Only now: a reader that takes nothing does not take its status either, and must not keep a place for it.
         if refused is not None:
             await abort(context, refused, request_id)
@@ -264,7 +307,6 @@ async def unless_caller_leaves() -> AsyncIterator[None]:
 async def abort(context: Context, told: status_pb2.Status, request_id: str = "") -> None:
     """Ends the RPC with the status and its details. Raises grpc.aio.AbortError."""
     request_id = request_id or identity.request_id()
-    codes = {code.value[0]: code for code in grpc.StatusCode}
     trailing = ((REQUEST_ID, request_id), (STATUS_DETAILS, told.SerializeToString()))
     async with unless_caller_leaves():
-        await context.abort(codes[told.code], told.message, trailing)
+        await context.abort(CODES[told.code], told.message, trailing)

@@ -92,6 +92,10 @@ class Links:
         self._due: set[str] = set()
         self._wake = asyncio.Event()
 
+    def count(self) -> int:
+        """Hosts whose stream is held here."""
+        return len(self._held)
+
     def open(self, host_id: str, epoch: int, token: str) -> HostLink:
         """Takes the host's stream; an older one here ends."""
         older = self._held.get(host_id)

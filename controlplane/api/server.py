@@ -14,6 +14,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
+from prometheus_client import CollectorRegistry
 from quarterdeck.v1 import (
     accounts_pb2,
     accounts_pb2_grpc,
@@ -57,6 +58,7 @@ from controlplane.api.identity import Bearers
 from controlplane.api.interceptors import Chain, Limits
 from controlplane.api.link import AgentLinkServicer, EnrolmentServicer, LinkTerms
 from controlplane.api.links import Links
+from controlplane.api.metrics import Metrics
 from controlplane.api.pools import PoolServicer
 from controlplane.api.ports import PortServicer
 from controlplane.api.saves import SaveServicer
@@ -138,7 +140,15 @@ class Ports:
 class Server:
     """`decode_report` reads the payload of the report subject: serialized quarterdeck.v1.Report."""
 
-    def __init__(self, world: World, tls: Tls, decode_report: DecodeReport, options: Options) -> None:
+    def __init__(
+        self,
+        world: World,
+        tls: Tls,
+        decode_report: DecodeReport,
+        options: Options,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._metrics = Metrics(registry)
         self._world = world
         self._tls = tls
         self._decode_report = decode_report
@@ -148,6 +158,7 @@ class Server:
         self._bearers = Bearers(world, options.limits.token_cache_s)
         self._channels = Channels(world)
         self._links = Links(world, self._channels, options.network, options.channels.idle_s)
+        self._metrics.links.set_function(self._links.count)
         self._beats = Beats(world)
         self._servers: list[grpc.aio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -184,7 +195,7 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _server(self, message_bytes: int) -> grpc.aio.Server:
-        chain = Chain(self._bearers, self._options.limits, self._stopping)
+        chain = Chain(self._bearers, self._options.limits, self._stopping, self._metrics)
         server = grpc.aio.server(interceptors=[chain], options=_channel_options(message_bytes))
         self._servers.append(server)
         return server
@@ -199,7 +210,7 @@ class Server:
         world, options = self._world, self._options
         streaming = StreamingServicer(world, self._links, self._channels, options.network, options.channels)
         accounts_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(world, self._bearers), server)
-        sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(world), server)
+        sessions_pb2_grpc.add_SessionServiceServicer_to_server(SessionServicer(world, self._metrics), server)
         games_pb2_grpc.add_GameServiceServicer_to_server(GameServicer(world), server)
         shapes_pb2_grpc.add_ShapeServiceServicer_to_server(ShapeServicer(world), server)
         vms_pb2_grpc.add_VmServiceServicer_to_server(VmServicer(world, enrolment_target), server)
@@ -209,7 +220,7 @@ class Server:
         events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(world), server)
         deadletters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)
-        compat.serve(world, options.network, server)
+        compat.serve(world, options.network, self._metrics, server)
         consoles = ConsoleServicer(world, self._links, self._channels, options.channels)
         console_pb2_grpc.add_ConsoleServiceServicer_to_server(consoles, server)
         saves_pb2_grpc.add_SaveServiceServicer_to_server(SaveServicer(world), server)

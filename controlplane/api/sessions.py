@@ -13,18 +13,21 @@ from controlplane.api import identity, pages
 from controlplane.api.mapping.configuration import configuration_message
 from controlplane.api.mapping.sessions import request_of, session_message, states_of
 from controlplane.api.mapping.values import last_part
+from controlplane.api.metrics import Metrics
 from controlplane.domain.session import Session, SessionState
 from controlplane.usecases import assignment, configuration, creation, sessions
 from controlplane.usecases.world import World
 
 
 class SessionServicer(rpc.SessionServiceServicer):
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, metrics: Metrics) -> None:
         self._world = world
+        self._metrics = metrics
 
     async def CreateSession(self, request: pb.CreateSessionRequest, context: Any) -> pb.Session:
         who = identity.principal()
-        view = await creation.create_session(self._world, who, request_of(request), identity.request_id())
+        creating = creation.create_session(self._world, who, request_of(request), identity.request_id())
+        view = await self._metrics.allocation(creating)
         if request.wait_until_playable:
             view = await sessions.wait_until(self._world, who, view.session.id, _playable)
         return session_message(view)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from controlplane.domain.events import EventDraft
+from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.instance import Instance
 from controlplane.domain.provisioning import Offer, Phase, Provisioning
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
@@ -68,10 +68,10 @@ def follow(vm: Vm, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventD
     """The VM once its row has become `after`, and what to tell."""
     told: tuple[EventDraft, ...] = ()
 
-    def on(trigger: VmTrigger, detail: str = "") -> None:
+    def on(trigger: VmTrigger, detail: str = "", **facts: Value) -> None:
         nonlocal vm, told
         if VM_MACHINE.allows(vm.state, trigger):
-            vm, events = vm.on(trigger, now, detail)
+            vm, events = vm.on(trigger, now, detail, **facts)
             told = (*told, *events)
 
     if after.phase is Phase.BUYING and vm.state is VmState.ERROR:
@@ -80,7 +80,7 @@ def follow(vm: Vm, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventD
         on(VmTrigger.PROVISIONED)
     failure = after.failure if vm.terminate_requested_at is None else None
     if failure is not None and vm.state in FAILS.get(after.phase, ()):
-        on(VmTrigger.FAIL, f"{failure.code}: {failure.message}")
+        on(VmTrigger.FAIL, f"{failure.code}: {failure.message}", failure=str(failure.kind))
     if after.phase is Phase.RELEASED and vm.terminate_requested_at is not None:
         on(VmTrigger.TERMINATE, vm.reason_detail)
     return vm, told

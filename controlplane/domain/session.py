@@ -203,7 +203,26 @@ class Session:
         )
         if state == self.state:
             return session, ()
-        return session, (session.event(str(state).lower(), previous=str(self.state)),)
+        return session, (session.event(str(state).lower(), previous=str(self.state), **self._times(state, now)),)
+
+    def _times(self, state: SessionState, now: datetime) -> Mapping[str, Value]:
+        """What a change tells of time, in seconds: how long it waited in the queue; how long after the wish for this
+        session each stage was reached, once it is playable. A later generation began otherwise and tells nothing."""
+        if self.generation > 1:
+            return {}
+        if self.state is S.PENDING:
+            return {"waited_s": _seconds(self.created_at, now)}
+        if state is not S.RUNNING:
+            return {}
+        stages = self.stages
+        reached = {
+            "allocated_s": stages.allocated_at,
+            "image_ready_s": stages.image_ready_at,
+            "game_started_s": stages.game_started_at,
+            "first_frame_s": stages.first_frame_at,
+            "playable_s": now,
+        }
+        return {name: _seconds(self.created_at, at) for name, at in reached.items() if at is not None}
 
     def replaced(self, now: datetime, detail: str) -> tuple[Session, tuple[EventDraft, ...]]:
         """The next generation of this session, which starts afresh because of `detail`. Raises WrongState."""
@@ -222,6 +241,10 @@ class Session:
             **data,
         }
         return EventDraft(f"quarterdeck.session.{word}", self.project_id, self.name, self.version, facts)
+
+
+def _seconds(since: datetime, until: datetime) -> float:
+    return max(0.0, round((until - since).total_seconds(), 3))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from controlplane.domain.errors import Exhausted
-from controlplane.domain.events import EventDraft
+from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
 
 
@@ -116,13 +116,16 @@ class Vm:
     def free_units(self) -> int:
         return self.capacity_units - self.used_units
 
-    def on(self, trigger: VmTrigger, now: datetime, detail: str = "") -> tuple[Vm, tuple[EventDraft, ...]]:
-        """The VM after `trigger`, and what to tell. Raises WrongState."""
+    def on(
+        self, trigger: VmTrigger, now: datetime, detail: str = "", **facts: Value
+    ) -> tuple[Vm, tuple[EventDraft, ...]]:
+        """The VM after `trigger`, and what to tell, `facts` with it. Raises WrongState."""
         state = VM_MACHINE.next(self.state, trigger)
         vm = replace(self, state=state, updated_at=now, version=self.version + 1, reason_detail=detail)
         if state == self.state:
             return vm, ()
-        data = {"state": str(state), "previous": str(self.state), "trigger": str(trigger), "detail": detail}
+        data: dict[str, Value] = {"state": str(state), "previous": str(self.state), "trigger": str(trigger)}
+        data |= {"detail": detail, "provider": self.provider, **facts}
         word = WORDS.get(state, str(state).lower())
         return vm, (EventDraft(f"quarterdeck.vm.{word}", self.project_id, self.name, vm.version, data),)
 

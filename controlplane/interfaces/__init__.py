@@ -13,13 +13,13 @@ from controlplane.interfaces.news import (
     AuditEntry,
     AuditRecord,
     Backlog,
+    Counts,
     DeadLetterRows,
     FeedRows,
     FigureRows,
     Flow,
     OutboxRows,
     RegionFigure,
-    VmFigure,
 )
 from controlplane.interfaces.objects import ObjectInfo, Objects
 from controlplane.interfaces.outside import (
@@ -46,6 +46,7 @@ __all__ = [
     "Bus",
     "CatalogueRows",
     "CertificateAuthority",
+    "Counts",
     "CredentialRows",
     "DeadLetterRows",
     "Delivery",
@@ -76,7 +77,6 @@ __all__ = [
     "StreamTokens",
     "TransitionRows",
     "Tx",
-    "VmFigure",
     "VmRows",
     "Wanted",
 ]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from controlplane.domain.deadletter import DeadLetter
 from controlplane.domain.events import Event, EventDraft
-from controlplane.domain.host import Feed
+from controlplane.domain.host import Feed, HostState
+from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.interfaces.fleet import Page
 
@@ -103,14 +104,14 @@ class Backlog:
 
 
 @dataclass(frozen=True)
-class VmFigure:
-    """The VMs of one region in one state, over all projects."""
+class Counts:
+    """Over all projects: unfinished sessions and hosts by state, when the session was made that waits longest, and the
+    messages given up."""
 
-    region_id: str
-    state: VmState
-    vms: int
-    capacity_units: int
-    used_units: int
+    sessions: Mapping[SessionState, int] = field(default_factory=dict)
+    hosts: Mapping[HostState, int] = field(default_factory=dict)
+    waiting_since: datetime | None = None
+    dead_letters: int = 0
 
 
 @dataclass(frozen=True)
@@ -148,17 +149,19 @@ class FigureRows(Protocol):
         ...
 
     async def regions(self, project_id: str) -> Sequence[RegionFigure]:
-        """By region, state and whether online; TERMINATED VMs are left out."""
+        """By region, state and whether online; TERMINATED VMs are left out. "" means of all projects."""
         ...
 
     async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
-        """By region; those where nothing moved are left out."""
+        """By region; those where nothing moved are left out. "" means of all projects."""
         ...
 
     async def turn(self, project_id: str, region_id: str, low: bool) -> int:
         """Remembers that capacity is low, or no longer. 0 when that was known, else how often it has turned."""
         ...
 
-    async def fleet(self) -> Sequence[VmFigure]:
-        """By region and state over all projects; TERMINATED VMs are left out."""
+    async def counts(self) -> Counts: ...
+
+    async def lead(self, duty: str, holder: str, lease_s: float) -> bool:
+        """Whether `holder` is the one to do this duty from now on for `lease_s`: nobody else is meanwhile."""
         ...

@@ -15,12 +15,14 @@ from controlplane.domain.provisioning import Offer
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message of a durable consumer. `attempt` counts from 1."""
+    """One message of a durable consumer. `attempt` counts from 1; `waited_s` is since it came into the broker, by the
+    broker's clock and ours: good for a figure, not for a decision (I15)."""
 
     message_id: str
     subject: str
     payload: bytes
     attempt: int
+    waited_s: float = 0.0
 
 
 Handler = Callable[[Delivery], Awaitable[None]]

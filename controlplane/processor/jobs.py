@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from controlplane.domain import subjects
-from controlplane.processor.metrics import Metrics
+from controlplane.processor.standing import StandingPage
 from controlplane.processor.ticker import Job
 from controlplane.usecases import archives, capacity, provisioning, queue, renting, replacement, upkeep, watch
 from controlplane.usecases.sweep import Sweeper
@@ -14,27 +14,11 @@ from controlplane.usecases.world import World
 log = structlog.get_logger(__name__)
 
 
-def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
+def jobs(world: World, standing: StandingPage) -> tuple[Job, ...]:
     """Periods of seed 001 (a summary every 30 s) and of the architecture (silence and queue every second)."""
 
-    async def figures() -> None:
-        now = await upkeep.standing(world)
-        metrics.backlog.set(now.backlog.events)
-        metrics.lag_s.set(now.lag_s)
-        metrics.set_fleet(now.fleet)
-
     async def summary() -> None:
-        now = await upkeep.standing(world)
-        log.info(
-            "fleet.summary",
-            vms=sum(now.by_state().values()),
-            by_state=now.by_state(),
-            by_region=now.by_region(),
-            capacity_units=now.capacity_units,
-            used_units=now.used_units,
-            available_units=now.capacity_units - now.used_units,
-            outbox_backlog=now.backlog.events,
-        )
+        standing.summary()
 
     sweeper = Sweeper(world)
 
@@ -59,7 +43,7 @@ def jobs(world: World, metrics: Metrics) -> tuple[Job, ...]:
         Job("renting", 2.0, tend),
         Job("sweep", 60.0, sweep),
         Job("tides", 5.0, lambda: capacity.watch_tides(world)),
-        Job("figures", 5.0, figures),
+        Job("figures", 5.0, standing.refresh),
         Job("summary", 30.0, summary),
         Job("garbage", 60.0, lambda: archives.collect_garbage(world)),
         Job("prune", 3600.0, lambda: upkeep.prune(world)),

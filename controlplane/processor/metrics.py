@@ -1,33 +1,35 @@
-"""The processor's figures for Prometheus."""
+"""The processor's own work, in figures for Prometheus: each replica tells its own, and their sum is the house's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-from controlplane.interfaces import VmFigure
+from controlplane.processor.history import History
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
 class Metrics:
-    """One set for each registry. `lag_s` and `backlog` are of the whole outbox, as every replica sees it."""
+    """One set for each registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
+        self.history = History(registry)
         self.published = Counter("quarterdeck_relay_published", "Events put on the bus.", registry=registry)
         self.relay_failures = Counter(
             "quarterdeck_relay_failures", "Events that the bus did not take; they are tried again.", registry=registry
         )
-        self.lag_s = Gauge(
-            "quarterdeck_relay_lag_seconds", "Age of the oldest event that is not on the bus yet.", registry=registry
-        )
-        self.backlog = Gauge("quarterdeck_relay_backlog", "Events that are not on the bus yet.", registry=registry)
         self.handled = Histogram(
             "quarterdeck_consumer_seconds",
             "Tries of messages, by how they ended.",
             ("consumer", "outcome"),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.waited = Histogram(
+            "quarterdeck_consumer_lag_seconds",
+            "From a message's coming into the broker to its first try here.",
+            ("consumer",),
             buckets=SECONDS,
             registry=registry,
         )
@@ -51,16 +53,3 @@ class Metrics:
             ("part",),
             registry=registry,
         )
-        labels = ("region", "state")
-        self.vms = Gauge("quarterdeck_fleet_vms", "VMs that are not terminated.", labels, registry=registry)
-        self.capacity = Gauge("quarterdeck_fleet_capacity_units", "Twelfths of a seat.", labels, registry=registry)
-        self.used = Gauge("quarterdeck_fleet_used_units", "Twelfths of a seat.", labels, registry=registry)
-
-    def set_fleet(self, fleet: Iterable[VmFigure]) -> None:
-        for gauge in (self.vms, self.capacity, self.used):
-            gauge.clear()
-        for figure in fleet:
-            labels = (figure.region_id, str(figure.state))
-            self.vms.labels(*labels).set(figure.vms)
-            self.capacity.labels(*labels).set(figure.capacity_units)
-            self.used.labels(*labels).set(figure.used_units)

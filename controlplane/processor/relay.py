@@ -77,6 +77,8 @@ class Relay:
             for event, error in poison:
                 await tx.outbox.bury(CONSUMER, event.id, repr(event).encode(), repr(error))
             await tx.outbox.published(told + [event.id for event, _ in poison])
+        done = set(told)
+        await self._metrics.history.note(self._store, [event for event in events if event.id in done])
         self._metrics.published.inc(len(told))
         self._metrics.buried.labels(CONSUMER).inc(len(poison))
         return len(events)

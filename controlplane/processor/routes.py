@@ -42,6 +42,8 @@ async def serve(world: World, route: Route, metrics: Metrics) -> None:
 
     async def handle(delivery: Delivery) -> None:
         started, outcome = time.perf_counter(), "failed"
+        if delivery.attempt == 1:
+            metrics.waited.labels(route.durable).observe(delivery.waited_s)
         try:
             await route.handler(delivery)
             outcome = "handled"

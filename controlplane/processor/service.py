@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from controlplane.domain.errors import QuarterdeckError
 from controlplane.domain.events import Event
 from controlplane.domain.reconcile import Report
 from controlplane.processor import ticker
@@ -19,6 +18,7 @@ from controlplane.processor.jobs import jobs
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.relay import Relay
 from controlplane.processor.routes import replay, routes, serve
+from controlplane.processor.standing import StandingPage
 from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 RESTART_PAUSE_S = 1.0
 STOP_GRACE_S = 8.0
 REPLAY_S = 1.0
-CHECK_TIMEOUT_S = 2.0
 
 Part = Callable[[], Awaitable[None]]
 
@@ -51,7 +50,8 @@ class Processor:
         for route in served:
             self._parts[f"consumer {route.durable}"] = partial(serve, world, route, self.metrics)
         replaying = ticker.Job("replay", REPLAY_S, lambda: replay(world, served))
-        for job in (*jobs(world, self.metrics), replaying):
+        standing = StandingPage(world, self.metrics.registry)
+        for job in (*jobs(world, standing), replaying):
             self._parts[f"job {job.name}"] = partial(ticker.tick, job, world.bus, self.metrics)
 
     async def run(self) -> None:
@@ -59,18 +59,6 @@ class Processor:
         async with asyncio.TaskGroup() as group:
             for name, part in self._parts.items():
                 group.create_task(self._keep(name, part), name=name)
-
-    async def checks(self) -> Mapping[str, str]:
-        """Part of the outside world → "" when it answers, otherwise why not."""
-        database = ""
-        try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), self._world.store.reading() as tx:
-                await tx.now()
-        except QuarterdeckError as error:
-            database = error.reason
-        except TimeoutError:
-            database = "TIMEOUT"
-        return {"database": database, "bus": "" if self._world.bus.connected else "BUS_AWAY"}
 
     async def _keep(self, name: str, part: Part) -> None:
         while True:

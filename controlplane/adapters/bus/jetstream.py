@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import nats.errors
 import structlog
@@ -141,6 +142,7 @@ class JetStreamBus:
             subject=message.subject,
             payload=message.data,
             attempt=message.metadata.num_delivered,
+            waited_s=max(0.0, (datetime.now(UTC) - message.metadata.timestamp).total_seconds()),
         )
         attempt = asyncio.create_task(redelivery.attempt(delivery, handler, bury, self._backoff))
         try:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from controlplane.adapters.store.connection import Row, TxConnection
-from controlplane.adapters.store.tables import hosts, outbox, projects, sessions, tides, vms
+from controlplane.adapters.store.tables import dead_letters, duties, hosts, outbox, projects, sessions, tides, vms
 from controlplane.domain.host import HostState
-from controlplane.domain.session import SessionState
+from controlplane.domain.session import FINISHED, SessionState
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import VmState
-from controlplane.interfaces import Backlog, Flow, RegionFigure, VmFigure
+from controlplane.interfaces import Backlog, Counts, Flow, RegionFigure
 
 
 class SqlFigures:
@@ -32,17 +32,24 @@ class SqlFigures:
         born_at: datetime = row["born_at"]
         return born_at
 
-    async def fleet(self) -> Sequence[VmFigure]:
-        capacity, used = sa.func.sum(vms.c.capacity_units), sa.func.sum(vms.c.used_units)
-        statement = (
-            sa.select(vms.c.region_id, vms.c.state, sa.func.count().label("vms"))
-            .add_columns(capacity.label("capacity_units"), used.label("used_units"))
-            .where(vms.c.state != str(VmState.TERMINATED))
-            .group_by(vms.c.region_id, vms.c.state)
-            .order_by(vms.c.region_id, vms.c.state)
+    async def counts(self) -> Counts:
+        return Counts(
+            sessions={SessionState(k): n for k, n in await self._by_state(sessions, UNFINISHED)},
+            hosts={HostState(k): n for k, n in await self._by_state(hosts, sa.true())},
+            waiting_since=await self._one(
+                sa.select(sa.func.min(sessions.c.created_at)).where(sessions.c.state == str(SessionState.PENDING))
+            ),
+            dead_letters=await self._one(sa.select(sa.func.count()).select_from(dead_letters)),
         )
-        rows = await self._connection.rows(statement)
-        return [VmFigure(**{**row, "state": VmState(row["state"])}) for row in rows]
+
+    async def _by_state(self, table: sa.Table, where: sa.ColumnElement[bool]) -> Sequence[tuple[str, int]]:
+        counted = sa.select(table.c.state, sa.func.count().label("rows")).where(where).group_by(table.c.state)
+        return [(row["state"], int(row["rows"])) for row in await self._connection.rows(counted)]
+
+    async def _one(self, statement: sa.Select[Any]) -> Any:
+        row = await self._connection.row(statement)
+        assert row is not None
+        return next(iter(row.values()))
 
     async def regions(self, project_id: str) -> Sequence[RegionFigure]:
         online = sa.and_(hosts.c.state == str(HostState.ONLINE), hosts.c.revoked_at.is_(None))
@@ -57,7 +64,7 @@ class SqlFigures:
         statement = (
             sa.select(vms.c.region_id, vms.c.state, online, *sums)
             .join_from(vms, hosts, hosts.c.id == vms.c.id, isouter=True)
-            .where(vms.c.project_id == project_id, vms.c.state != str(VmState.TERMINATED))
+            .where(_of(vms, project_id), vms.c.state != str(VmState.TERMINATED))
             .group_by(vms.c.region_id, vms.c.state, online)
             .order_by(vms.c.region_id, vms.c.state, online)
         )
@@ -73,7 +80,7 @@ class SqlFigures:
         statement = (
             sa.select(sessions.c.region_id, sa.func.sum(released).label("released"))
             .add_columns(sa.func.sum(waiting).label("waiting"))
-            .where(sessions.c.project_id == project_id)
+            .where(_of(sessions, project_id))
             .where(sa.or_(sessions.c.ended_at >= since, sessions.c.state == str(SessionState.PENDING)))
             .group_by(sessions.c.region_id)
             .order_by(sessions.c.region_id)
@@ -92,8 +99,23 @@ class SqlFigures:
         rows = await self._connection.returning(counted)
         return int(rows[0]["version"]) if rows else 0
 
+    async def lead(self, duty: str, holder: str, lease_s: float) -> bool:
+        now = await self._connection.now()
+        until = now + timedelta(seconds=lease_s)
+        first = self._connection.insert(duties).values(duty=duty, holder=holder, lease_until=until)
+        if await self._connection.write(first.on_conflict_do_nothing()):
+            return True
+        free = (duties.c.holder == holder) | (duties.c.lease_until < now)
+        taken = duties.update().where(duties.c.duty == duty, free).values(holder=holder, lease_until=until)
+        return await self._connection.write(taken) > 0
 
+
+UNFINISHED = sessions.c.state.not_in([str(state) for state in FINISHED])
 COUNTS = frozenset({"vms", "active_sessions", "capacity_units", "used_units", "free_seats"})
+
+
+def _of(table: sa.Table, project_id: str) -> sa.ColumnElement[bool]:
+    return table.c.project_id == project_id if project_id else sa.true()
 
 
 def _of_region(row: Row) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.v1 import agent_pb2, wrapper_pb2
 
+from controlplane import monitoring
 from controlplane.adapters.bus import codec
 from controlplane.adapters.bus.jetstream import JetStreamBus
 from controlplane.adapters.ca import FileCertificateAuthority
@@ -25,7 +27,8 @@ from controlplane.domain.host import HostState, HostTrigger
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Store
-from controlplane.processor import monitoring, service
+from controlplane.processor import service
+from controlplane.usecases import upkeep
 from controlplane.usecases.world import World
 from tests.contract.store.rows import a_host, a_session, a_vm, furnish
 
@@ -176,7 +179,7 @@ async def test_health_and_figures_are_served(world, store, own_nats_server):
         await tx.vms.add(a_vm("vm-9", state=VmState.READY))
     async with (
         service.running(world, codec.decode_report, codec.decode_event) as processor,
-        monitoring.listening(processor, "127.0.0.1", 0) as port,
+        monitoring.listening(partial(upkeep.outside, world), processor.metrics.registry, "127.0.0.1", 0) as port,
         httpx.AsyncClient() as http,
     ):
         base = f"http://127.0.0.1:{port}"

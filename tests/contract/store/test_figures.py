@@ -1,17 +1,22 @@
-"""What is counted over all projects: events that wait, and the fleet by region and state."""
+"""What is counted over all projects: events that wait, the fleet, sessions and hosts; and who tells it."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from controlplane.domain.events import EventDraft
+from controlplane.domain.host import HostState
+from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
-from controlplane.interfaces import Backlog, Store, VmFigure
-from tests.contract.store.rows import a_vm
+from controlplane.interfaces import Backlog, Counts, Store
+from tests.contract.store.rows import NOW, a_deployment, a_game, a_host, a_session, a_vm
 
 
 async def test_an_empty_house_counts_nothing(store: Store) -> None:
     async with store.reading() as tx:
         assert await tx.figures.backlog() == Backlog(0, None)
-        assert await tx.figures.fleet() == []
+        assert await tx.figures.regions("") == []
+        assert await tx.figures.counts() == Counts()
 
 
 async def test_events_wait_until_they_are_published_leased_or_not(store: Store) -> None:
@@ -33,14 +38,51 @@ async def test_events_wait_until_they_are_published_leased_or_not(store: Store) 
     assert backlog.oldest_at >= first_at
 
 
-async def test_the_fleet_is_counted_by_region_and_state(store: Store) -> None:
+async def test_all_projects_are_counted_together(store: Store) -> None:
     async with store.tx() as tx:
         await tx.vms.add(a_vm("vm-1", used_units=12, state=VmState.IN_USE))
         await tx.vms.add(a_vm("vm-2", used_units=3, state=VmState.IN_USE))
         await tx.vms.add(a_vm("vm-3", state=VmState.READY))
         await tx.vms.add(a_vm("vm-4", state=VmState.TERMINATED))
     async with store.reading() as tx:
-        assert await tx.figures.fleet() == [
-            VmFigure("local", VmState.IN_USE, vms=2, capacity_units=48, used_units=15),
-            VmFigure("local", VmState.READY, vms=1, capacity_units=24, used_units=0),
-        ]
+        every, of_one = await tx.figures.regions(""), await tx.figures.regions("default")
+        flow = await tx.figures.flow("", NOW)
+    assert every == of_one
+    assert [(figure.state, figure.vms, figure.capacity_units, figure.used_units) for figure in every] == [
+        (VmState.IN_USE, 2, 48, 15),
+        (VmState.READY, 1, 24, 0),
+    ]
+    assert flow == []
+
+
+async def test_unfinished_sessions_hosts_and_dead_letters_are_counted(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.vms.add(a_vm("vm-1", used_units=12, active_sessions=1, state=VmState.IN_USE))
+        await tx.hosts.add(a_host("vm-1"))
+        await tx.catalogue.add_game(a_game())
+        await tx.catalogue.add_deployment(a_deployment())
+        await tx.sessions.add(a_session("s-1", created_at=NOW))
+        await tx.sessions.add(a_session("s-2", created_at=NOW - timedelta(seconds=5)))
+        await tx.sessions.add(a_session("s-3", state=SessionState.STARTING, vm_id="vm-1", units=12))
+        await tx.sessions.add(a_session("s-4", state=SessionState.STOPPED, ended_at=NOW))
+        await tx.outbox.bury("reports", "e-1", b"", "broken")
+    async with store.reading() as tx:
+        counts = await tx.figures.counts()
+    assert counts == Counts(
+        sessions={SessionState.PENDING: 2, SessionState.STARTING: 1},
+        hosts={HostState.ONLINE: 1},
+        waiting_since=NOW - timedelta(seconds=5),
+        dead_letters=1,
+    )
+
+
+async def test_one_holder_leads_until_its_lease_has_ended(store: Store) -> None:
+    async with store.tx() as tx:
+        assert await tx.figures.lead("figures", "one", 60)
+        assert await tx.figures.lead("other", "two", 60)
+    async with store.tx() as tx:
+        assert not await tx.figures.lead("figures", "two", 60)
+        assert await tx.figures.lead("figures", "one", -1)
+    async with store.tx() as tx:
+        assert await tx.figures.lead("figures", "two", 60)
+        assert not await tx.figures.lead("figures", "one", 60)

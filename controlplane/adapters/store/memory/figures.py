@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from controlplane.adapters.store.memory.tables import TxTables
@@ -11,7 +12,7 @@ from controlplane.domain.host import Host, HostState
 from controlplane.domain.session import Session, SessionState
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import Vm, VmState
-from controlplane.interfaces import Backlog, Flow, RegionFigure, VmFigure
+from controlplane.interfaces import Backlog, Counts, Flow, RegionFigure
 
 
 class MemoryFigures:
@@ -25,15 +26,15 @@ class MemoryFigures:
     async def born_at(self) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
-    async def fleet(self) -> Sequence[VmFigure]:
-        rows: list[Vm] = [vm for vm in self._tables.seen("vms").values() if vm.state is not VmState.TERMINATED]
-        rows.sort(key=lambda vm: (vm.region_id, vm.state))
-        figures = []
-        for (region_id, state), alike in groupby(rows, key=lambda vm: (vm.region_id, vm.state)):
-            group = list(alike)
-            capacity, used = sum(vm.capacity_units for vm in group), sum(vm.used_units for vm in group)
-            figures.append(VmFigure(region_id, state, len(group), capacity, used))
-        return figures
+    async def counts(self) -> Counts:
+        unfinished: list[Session] = [s for s in self._tables.seen("sessions").values() if not s.finished]
+        waiting = [session.created_at for session in unfinished if session.state is SessionState.PENDING]
+        return Counts(
+            sessions=Counter(session.state for session in unfinished),
+            hosts=Counter(host.state for host in self._tables.seen("hosts").values()),
+            waiting_since=min(waiting, default=None),
+            dead_letters=len(self._tables.seen("dead_letters")),
+        )
 
     async def regions(self, project_id: str) -> Sequence[RegionFigure]:
         hosts = self._tables.seen("hosts")
@@ -42,7 +43,7 @@ class MemoryFigures:
             host: Host | None = hosts.get(vm.id)
             return vm.region_id, vm.state, host is not None and host.state is HostState.ONLINE and not host.revoked_at
 
-        rows: list[Vm] = [vm for vm in self._tables.seen("vms").values() if vm.project_id == project_id]
+        rows: list[Vm] = [vm for vm in self._tables.seen("vms").values() if project_id in ("", vm.project_id)]
         figures = []
         for key, group in groupby(sorted((vm for vm in rows if vm.state is not VmState.TERMINATED), key=alike), alike):
             vms = list(group)
@@ -56,7 +57,7 @@ class MemoryFigures:
         return figures
 
     async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
-        rows: list[Session] = [s for s in self._tables.seen("sessions").values() if s.project_id == project_id]
+        rows: list[Session] = [s for s in self._tables.seen("sessions").values() if project_id in ("", s.project_id)]
         released = [s.region_id for s in rows if s.vm_id and s.ended_at is not None and s.ended_at >= since]
         waiting = [s.region_id for s in rows if s.state is SessionState.PENDING]
         return [Flow(r, released.count(r), waiting.count(r)) for r in sorted({*released, *waiting})]
@@ -67,3 +68,11 @@ class MemoryFigures:
             return 0
         self._tables.own("tides")[project_id, region_id] = (low, version + 1)
         return int(version) + 1
+
+    async def lead(self, duty: str, holder: str, lease_s: float) -> bool:
+        now = await self._tables.now()
+        known, until = self._tables.seen("duties").get(duty, (holder, now))
+        if known != holder and until >= now:
+            return False
+        self._tables.own("duties")[duty] = (holder, now + timedelta(seconds=lease_s))
+        return True

@@ -10,7 +10,7 @@ from controlplane.adapters.store.tables.base import metadata
 from controlplane.adapters.store.tables.capacity import budgets, pools
 from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.tables.keeping import object_garbage, save_versions, saves
-from controlplane.adapters.store.tables.news import audit, dead_letters, feed, inbox, outbox, tides
+from controlplane.adapters.store.tables.news import audit, dead_letters, duties, feed, inbox, outbox, tides
 from controlplane.adapters.store.tables.scope import (
     credentials,
     deployments,
@@ -29,6 +29,7 @@ __all__ = [
     "credentials",
     "dead_letters",
     "deployments",
+    "duties",
     "feed",
     "games",
     "hosts",

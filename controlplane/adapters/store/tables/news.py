@@ -28,6 +28,15 @@ feed = sa.Table(
     sa.CheckConstraint("id = 1", name="single"),
 )
 
+# What exactly one process does at a time.
+duties = sa.Table(
+    "duties",
+    metadata,
+    id_column("duty", primary_key=True),
+    text("holder"),
+    moment("lease_until"),
+)
+
 outbox = sa.Table(
     "outbox",
     metadata,

@@ -1,30 +1,31 @@
-"""A small HTTP listener for the processor in a process of its own: /healthz, /readyz, /metrics."""
+"""A small HTTP listener for a role in a process of its own: /healthz, /readyz, /metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from controlplane.processor.service import Processor
+# Part of the outside world → "" when it answers, otherwise why not.
+Checks = Callable[[], Awaitable[Mapping[str, str]]]
 
 
-def create_app(processor: Processor) -> Starlette:
+def create_app(outside: Checks, registry: CollectorRegistry) -> Starlette:
     """/healthz: the loop turns. /readyz: 503 naming what does not answer. No secrets, no names of resources."""
 
     async def healthz(request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(request: Request) -> Response:
-        checks = await processor.checks()
+        checks = await outside()
         ready = not any(checks.values())
         return JSONResponse(
             {"status": "ok" if ready else "unready", "checks": {name: why or "ok" for name, why in checks.items()}},
@@ -32,7 +33,7 @@ def create_app(processor: Processor) -> Starlette:
         )
 
     async def metrics(request: Request) -> Response:
-        return Response(generate_latest(processor.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(routes=[Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)])
 
@@ -46,15 +47,15 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def listening(processor: Processor, host: str, port: int) -> AsyncIterator[int]:
+async def listening(outside: Checks, registry: CollectorRegistry, host: str, port: int) -> AsyncIterator[int]:
     """Serves meanwhile and yields the port, which the system chooses where `port` is 0. Raises OSError if taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listener:
         config = uvicorn.Config(
-            create_app(processor), lifespan="off", log_config=None, access_log=False, server_header=False
+            create_app(outside, registry), lifespan="off", log_config=None, access_log=False, server_header=False
         )
         server = _Server(config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]), name="processor http")
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="monitoring")
         try:
             yield int(listener.getsockname()[1])
         finally:
