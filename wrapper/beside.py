@@ -47,11 +47,11 @@ class Beside:
             raise StartError("a variable of more than one line")
         (self._stage / "environment").write_text("".join(lines))
         output = await self._open(self._stage / "output", asyncio.StreamReader(limit=_CHUNK_BYTES))
-        os.mkfifo(self._stage / "input", 0o600)
+        os.mkfifo(self._stage / "stdin", 0o600)
         # There is no writing into a pipe that nobody has open for reading; the game will have it so when it has begun.
-        reading = os.open(self._stage / "input", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        reading = os.open(self._stage / "stdin", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            writing = os.open(self._stage / "input", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            writing = os.open(self._stage / "stdin", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._input = await GameInput.open(writing)
             await self._begin(output)
         finally:

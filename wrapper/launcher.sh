@@ -5,5 +5,5 @@ shift 2
 until [ -p "$stage/report" ]; do "$busybox" sleep 0.02; done
 exec 3>"$stage/report" >"$stage/output" 2>&1
 while IFS= read -r variable; do export "$variable"; done <"$stage/environment"
-"$busybox" setsid "$busybox" sh -c 'echo "started $$" >&3; exec 3>&-; exec "$@"' game "$@" <"$stage/input"
+"$busybox" setsid "$busybox" sh -c 'echo "started $$" >&3; exec 3>&-; exec "$@"' game "$@" <"$stage/stdin"
 echo "exited $?" >&3
