@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test check bench gen lock clean install dev
+.PHONY: help demo test check bench gen lock clean install dev wrapper-image
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/bin/uv: requirements/build.txt
 	$(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ test: $(DEV_STAMP) system-packages ## all tests, on SQLite and PostgreSQL (PYTES
 	$(BIN)/python -m pytest -m e2e --junitxml=build/whole.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
 	exit $$status  # the parts side by side, then the whole system with the machine to itself; 5: nothing selected
 
+wrapper-image: ## the image that sessions in containers need on each host: quarterdeck/wrapper (BASE=… another Debian)
+	docker build $(if $(BASE),--build-arg BASE=$(BASE)) -f deploy/Dockerfile.wrapper -t quarterdeck/wrapper .
+
 bench: $(DEV_STAMP) system-packages ## figures of house, stream, bus and placement, each beside its ceiling in the same run
 	$(BIN)/python -m tests.bench.house
 	$(BIN)/python -m tests.bench.stream
@@ -61,7 +64,7 @@ system-packages:
 	@scripts/system_packages.sh
 
 lock: $(VENV)/bin/uv ## requirements/*.txt from *.in
-	for set in build base dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
+	for set in build base wrapper dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --python-version 3.11 requirements/$$set.in -o requirements/$$set.txt; done
 
 clean: ## removes what the other targets made, but no data directory

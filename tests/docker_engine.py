@@ -1,6 +1,7 @@
 """A real Docker Engine for tests, in folders of its own, and images made of what this machine has.
 
-QUARTERDECK_TEST_DOCKER names the socket of an engine to use instead. What cannot be had skips with the reason.
+QUARTERDECK_TEST_DOCKER names the socket of an engine to use instead, or a folder that keeps its images between runs.
+What cannot be had skips with the reason.
 """
 
 from __future__ import annotations
@@ -24,10 +25,7 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parent.parent
 WRAPPER_IMAGE = "quarterdeck-test/wrapper:latest"
 BOX_IMAGE = "quarterdeck-test/box:latest"
-GAMES_IMAGE = "quarterdeck-test/games:latest"
 LAUNCHER = "opt/quarterdeck/launcher"
-# Two small games out of Debian, one with a picture and one without.
-GAMES = ("xgalaga", "bzflag-server")
 
 
 class Engine:
@@ -112,7 +110,8 @@ def _command_line(entry: Path) -> bytes:
 @pytest.fixture(scope="session")
 def docker_engine() -> Iterator[Engine]:
     given = os.environ.get("QUARTERDECK_TEST_DOCKER", "")
-    if given:
+    kept = Path(given) if given.startswith("/") and Path(given).is_dir() else None
+    if given and kept is None:
         engine = Engine(Path(given.removeprefix("unix://")).parent)
         engine.socket = given
         yield engine
@@ -122,7 +121,7 @@ def docker_engine() -> Iterator[Engine]:
             pytest.skip(f"no Docker Engine: {program} is not installed")
     if os.geteuid() != 0:
         pytest.skip("no Docker Engine: dockerd needs root")
-    home = Path(tempfile.mkdtemp(prefix="quarterdeck-docker-", dir="/var/tmp"))
+    home = kept or Path(tempfile.mkdtemp(prefix="quarterdeck-docker-", dir="/var/tmp"))
     engine = Engine(home)
     engine.start()
     yield engine
@@ -135,7 +134,8 @@ def docker_engine() -> Iterator[Engine]:
     for mount in Path("/proc/self/mounts").read_text().splitlines():
         if mount.split()[1].startswith(str(home)):
             subprocess.run(["umount", "-l", mount.split()[1]], check=False)
-    shutil.rmtree(home, ignore_errors=True)
+    if kept is None:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -157,7 +157,7 @@ def box_image(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="session")
 def wrapper_image(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     """This checkout's wrapper with the interpreter, libraries and X server that run these tests."""
-    if os.environ.get("QUARTERDECK_TEST_DOCKER") and docker_engine.has(WRAPPER_IMAGE):
+    if docker_engine.has(WRAPPER_IMAGE):
         return _with_this_checkout(docker_engine, tmp_path_factory)
     needed = [shutil.which(name) for name in ("Xvfb", "xkbcomp", "busybox", "sh")]
     if None in needed:
@@ -202,27 +202,6 @@ def _with_this_checkout(engine: Engine, tmp_path_factory: pytest.TempPathFactory
     for line in engine.client.build(path=str(context), tag=fresh, rm=True, decode=True):
         assert "error" not in line, line
     return fresh
-
-
-@pytest.fixture(scope="session")
-def games_image(docker_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A plain Debian with two of its games, unchanged."""
-    if os.environ.get("QUARTERDECK_TEST_DOCKER") and docker_engine.has(GAMES_IMAGE):
-        return GAMES_IMAGE
-    if shutil.which("debootstrap") is None:
-        pytest.skip("debootstrap is not installed")
-    home = Path(tempfile.mkdtemp(prefix="quarterdeck-debian-", dir="/var/tmp"))
-    try:
-        command = ["debootstrap", "--variant=minbase", f"--include={','.join(GAMES)}", "bookworm", str(home / "root")]
-        made = subprocess.run(command, capture_output=True, timeout=300, check=False)
-        if made.returncode != 0:
-            pytest.skip(f"no Debian packages: {made.stdout[-200:].decode()}")
-        archive = home / "debian.tar"
-        excluded = ["--exclude=./var/cache/apt", "--exclude=./usr/share/doc", "--exclude=./usr/share/locale"]
-        subprocess.run(["tar", "-C", str(home / "root"), *excluded, "-cf", str(archive), "."], check=True)
-        return docker_engine.load(GAMES_IMAGE, archive, ["ENV PATH=/usr/games:/usr/bin:/bin"])
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def _packages(site: Path) -> list[Path]:
