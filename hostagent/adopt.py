@@ -44,12 +44,14 @@ async def _take_over(workloads: Workloads, directory: SessionDir, found: Instanc
         workloads.add(workload)
         log.info("workload adopted", workload=str(directory.key), wrapper_pid=wrapper.process.pid)
         return
-    killed = await workloads.around.runtime.kill(directory.path, None) if found is not None else 0
+    begun = launch is not None and launch.unfinished
+    killed = await workloads.around.runtime.kill(directory.path, None) if found is not None or begun else 0
     if killed:
         log.warning("processes of a dead wrapper killed", workload=str(directory.key), processes=killed)
     ended = status is not None and status.state == wrapper_pb2.WORKLOAD_STATE_EXITED
-    if launch is None and not ended:
-        # The agent died while preparing: nothing was ever started, so the plan may start it anew.
+    if (launch is None and not ended) or (begun and status is None):
+        # The agent died while preparing or starting: no wrapper has said a word, so no game has begun, and the plan may
+        # start it anew.
         await asyncio.to_thread(directory.remove)
         return
     if status is None or not ended:

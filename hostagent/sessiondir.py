@@ -1,6 +1,7 @@
 """The directory of one workload: the record that it was started here, and all that a restarted agent needs to adopt it.
 
-`launch.json` is written before the process is: whoever finds it must never start this workload again.
+`launch.json` is written before the process is, and again with the process: whoever finds that, or a word of the wrapper
+in `status.binpb`, must never start this workload again.
 """
 
 from __future__ import annotations
@@ -53,6 +54,11 @@ class Launch:
     def of(self, process: ProcessId) -> Launch:
         """The same launch, with the process it made."""
         return replace(self, pid=process.pid, start_ticks=process.start_ticks)
+
+    @property
+    def unfinished(self) -> bool:
+        """True when it was not recorded whether there ever was a process."""
+        return bool(self.boot_id) and not self.pid
 
     @property
     def this_boot(self) -> bool:

@@ -9,14 +9,14 @@ import structlog
 
 from hostagent.runtime import Runtime
 from hostagent.runtime.both import BothRuntimes
-from hostagent.runtime.dockersettings import DockerSettings
+from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.process import ProcessRuntime
 
 log = structlog.get_logger()
 
 
 class RuntimeChoice(Enum):
-    """AUTO: processes, and containers too where a Docker Engine answers."""
+    """AUTO: processes, and containers too where a Docker Engine answers; or must, since containers have run here."""
 
     AUTO = "auto"
     PROCESS = "process"
@@ -30,10 +30,12 @@ class NoRuntime(Exception):
 async def choose_runtime(
     choice: RuntimeChoice, root: Path, processes: ProcessRuntime, wanted: DockerSettings
 ) -> Runtime:
-    """Raises NoRuntime when Docker is asked for and does not answer."""
+    """Raises NoRuntime when Docker is needed and does not answer."""
     if choice is RuntimeChoice.PROCESS:
         return processes
-    if choice is RuntimeChoice.AUTO and not _may_answer(wanted.socket):
+    # An engine that is only down for a moment must not make a host without containers of this one for good.
+    needed = choice is RuntimeChoice.DOCKER or (root.parent / LAUNCHERS).is_dir()
+    if not needed and not _may_answer(wanted.socket):
         return processes
     # Half a second of imports that most agents do without.
     from docker.errors import DockerException
@@ -45,8 +47,12 @@ async def choose_runtime(
         engine = Engine(wanted.socket)
         version = await engine.version()
     except (DockerException, OSError, *LOST) as error:
-        if choice is RuntimeChoice.DOCKER:
-            raise NoRuntime(f"no Docker Engine answers at {wanted.socket}: {str(error)[:200]}") from error
+        if needed:
+            why = "" if choice is RuntimeChoice.DOCKER else ", and sessions of this host have run in containers"
+            remedy = "start it, give --docker-socket, or do without by --runtime process"
+            raise NoRuntime(
+                f"no Docker Engine answers at {wanted.socket}{why}: {remedy} ({str(error)[:200]})"
+            ) from error
         log.info("no Docker Engine", socket=wanted.socket)
         return processes
     log.info("Docker Engine found", version=version)

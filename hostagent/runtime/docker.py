@@ -25,8 +25,9 @@ from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Order, Pull, StartFailed, images
 from hostagent.runtime import container_spec as spec
 from hostagent.runtime.dockerhost import LOST, Engine
-from hostagent.runtime.dockersettings import DockerSettings
+from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.pidfd import gone
+from hostagent.runtime.process import ProcessRuntime
 from hostagent.sessiondir import OUTPUT
 
 log = structlog.get_logger()
@@ -34,6 +35,7 @@ _SWEEP_S = 30.0
 _ORPHAN_GRACE_S = 300.0
 _SETTLE_ROUND_S = 0.05
 _SETTLE_ROUNDS = 100
+_ENDS_KEPT = 256
 
 
 class DockerRuntime:
@@ -51,7 +53,6 @@ class DockerRuntime:
 
     async def prepare(self, order: Order, tell: Callable[[str], None] = lambda _: None) -> None:
         """See Runtime.prepare: the images, and for a game of its own image what begins it there."""
-        self._busy.add(order.session_dir)
         if order.image:
             images.check_allowed(order.image, self._settings.allowed_images, self._settings.digest_needed)
         await self._fetch(self._settings.wrapper_image, Pull.IF_NOT_PRESENT, tell)
@@ -70,7 +71,7 @@ class DockerRuntime:
         self._watch_for_orphans()
         self._busy.add(order.session_dir)
         try:
-            return await self._start(order)
+            return await self._start_at_last(order)
         except (DockerException, OSError, tarfile.TarError) as error:
             await self._clear(order.session_dir)
             raise StartFailed(f"the containers cannot be started: {_explain(error)}") from error
@@ -78,7 +79,21 @@ class DockerRuntime:
             await self._clear(order.session_dir)
             raise
 
+    async def _start_at_last(self, order: Order) -> Instance:
+        try:
+            return await self._start(order)
+        except APIError as error:
+            if "already exists" not in _explain(error):
+                raise
+            # The engine was killed in the middle of this start: its containerd knows of a task that it has forgotten.
+            log.warning("a start is made anew", of=order.session_dir.name, why=_explain(error))
+        await self._clear(order.session_dir)
+        await ProcessRuntime(self._root).kill(order.session_dir, None)
+        self._busy.add(order.session_dir)
+        return await self._start(order)
+
     async def _start(self, order: Order) -> Instance:
+        self._exit_codes.pop(order.session_dir, None)
         image = await self._engine.image(order.image) if order.image else spec.ImageDefaults()
         if image is None:
             raise StartFailed(f"{order.image} is not on this host")
@@ -95,44 +110,60 @@ class DockerRuntime:
         await self._engine.start(wrapper)
         process = await self._process(wrapper)
         if process is None:
-            self._exit_codes.pop(order.session_dir, None)
-            tail = (await self._engine.output(wrapper)).strip().rpartition("\n")[2]
-            raise StartFailed(f"the wrapper's container ended at once: {tail[:300]}")
+            raise await self._wrapper_gone(wrapper, "at once")
         if game:
-            await self._engine.start(game)
+            try:
+                await self._engine.start(game)
+            except APIError as error:
+                if await self._process(wrapper) is None:
+                    raise await self._wrapper_gone(wrapper, "before its game began") from error
+                raise
         return Instance(order.session_dir, process, certain=True)
 
+    async def _wrapper_gone(self, wrapper: str, when: str) -> StartFailed:
+        tail = (await self._engine.output(wrapper)).strip().rpartition("\n")[2]
+        return StartFailed(f"the wrapper's container ended {when}: {tail[:300]}".removesuffix(": "))
+
     async def find(self) -> Sequence[Instance]:
-        """See Runtime.find; a game that its agent had no time to start is started now."""
+        """See Runtime.find; a game that its agent had no time to start is started now, what is dead is removed."""
         self._watch_for_orphans()
         held = await self._engine.held(self._root)
+        wrappers = {one.session_dir: one for one in held if one.role == spec.WRAPPER}
         games = {one.session_dir: one for one in held if one.role == spec.GAME}
         found: list[Instance] = []
-        for one in held:
-            if one.role != spec.WRAPPER or one.state not in ("running", "paused"):
+        for session_dir in sorted({one.session_dir for one in held}):
+            wrapper, game = wrappers.get(session_dir), games.get(session_dir)
+            alive = wrapper is not None and wrapper.state in ("running", "paused")
+            process = await self._process(wrapper.container_id) if wrapper is not None and alive else None
+            if process is None or not await self._game_begun(game):
+                await self._clear(session_dir)
                 continue
-            process = await self._process(one.container_id)
-            if process is None:
-                continue
-            self._busy.add(one.session_dir)
-            found.append(Instance(one.session_dir, process, certain=True))
-            game = games.get(one.session_dir)
-            if game is not None and game.state == "created":
-                await self._engine.start(game.container_id)
-        return sorted(found, key=lambda instance: instance.session_dir)
+            self._busy.add(session_dir)
+            found.append(Instance(session_dir, process, certain=True))
+        return found
+
+    async def _game_begun(self, game: spec.Held | None) -> bool:
+        if game is None or game.state != "created":
+            return True
+        try:
+            await self._engine.start(game.container_id)
+        except APIError as error:
+            log.warning("a game cannot be started", of=game.session_dir.name, why=_explain(error))
+            return False
+        return True
 
     async def wait(self, instance: Instance) -> int | None:
         """See Runtime.wait."""
         await gone(instance.process)
         for _ in range(_SETTLE_ROUNDS):
             if instance.session_dir in self._exit_codes:
-                return self._exit_codes[instance.session_dir]
+                return self._exit_codes.pop(instance.session_dir)
             try:
                 state = await self._engine.state(self._name(instance.session_dir, spec.WRAPPER), patience_s=0)
             except LOST:
                 return None
             if state is None:
-                return self._exit_codes.get(instance.session_dir)
+                return self._exit_codes.pop(instance.session_dir, None)
             if not state.get("Running"):
                 return _exit_code(state)
             # The engine hears of a death a moment after the kernel has told us.
@@ -157,12 +188,18 @@ class DockerRuntime:
                 await self._engine.kill(name)
                 killed = 1
                 state = await self._engine.state(name) or {}
-            self._exit_codes[session_dir] = _exit_code(state)
+            self._remember(session_dir, _exit_code(state))
             await asyncio.to_thread(_keep_output, session_dir, await self._engine.output(name))
         for role in (spec.GAME, spec.WRAPPER):
             await self._engine.remove(self._name(session_dir, role))
         self._busy.discard(session_dir)
         return killed
+
+    def _remember(self, session_dir: Path, exit_code: int) -> None:
+        """For whoever still waits for an end whose container is gone."""
+        self._exit_codes[session_dir] = exit_code
+        if len(self._exit_codes) > _ENDS_KEPT:
+            del self._exit_codes[next(iter(self._exit_codes))]
 
     async def close(self) -> None:
         """See Runtime.close."""
@@ -200,7 +237,7 @@ class DockerRuntime:
     async def _launcher(self, wrapper: str) -> Path:
         """What begins a game in a strange image, out of the wrapper's own, once for each image of it."""
         digest = (await self._engine.image_id(self._settings.wrapper_image)).rpartition(":")[2][:32]
-        place = self._root.parent / "launchers" / digest
+        place = self._root.parent / LAUNCHERS / digest
         if not place.is_dir():
             archive = await self._engine.archive(wrapper, spec.LAUNCHER)
             await asyncio.to_thread(_unpack, archive, place)

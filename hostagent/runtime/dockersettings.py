@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from hostagent.runtime.container_spec import Confinement
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
+# In the data directory: what begins games in strange images. There since the first container.
+LAUNCHERS = "launchers"
 _OPEN_FILES = 65536
 
 

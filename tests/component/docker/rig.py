@@ -98,13 +98,16 @@ class Fleet:
         (row,) = [row for row in self.containers() if row["Labels"]["quarterdeck.role"] == role]
         return self.engine.client.inspect_container(row["Id"])
 
+    def networks(self) -> list[str]:
+        label = f"quarterdeck.sessions-root={self.agents.data_dir() / 'sessions'}"
+        return [network["Name"] for network in self.engine.client.networks(filters={"label": [label]})]
+
     def remove_all(self) -> None:
         for row in self.containers():
             self.engine.client.remove_container(row["Id"], force=True, v=True)
         # An engine has addresses for thirty networks only.
-        label = f"quarterdeck.sessions-root={self.agents.data_dir() / 'sessions'}"
-        for network in self.engine.client.networks(filters={"label": [label]}):
-            self.engine.client.remove_network(network["Id"])
+        for network in self.networks():
+            self.engine.client.remove_network(network)
 
     @asynccontextmanager
     async def browser(self, session_id: str = "game-1") -> AsyncIterator[Browser]:

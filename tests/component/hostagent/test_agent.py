@@ -12,11 +12,14 @@ import pytest
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent import procfs
+from hostagent.plan import WorkloadKey
+from hostagent.sessiondir import SessionDir, launch_now
 from hostagent.wrapperlink import WrapperLink
 from tests.component.hostagent.conftest import Agents, eventually, exit_code
 from tests.component.hostagent.fakeplane import FakePlane, run_line, stop_line
 
 RUNNING, EXITED = wrapper_pb2.WORKLOAD_STATE_RUNNING, wrapper_pb2.WORKLOAD_STATE_EXITED
+STARTING = wrapper_pb2.WORKLOAD_STATE_STARTING
 REASON = sessions_pb2.SessionReason
 
 
@@ -123,6 +126,24 @@ async def test_a_wrapper_that_died_while_the_agent_was_away_is_told(plane: FakeP
     assert plane.reported("game-1").reason == REASON.SESSION_REASON_WRAPPER_LOST
     assert agents.marked() == []
     assert (agents.session_dir("game-1") / "starts").read_text() == f"{wrapper_pid}\n"
+
+
+@pytest.mark.parametrize("spoken", [False, True], ids=["never begun", "spoken"])
+async def test_a_start_that_its_agent_did_not_finish_is_made_anew_unless_its_wrapper_has_spoken(
+    plane: FakePlane, agents: Agents, spoken: bool
+) -> None:
+    directory = SessionDir(agents.session_dir("game-1"), WorkloadKey("game-1", 1))
+    directory.path.mkdir(parents=True)
+    directory.record_launch(launch_now())
+    if spoken:
+        status = wrapper_pb2.WorkloadStatus(session_id="game-1", generation=1, state=STARTING)
+        directory.write("status.binpb", status.SerializeToString())
+    agents.root.joinpath("agent.token").write_text("token-1")
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agents.start()
+    await plane.until(lambda: plane.is_in("game-1", EXITED if spoken else RUNNING))
+    if spoken:
+        assert plane.reported("game-1").reason == REASON.SESSION_REASON_WRAPPER_LOST
 
 
 async def test_an_end_while_the_agent_was_away_is_told_in_the_wrappers_own_words(
