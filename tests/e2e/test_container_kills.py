@@ -1,0 +1,129 @@
+"""kill -9 of agent, wrapper and engine at each stage of a session in containers: the plan is reached, nothing is left.
+
+A stage is told by what the engine and the session show; a kill follows within milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.docker_engine import Engine
+from tests.e2e.containers import ROLE, ContainerHouse, eventually, reason_word, state_word
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+# Some time passes before it is ready, and before it has stopped.
+SLOW = "trap 'sleep 1; exit 0' TERM; sleep 1; echo ready; while :; do sleep 0.1; done"
+
+
+@pytest.fixture(scope="module")
+def house(
+    tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, shipped_image: str, box_image: str
+) -> Iterator[ContainerHouse]:
+    if not docker_engine.ours:
+        pytest.skip("no Docker Engine of our own to kill: QUARTERDECK_TEST_DOCKER is set")
+    house = ContainerHouse(tmp_path_factory.mktemp("house"), docker_engine, shipped_image)
+    try:
+        house.start()
+        house.add_server("slow", box_image, SLOW)
+        yield house
+    finally:
+        if not docker_engine.runs:
+            docker_engine.start()
+        house.stop()
+    assert house.networks() == []
+
+
+def roles(house: ContainerHouse, session: str, *states: str) -> list[str]:
+    """Whose containers of this session are in one of these states."""
+    return [row["Labels"][ROLE] for row in house.containers(session) if row["State"] in states]
+
+
+def creating(house: ContainerHouse) -> str:
+    """The agent has begun with the containers; none has been started."""
+    name = house.ask("slow").name
+    eventually(lambda: roles(house, name, "created", "running"))
+    return name
+
+
+def starting(house: ContainerHouse) -> str:
+    """The wrapper runs; the game is not ready."""
+    name = house.ask("slow").name
+    eventually(lambda: "wrapper" in roles(house, name, "running"))
+    assert house.state(name) == "STARTING"
+    return name
+
+
+def running(house: ContainerHouse) -> str:
+    name = house.ask("slow").name
+    house.until(name, "RUNNING")
+    return name
+
+
+def stopping(house: ContainerHouse) -> str:
+    name = running(house)
+    house.stop_session(name)
+    house.until(name, "STOPPING")
+    return name
+
+
+STAGES = {stage.__name__: stage for stage in (creating, starting, running, stopping)}
+
+
+def kill_agent(house: ContainerHouse, session: str) -> None:
+    killed = house.house.pid("agent")
+    os.kill(killed, signal.SIGKILL)
+    eventually(lambda: house.house.pids("agent") not in ([], [killed]))
+
+
+def kill_wrapper(house: ContainerHouse, session: str) -> None:
+    eventually(lambda: "wrapper" in roles(house, session, "running"))
+    house.engine.client.kill(house.container(session, "wrapper")["Id"], signal.SIGKILL)
+
+
+def kill_engine(house: ContainerHouse, session: str) -> None:
+    house.engine.kill()
+    house.engine.start()
+
+
+def ends_well(house: ContainerHouse, name: str, stage: str) -> None:
+    """It runs as the plan wants it, and stops when asked to."""
+    if stage != "stopping":
+        house.until(name, "RUNNING")
+        assert sorted(roles(house, name, "running")) == ["game", "wrapper"]
+        house.stop_session(name)
+    session = house.until(name, "STOPPED")
+    assert reason_word(session) == "STOP_REQUESTED", session
+    assert session.generation == 1
+
+
+def ends_lost(house: ContainerHouse, name: str, stage: str) -> None:
+    """A session is its wrapper: it ends, and says so."""
+    session = house.until(name, "CRASHED", "STOPPED")
+    if stage == "stopping":
+        assert (state_word(session), reason_word(session)) == ("STOPPED", "STOP_REQUESTED"), session
+    else:
+        assert state_word(session) == "CRASHED"
+        assert reason_word(session) in ("WRAPPER_LOST", "START_FAILED"), session
+        assert "the wrapper" in session.reason_detail, session
+
+
+VICTIMS: dict[str, tuple[Callable[[ContainerHouse, str], None], Callable[[ContainerHouse, str, str], None]]] = {
+    "agent": (kill_agent, ends_well),
+    "wrapper": (kill_wrapper, ends_lost),
+    "engine": (kill_engine, ends_well),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("victim", VICTIMS)
+def test_killed_at_a_stage(house: ContainerHouse, victim: str, stage: str) -> None:
+    kill, ends = VICTIMS[victim]
+    name = STAGES[stage](house)
+    kill(house, name)
+    ends(house, name, stage)
+    house.until_nothing_is_left()
