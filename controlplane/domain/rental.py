@@ -128,7 +128,7 @@ def sweep(
         for instance in instances
         if instance.tag.startswith(prefix)
         and instance.created_at >= database_born_at
-        and wanted.get(instance.tag, instance.tag) not in ("", instance.id)
+        and (instance.tag not in wanted or wanted[instance.tag] not in ("", instance.id))
     ]
     listed = {instance.id for instance in instances}
     lacking = [row for row in rows if row.phase in KEPT and row.instance_id not in listed]

@@ -31,6 +31,8 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 LAG_S = 20.0
 SOLD_OUT = Failure(FailureKind.PROVISIONING, "SOLD_OUT", "none left", Remedy.ANOTHER_OFFER)
 
+UNKNOWN_MACHINE = Failure(FailureKind.PROVISIONING, "NO_SUCH_MACHINE", "never heard of it", Remedy.GIVE_UP)
+
 
 class Crash(BaseException):
     """The process is gone."""
@@ -129,6 +131,8 @@ class Fake:
         self.switched += 1
         if self.stubborn is not None:
             raise self.stubborn
+        if instance_id not in self.machines:
+            raise ProviderRefused(UNKNOWN_MACHINE)
         self.machines[instance_id] = replace(self.machines[instance_id], state=state)
         self.fate.point()
 
@@ -177,11 +181,13 @@ class Rig:
         if self.ticks % 8 == 0:
             await self.outlived(self.sweeper.sweep())
         self.now += timedelta(seconds=2)
-        assert len(self.provider.machines) <= 1, "rented twice"
+        tags = [machine.tag for machine in self.provider.machines.values()]
+        assert len(tags) == len(set(tags)), "rented twice"
 
     async def agents(self) -> None:
         """What a machine does by itself once it runs."""
-        for instance_id in [] if self.provider.silent else list(self.provider.machines):
+        joining = [] if self.provider.silent else [i for i in self.provider.machines if i in self.provider.tokens]
+        for instance_id in joining:
             at, self.fate.at = self.fate.at, 0
             try:
                 enrolled = await hosts.enrol(self.world, self.provider.tokens[instance_id], b"")

@@ -5,6 +5,7 @@ Real use cases on the store in memory, a virtual clock, and agents that really e
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -161,3 +162,11 @@ async def test_the_sweeper_reaps_a_second_machine_of_a_tag_that_has_one() -> Non
     double = stray(rig, 1, next(iter(rig.provider.machines.values())).tag)
     await sweep(rig)
     assert await sweep(rig) == {double.id}
+
+
+async def test_the_sweeper_reaps_a_machine_whose_provider_calls_it_by_its_tag() -> None:
+    rig = Rig()
+    named = stray(rig, 1)
+    rig.provider.machines = {named.tag: replace(named, id=named.tag)}
+    await sweep(rig)
+    assert await sweep(rig) == {named.tag}
