@@ -198,6 +198,7 @@ class Settings:
     disconnect_timeout_s: float = _of(NOT_NEGATIVE, 120.0)
     max_duration_s: float = _of(NOT_NEGATIVE, 14400.0)
     queue_timeout_s: float = _of(NOT_NEGATIVE, 30.0)
+    start_deadline_s: float = _of(POSITIVE, 120.0, "for a host to begin with a session, images not counted")
 
     # Renting. An order that stays unanswered is looked for; listings may be this much behind the provider's own doings.
     local_vms: int = _of(_count, 2, "machines that the provider local may start on this machine; 0: none")

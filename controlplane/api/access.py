@@ -39,6 +39,7 @@ ACCESS: Mapping[str, Access] = {
     "/quarterdeck.v1.GameService/ListGames": PLAYERS,
     "/quarterdeck.v1.GameService/GetGame": PLAYERS,
     "/quarterdeck.v1.GameService/CreateGame": OPERATORS,
+    "/quarterdeck.v1.GameService/UpdateGame": OPERATORS,
     "/quarterdeck.v1.GameService/CreateDeployment": OPERATORS,
     "/quarterdeck.v1.GameService/GetDeployment": OPERATORS,
     "/quarterdeck.v1.GameService/PreviewDeployment": OPERATORS,

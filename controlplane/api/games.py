@@ -10,9 +10,17 @@ from quarterdeck.v1 import games_pb2_grpc as rpc
 
 from controlplane.api import identity, pages
 from controlplane.api.mapping.configuration import choice_of, configuration_message, parameters_of
-from controlplane.api.mapping.games import deployment_key, deployment_message, deployment_of, game_message
-from controlplane.api.mapping.shapes import law_of
+from controlplane.api.mapping.games import (
+    deployment_key,
+    deployment_message,
+    deployment_of,
+    game_message,
+    game_over,
+    touches,
+)
+from controlplane.api.mapping.shapes import edit, law_of
 from controlplane.api.mapping.values import last_part
+from controlplane.domain.game import Game
 from controlplane.usecases import games
 from controlplane.usecases.world import World
 
@@ -47,6 +55,16 @@ class GameServicer(rpc.GameServiceServicer):
             parameters_of(request.game.parameters),
         )
         return game_message(game)
+
+    async def UpdateGame(self, request: pb.UpdateGameRequest, context: Any) -> pb.Game:
+        def change(before: Game) -> Game:
+            def over(wire: pb.Game) -> Game:
+                return game_over(before, wire, request.game if touches(request, "parameters") else None)
+
+            return edit(request.game, request.update_mask, game_message, over)(before)
+
+        who, game_id = identity.principal(), last_part(request.game.name)
+        return game_message(await games.update_game(self._world, who, game_id, change, identity.request_id()))
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, context: Any) -> pb.Deployment:
         who = identity.principal()

@@ -156,14 +156,19 @@ def feed_after_batch(feed: Feed, now: datetime, limits: Silence) -> Feed:
     return Feed(last_batch_at=now, gap_ended_at=now if gap else feed.gap_ended_at)
 
 
+def listening(feed: Feed, now: datetime, limits: Silence) -> bool:
+    """Whether we hear what hosts say, and have for long enough to hold a silence against them."""
+    if feed.last_batch_at is None or now - feed.last_batch_at > timedelta(seconds=limits.feed_lag_s):
+        return False
+    return feed.gap_ended_at is None or now - feed.gap_ended_at >= timedelta(seconds=limits.restart_grace_s)
+
+
 def judge(hosts: tuple[Host, ...], feed: Feed, now: datetime, limits: Silence) -> tuple[tuple[Host, HostTrigger], ...]:
     """Which hosts became stale or lost by `now` (the database's clock). Pure; changes nothing.
 
     Within the grace after a gap nobody is judged. From `brake_hosts` hosts up, if `brake_fraction` of them went stale
     within `brake_window_s`, nobody is declared lost: the fault is ours (I17)."""
-    if feed.last_batch_at is None or now - feed.last_batch_at > timedelta(seconds=limits.feed_lag_s):
-        return ()
-    if feed.gap_ended_at and now - feed.gap_ended_at < timedelta(seconds=limits.restart_grace_s):
+    if not listening(feed, now, limits):
         return ()
     verdicts: list[tuple[Host, HostTrigger]] = []
     silent_since = now - timedelta(seconds=limits.stale_after_s)

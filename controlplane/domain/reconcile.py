@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from controlplane.domain.events import EventDraft
+from controlplane.domain.host import Host, HostState
 from controlplane.domain.session import (
     FINISHED,
     SESSION_MACHINE,
@@ -124,6 +125,22 @@ def vanished(session: Session, now: datetime) -> tuple[Session, tuple[EventDraft
     )  # fmt: skip
 
 
+def untaken(session: Session, host: Host, now: datetime, deadline_s: float) -> bool:
+    """Whether its host, which is there, has let the deadline pass without a word of it. One that prepares (an image may
+    take its time) has given one. A host that is away has limits of its own."""
+    since = session.stages.allocated_at
+    if session.state is not SessionState.STARTING or since is None or session.stages != Stages(allocated_at=since):
+        return False
+    there = session.unreachable_at is None and host.state is HostState.ONLINE
+    return there and now - since >= timedelta(seconds=deadline_s)
+
+
+def never_started(session: Session, now: datetime, deadline_s: float) -> tuple[Session, tuple[EventDraft, ...]]:
+    """A session whose allocation nobody has claimed: its slot goes back."""
+    detail = f"vms/{session.vm_id} did not begin with it within {deadline_s:g} s"
+    return session.on(SessionTrigger.CRASHED, now, SessionReason.NEVER_STARTED, detail)
+
+
 def _last_activity(session: Session, workload: Workload, now: datetime) -> datetime | None:
     """Moves in strides, so that a player's every key is not a write; the end of a session tells it exactly."""
     known, moment = session.last_activity_at, _moment(workload, workload.last_activity_after_s, now)
@@ -147,6 +164,7 @@ def _stages(stages: Stages, workload: Workload, now: datetime) -> Stages:
 
     return replace(
         stages,
+        taken_up_at=at(stages.taken_up_at, 0.0),
         image_ready_at=at(stages.image_ready_at, workload.image_ready_after_s),
         game_started_at=at(stages.game_started_at, workload.game_started_after_s),
         first_frame_at=at(stages.first_frame_at, workload.first_frame_after_s),

@@ -54,6 +54,7 @@ class SessionReason(StrEnum):
     LEASE_EXPIRED = "LEASE_EXPIRED"
     VM_TERMINATED = "VM_TERMINATED"
     PORT_TAKEN = "PORT_TAKEN"
+    NEVER_STARTED = "NEVER_STARTED"
     SAVE_NOT_RESTORED = "SAVE_NOT_RESTORED"
 
 
@@ -104,9 +105,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Stages:
-    """When each stage was reached, by the control plane's clock. Stages are timestamps, not states."""
+    """When each stage was reached, by the control plane's clock. Stages are timestamps, not states. `taken_up_at` is
+    when its host began with it: until then, an allocation may be of nothing."""
 
     allocated_at: datetime | None = None
+    taken_up_at: datetime | None = None
     image_ready_at: datetime | None = None
     game_started_at: datetime | None = None
     first_frame_at: datetime | None = None

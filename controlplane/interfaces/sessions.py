@@ -31,8 +31,8 @@ class SessionRows(Protocol):
         """STARTING, RUNNING and STOPPING sessions of a VM, by id."""
         ...
 
-    async def queue(self, limit: int) -> Sequence[Session]:
-        """PENDING sessions over all projects, oldest first."""
+    async def starting(self, untouched_since: datetime) -> Sequence[Session]:
+        """STARTING sessions over all projects that have not changed since then, oldest first."""
         ...
 
     async def unreachable(self) -> Sequence[Session]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from controlplane.domain.choice import Choice
@@ -12,7 +12,7 @@ from controlplane.domain.game import Deployment, Game, checked
 from controlplane.domain.identity import Principal
 from controlplane.domain.parameters import Parameter, check_declarations
 from controlplane.domain.region import Law
-from controlplane.interfaces import AuditEntry, Page
+from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.world import World, operators_only
 
 
@@ -30,25 +30,19 @@ async def create_game(
     """Repeating it with the same content gives the same game. Raises AlreadyExists, InvalidRequest (preset,
     parameters)."""
     operators_only(who)
-    check_declarations(parameters, None, "game.parameters")
     async with world.store.tx() as tx:
-        if default_preset_id and await tx.shapes.preset(default_preset_id) is None:
-            known = ", ".join(p.id for p in await tx.shapes.presets())
-            raise InvalidRequest(
-                "PRESET_UNKNOWN",
-                f"there is no preset '{default_preset_id}'; known: {known}",
-                field="game.default_preset",
-            )
-        game = Game(
+        now = await tx.now()
+        told = Game(
             game_id,
             who.project_id,
             display_name or game_id,
             summary,
             default_preset_id,
-            await tx.now(),
+            now,
             law=law or Law(),
-            parameters=tuple(sorted(parameters, key=lambda parameter: parameter.name)),
+            parameters=parameters,
         )
+        game = await _sound(tx, told)
         earlier = await tx.catalogue.game(who.project_id, game_id)
         if earlier is not None:
             if replace(game, created_at=earlier.created_at, current_deployment=earlier.current_deployment) == earlier:
@@ -57,6 +51,37 @@ async def create_game(
         await tx.catalogue.add_game(game)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateGame", game.name, request_id))
     return game
+
+
+async def update_game(
+    world: World, who: Principal, game_id: str, edit: Callable[[Game], Game], request_id: str
+) -> Game:
+    """What `edit` makes of it. Deployments and sessions keep what they were made with. Raises NotFound, InvalidRequest
+    (preset, parameters)."""
+    operators_only(who)
+    async with world.store.tx() as tx:
+        before = await tx.catalogue.lock_game(who.project_id, game_id)
+        if before is None:
+            raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{game_id}'", field="game.name")
+        game = await _sound(tx, edit(before))
+        if game != before:
+            await tx.catalogue.save_game(game)
+            await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "UpdateGame", game.name, request_id))
+    return game
+
+
+async def _sound(tx: Tx, game: Game) -> Game:
+    """The same game, its parameters in order, if its parts agree and its preset is there. Raises InvalidRequest."""
+    check_declarations(game.parameters, None, "game.parameters")
+    preset = await tx.shapes.preset(game.default_preset_id) if game.default_preset_id else None
+    if game.default_preset_id and (preset is None or not preset.fits(game.project_id, game.id)):
+        known = ", ".join(p.id for p in await tx.shapes.presets() if p.fits(game.project_id, game.id))
+        raise InvalidRequest(
+            "PRESET_UNKNOWN",
+            f"there is no preset '{game.default_preset_id}'; known: {known}",
+            field="game.default_preset",
+        )
+    return replace(game, parameters=tuple(sorted(game.parameters, key=lambda parameter: parameter.name)))
 
 
 async def create_deployment(world: World, who: Principal, deployment: Deployment, request_id: str) -> Deployment:

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
-from controlplane.domain.host import Host, HostState, HostTrigger, judge
+from controlplane.domain.host import Host, HostState, HostTrigger, judge, listening
+from controlplane.domain.reconcile import never_started, untaken
 from controlplane.domain.session import SESSION_MACHINE, SessionReason, SessionTrigger
 from controlplane.interfaces import Tx
 from controlplane.usecases.allocation import settle
@@ -74,6 +75,32 @@ async def expire_unreachable(world: World) -> int:
             detail = f"its host was away for longer than {session.lost_after_s:g} s"
             lost, events = session.on(SessionTrigger.HOST_GONE, now, SessionReason.HOST_LOST, detail)
             hints = await settle(tx, lost, events, now, world.policy, confirmed=False)
+            ended += 1
+        await world.tell(*hints)
+    return ended
+
+
+async def expire_untaken(world: World) -> int:
+    """Ends sessions that their host, though it is there, has not begun with by the deadline: what was allocated to them
+    is free again. Judged only while we hear what hosts say; returns how many."""
+    deadline_s = world.policy.start_deadline_s
+    async with world.store.reading() as tx:
+        now = await tx.now()
+        if not listening(await tx.feed.get(), now, world.policy.silence):
+            return 0
+        overdue = await tx.sessions.starting(now - timedelta(seconds=deadline_s))
+    ended = 0
+    for stale in overdue:
+        async with world.store.tx() as tx:
+            host = await tx.hosts.lock(stale.vm_id)
+            await tx.vms.lock(stale.vm_id)
+            session = await tx.sessions.get(stale.id)
+            now = await tx.now()
+            if host is None or session is None or not untaken(session, host, now, deadline_s):
+                continue
+            over, events = never_started(session, now, deadline_s)
+            # Its host may be about to begin: its ports rest as those of one that was lost.
+            hints = await settle(tx, over, events, now, world.policy, confirmed=False)
             ended += 1
         await world.tell(*hints)
     return ended

@@ -51,6 +51,7 @@ class Policy:
     join_token_ttl_s: float = 2700.0
     token_ttl_s: float = 30 * 86400.0
     vanish_after_s: float = 15.0
+    start_deadline_s: float = 120.0
     media_ports: tuple[int, int] = (28000, 28999)
     default_preset_id: str = "software-720p30"
     poll_s: float = 1.0

@@ -14,7 +14,7 @@ from controlplane.domain.errors import NotFound
 from controlplane.domain.game import Deployment, Game
 from controlplane.interfaces import Page
 
-EDITABLE = frozenset({"display_name", "summary", "default_preset_id", "law"})
+EDITABLE = frozenset({"display_name", "summary", "default_preset_id", "law", "parameters"})
 
 
 class SqlCatalogue:
@@ -23,6 +23,10 @@ class SqlCatalogue:
 
     async def game(self, project_id: str, game_id: str) -> Game | None:
         row = await self._connection.row(_game(project_id, game_id))
+        return from_row(Game, row) if row else None
+
+    async def lock_game(self, project_id: str, game_id: str) -> Game | None:
+        row = await self._connection.row(_game(project_id, game_id).with_for_update(key_share=True))
         return from_row(Game, row) if row else None
 
     async def games(self, project_id: str, page: Page) -> Sequence[Game]:

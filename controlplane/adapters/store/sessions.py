@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -53,9 +54,11 @@ class SqlSessions:
         statement = sa.select(sessions).where(sessions.c.vm_id == vm_id, sessions.c.state.in_(words(list(ON_HOST))))
         return await self._all(statement.order_by(sessions.c.id))
 
-    async def queue(self, limit: int) -> Sequence[Session]:
-        statement = sa.select(sessions).where(sessions.c.state == str(SessionState.PENDING))
-        return await self._all(statement.order_by(sessions.c.created_at, sessions.c.id).limit(limit))
+    async def starting(self, untouched_since: datetime) -> Sequence[Session]:
+        statement = sa.select(sessions).where(
+            sessions.c.state == str(SessionState.STARTING), sessions.c.updated_at <= untouched_since
+        )
+        return await self._all(statement.order_by(sessions.c.created_at, sessions.c.id))
 
     async def unreachable(self) -> Sequence[Session]:
         statement = sa.select(sessions).where(

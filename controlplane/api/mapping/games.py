@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from quarterdeck.v1 import games_pb2 as pb
@@ -16,9 +17,10 @@ from controlplane.api.mapping.configuration import (
 )
 from controlplane.api.mapping.containers import container_message, container_of
 from controlplane.api.mapping.saves import saves_message, saves_of
-from controlplane.api.mapping.shapes import law_message
+from controlplane.api.mapping.shapes import law_message, law_of
 from controlplane.api.mapping.values import duration, enum_member, enum_value, last_part, seconds, timestamp
 from controlplane.domain.game import Deployment, Game, HttpCheck, Picture, PortSpec, Readiness, Volume
+from controlplane.domain.parameters import MASK, ParameterType
 from controlplane.domain.region import Law
 
 DEFAULT_STOP_GRACE_S = 10.0
@@ -36,6 +38,29 @@ def game_message(game: Game) -> pb.Game:
         create_time=timestamp(game.created_at),
         law=law_message(game.law) if game.law != Law() else None,
         parameters=map(parameter_message, game.parameters),
+    )
+
+
+def touches(request: pb.UpdateGameRequest, field: str) -> bool:
+    """Whether an update names this field, or without a mask sets it."""
+    named = {path.partition(".")[0] for path in request.update_mask.paths}
+    return field in named if named else any(told.name == field for told, _ in request.game.ListFields())
+
+
+def game_over(before: Game, wire: pb.Game, parameters: pb.Game | None) -> Game:
+    """What the wire says of it. Without `parameters` it keeps its own; a secret's mask stands for what it was."""
+    kept = {one.name: one for one in before.parameters if one.type is ParameterType.SECRET}
+    given = before.parameters if parameters is None else parameters_of(parameters.parameters)
+    return replace(
+        before,
+        display_name=wire.display_name or before.id,
+        summary=wire.summary,
+        default_preset_id=wire.default_preset,
+        law=law_of(wire.law),
+        parameters=tuple(
+            replace(one, default=kept[one.name].default) if one.default == MASK and one.name in kept else one
+            for one in given
+        ),
     )
 
 

@@ -3,6 +3,7 @@ import datetime
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from quarterdeck.v1 import shapes_pb2 as _shapes_pb2
@@ -364,6 +365,14 @@ class CreateGameRequest(_message.Message):
     game: Game
     client_token: str
     def __init__(self, game_id: _Optional[str] = ..., game: _Optional[_Union[Game, _Mapping]] = ..., client_token: _Optional[str] = ...) -> None: ...
+
+class UpdateGameRequest(_message.Message):
+    __slots__ = ("game", "update_mask")
+    GAME_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    game: Game
+    update_mask: _field_mask_pb2.FieldMask
+    def __init__(self, game: _Optional[_Union[Game, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ...) -> None: ...
 
 class CreateDeploymentRequest(_message.Message):
     __slots__ = ("parent", "deployment", "client_token")

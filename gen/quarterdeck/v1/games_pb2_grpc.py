@@ -49,6 +49,11 @@ class GameServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_games__pb2.CreateGameRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_games__pb2.Game.FromString,
                 _registered_method=True)
+        self.UpdateGame = channel.unary_unary(
+                '/quarterdeck.v1.GameService/UpdateGame',
+                request_serializer=quarterdeck_dot_v1_dot_games__pb2.UpdateGameRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_games__pb2.Game.FromString,
+                _registered_method=True)
         self.CreateDeployment = channel.unary_unary(
                 '/quarterdeck.v1.GameService/CreateDeployment',
                 request_serializer=quarterdeck_dot_v1_dot_games__pb2.CreateDeploymentRequest.SerializeToString,
@@ -83,6 +88,13 @@ class GameServiceServicer:
 
     def CreateGame(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateGame(self, request, context):
+        """Names, default preset, law and parameters; what is there already keeps what it has been given.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -123,6 +135,11 @@ def add_GameServiceServicer_to_server(servicer, server):
             'CreateGame': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGame,
                     request_deserializer=quarterdeck_dot_v1_dot_games__pb2.CreateGameRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_games__pb2.Game.SerializeToString,
+            ),
+            'UpdateGame': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateGame,
+                    request_deserializer=quarterdeck_dot_v1_dot_games__pb2.UpdateGameRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_games__pb2.Game.SerializeToString,
             ),
             'CreateDeployment': grpc.unary_unary_rpc_method_handler(
@@ -221,6 +238,33 @@ class GameService:
             target,
             '/quarterdeck.v1.GameService/CreateGame',
             quarterdeck_dot_v1_dot_games__pb2.CreateGameRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_games__pb2.Game.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateGame(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.GameService/UpdateGame',
+            quarterdeck_dot_v1_dot_games__pb2.UpdateGameRequest.SerializeToString,
             quarterdeck_dot_v1_dot_games__pb2.Game.FromString,
             options,
             channel_credentials,

@@ -34,6 +34,8 @@ class GameServiceStub:
     ListGames: _grpc.UnaryUnaryMultiCallable[_games_pb2.ListGamesRequest, _games_pb2.ListGamesResponse]
     GetGame: _grpc.UnaryUnaryMultiCallable[_games_pb2.GetGameRequest, _games_pb2.Game]
     CreateGame: _grpc.UnaryUnaryMultiCallable[_games_pb2.CreateGameRequest, _games_pb2.Game]
+    UpdateGame: _grpc.UnaryUnaryMultiCallable[_games_pb2.UpdateGameRequest, _games_pb2.Game]
+    """Names, default preset, law and parameters; what is there already keeps what it has been given."""
     CreateDeployment: _grpc.UnaryUnaryMultiCallable[_games_pb2.CreateDeploymentRequest, _games_pb2.Deployment]
     """Adds the next number; new sessions use it from then on."""
     GetDeployment: _grpc.UnaryUnaryMultiCallable[_games_pb2.GetDeploymentRequest, _games_pb2.Deployment]
@@ -46,6 +48,8 @@ class GameServiceAsyncStub(GameServiceStub):
     ListGames: _aio.UnaryUnaryMultiCallable[_games_pb2.ListGamesRequest, _games_pb2.ListGamesResponse]  # type: ignore[assignment]
     GetGame: _aio.UnaryUnaryMultiCallable[_games_pb2.GetGameRequest, _games_pb2.Game]  # type: ignore[assignment]
     CreateGame: _aio.UnaryUnaryMultiCallable[_games_pb2.CreateGameRequest, _games_pb2.Game]  # type: ignore[assignment]
+    UpdateGame: _aio.UnaryUnaryMultiCallable[_games_pb2.UpdateGameRequest, _games_pb2.Game]  # type: ignore[assignment]
+    """Names, default preset, law and parameters; what is there already keeps what it has been given."""
     CreateDeployment: _aio.UnaryUnaryMultiCallable[_games_pb2.CreateDeploymentRequest, _games_pb2.Deployment]  # type: ignore[assignment]
     """Adds the next number; new sessions use it from then on."""
     GetDeployment: _aio.UnaryUnaryMultiCallable[_games_pb2.GetDeploymentRequest, _games_pb2.Deployment]  # type: ignore[assignment]
@@ -73,6 +77,14 @@ class GameServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _games_pb2.CreateGameRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_games_pb2.Game, _abc.Awaitable[_games_pb2.Game]]: ...
+
+    @_abc_1.abstractmethod
+    def UpdateGame(
+        self,
+        request: _games_pb2.UpdateGameRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_games_pb2.Game, _abc.Awaitable[_games_pb2.Game]]:
+        """Names, default preset, law and parameters; what is there already keeps what it has been given."""
 
     @_abc_1.abstractmethod
     def CreateDeployment(

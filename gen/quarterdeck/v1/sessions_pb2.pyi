@@ -47,6 +47,7 @@ class SessionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_REASON_VM_TERMINATED: _ClassVar[SessionReason]
     SESSION_REASON_PORT_TAKEN: _ClassVar[SessionReason]
     SESSION_REASON_SAVE_NOT_RESTORED: _ClassVar[SessionReason]
+    SESSION_REASON_NEVER_STARTED: _ClassVar[SessionReason]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_PENDING: SessionState
 SESSION_STATE_STARTING: SessionState
@@ -73,6 +74,7 @@ SESSION_REASON_LEASE_EXPIRED: SessionReason
 SESSION_REASON_VM_TERMINATED: SessionReason
 SESSION_REASON_PORT_TAKEN: SessionReason
 SESSION_REASON_SAVE_NOT_RESTORED: SessionReason
+SESSION_REASON_NEVER_STARTED: SessionReason
 
 class SessionStages(_message.Message):
     __slots__ = ("allocated_time", "image_ready_time", "game_started_time", "first_frame_time")

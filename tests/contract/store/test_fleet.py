@@ -243,8 +243,10 @@ async def test_sessions_on_a_vm_in_the_queue_and_unreachable(store: Store) -> No
     async with store.reading() as tx:
         on_host = {SessionState.STARTING, SessionState.RUNNING, SessionState.STOPPING}
         assert [s.state for s in await tx.sessions.on_vm("vm-1")] == [s for s in states if s in on_host]
-        assert [s.id for s in await tx.sessions.queue(10)] == ["s-first", "s-0"]
-        assert [s.id for s in await tx.sessions.queue(1)] == ["s-first"]
+        assert [s.id for s in await tx.queue.after(None, 10)] == ["s-first", "s-0"]
+        assert [s.id for s in await tx.queue.after(None, 1)] == ["s-first"]
+        assert [s.id for s in await tx.sessions.starting(at(9))] == ["s-1"]
+        assert await tx.sessions.starting(at(-9)) == []
         assert [s.id for s in await tx.sessions.unreachable()] == ["s-3", "s-2", "s-1", "s-0"]
 
 

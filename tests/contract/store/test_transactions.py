@@ -160,7 +160,7 @@ async def test_fifty_at_once_take_exactly_what_there_is(store: Store) -> None:
         assert vm is not None
         assert (vm.used_units, vm.active_sessions, vm.plan_version, vm.version) == (capacity,) * 4
         assert len(await tx.ports.taken("vm-1", "udp", NOW)) == capacity
-        assert len(await tx.sessions.queue(100)) == capacity
+        assert len(await tx.queue.after(None, 100)) == capacity
 
 
 async def test_ports_may_be_leased_before_their_session_is_added(store: Store) -> None:

@@ -159,10 +159,9 @@ class MemorySessions:
         rows = [session for session in self._rows() if session.vm_id == vm_id and session.state in ON_HOST]
         return self._tables.read("sessions", sorted(rows, key=lambda session: session.id))
 
-    async def queue(self, limit: int) -> Sequence[Session]:
-        rows = [session for session in self._rows() if session.state is SessionState.PENDING]
-        rows.sort(key=lambda session: (session.created_at, session.id))
-        return self._tables.read("sessions", rows[:limit])
+    async def starting(self, untouched_since: datetime) -> Sequence[Session]:
+        starting = [s for s in self._rows() if s.state is SessionState.STARTING and s.updated_at <= untouched_since]
+        return self._tables.read("sessions", sorted(starting, key=lambda s: (s.created_at, s.id)))
 
     async def unreachable(self) -> Sequence[Session]:
         rows = [session for session in self._rows() if session.unreachable_at is not None and not session.finished]

@@ -24,6 +24,9 @@ class MemoryCatalogue:
     async def game(self, project_id: str, game_id: str) -> Game | None:
         return self._tables.seen("games").get((project_id, game_id))
 
+    async def lock_game(self, project_id: str, game_id: str) -> Game | None:
+        return await self.game(project_id, game_id)
+
     async def games(self, project_id: str, page: Page) -> Sequence[Game]:
         rows: Sequence[Game] = list(self._tables.seen("games").values())
         return paged([game for game in rows if game.project_id == project_id], page)
