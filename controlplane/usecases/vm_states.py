@@ -12,6 +12,7 @@ from controlplane.domain.events import EventDraft
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import Principal
 from controlplane.domain.provisioning import Attempt, Phase, Provisioning
+from controlplane.domain.rental import JOINED
 from controlplane.domain.vm import Transition, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.vms import owned
@@ -77,7 +78,10 @@ async def fail_vm(world: World, who: Principal, vm_id: str, request_id: str, *, 
         now = await tx.now()
         row = await tx.provisionings.get(vm.id)
         if row is not None and row.phase in UNJOINED:
-            await tx.provisionings.save(domain.released(row, now))
+            if vm.state in JOINED and row.phase is Phase.BOUGHT:  # its agent was quicker than the provider's own word
+                row = domain.running(row, "", now, world.policy.renting.patience)
+            joined = vm.state in JOINED and row.phase is Phase.BOOTING  # and its worker has not looked since
+            await tx.provisionings.save(domain.joined(row, now) if joined else domain.released(row, now))
         vm, events = vm.on(VmTrigger.FAIL, now, reason)
         await _save(tx, vm, events, who, "FailVm", request_id)
     await world.tell(subjects.RENTING)

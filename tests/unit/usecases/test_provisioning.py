@@ -113,6 +113,24 @@ async def test_ready_is_refused_without_a_healthy_agent_and_repairs_an_error_wit
     assert (await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")).state is VmState.READY
 
 
+@pytest.mark.parametrize("phase", [Phase.BOUGHT, Phase.BOOTING])
+async def test_an_error_right_after_the_agent_has_come_does_not_give_its_machine_back(phase: Phase) -> None:
+    rig = Rig()
+    await rig.rent()
+    rig.provider.silent = phase is Phase.BOOTING
+    await rig.until(VmState.BOOTING if rig.provider.silent else VmState.READY, phase)
+    rig.provider.silent = False
+    await rig.agents()
+    vm, row = await rig.vm()
+    assert (vm.state, row.phase) == (VmState.READY, phase)  # its worker has not looked since
+    await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="fan is loud")
+    for _ in range(100):
+        await rig.tick()
+    vm, row = await rig.vm()
+    assert (vm.state, row.phase, len(rig.provider.machines)) == (VmState.ERROR, Phase.HELD, 1)
+    assert (await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")).state is VmState.READY
+
+
 async def test_an_unknown_provider_is_refused() -> None:
     rig = Rig()
     with pytest.raises(QuarterdeckError, match="no provider 'moon'"):
