@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from controlplane.domain.provisioning import Failure
+from controlplane.domain.attempt import Failure
 
 
 class InstanceState(StrEnum):

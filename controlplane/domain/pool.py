@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
 from controlplane.domain.placement import Candidate, PassedOver
-from controlplane.domain.provisioning import Offer, Phase, Provisioning
+from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.template import UNITS_PER_SEAT, Template
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from controlplane.domain.attempt import Attempt, Failure, Offer, Outcome, Purpose
 from controlplane.domain.machine import Machine
 from controlplane.domain.retry import DEFAULT_SCHEDULES, FailureKind, Remedy, Schedule
 
@@ -82,63 +83,6 @@ PROVISIONING_MACHINE: Machine[Phase, Trigger] = Machine(
 
 # Phases that go on by themselves; the others wait for somebody's wish.
 SELF_MOVING = frozenset(Phase) - {P.HELD, P.PARKED, P.RELEASED}
-
-
-@dataclass(frozen=True)
-class Offer:
-    """Provider + region + machine type + price (micro-units of `currency` per hour)."""
-
-    provider: str
-    region_id: str
-    machine_type: str
-    template_id: str
-    price_micro_per_hour: int
-    currency: str = "USD"
-
-    @property
-    def key(self) -> str:
-        return f"{self.provider}/{self.region_id}/{self.machine_type}"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What went wrong last, as operators see it. `code` is stable, `message` is the provider's or ours."""
-
-    kind: FailureKind
-    code: str
-    message: str
-    remedy: Remedy
-
-
-class Purpose(StrEnum):
-    """What an attempt is at."""
-
-    RENT = "RENT"
-    STOP = "STOP"
-    START = "START"
-
-
-class Outcome(StrEnum):
-    OPEN = "OPEN"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CALLED_OFF = "CALLED_OFF"
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One try, as the VM's history keeps it. `number` counts from 1 over the VM's whole life; `offer` is None when
-    there was none. `next_attempt_at` is when the next one begins; None: this was the last, or it succeeded."""
-
-    number: int
-    purpose: Purpose
-    started_at: datetime
-    offer: Offer | None = None
-    instance_id: str = ""
-    outcome: Outcome = Outcome.OPEN
-    ended_at: datetime | None = None
-    failure: Failure | None = None
-    next_attempt_at: datetime | None = None
 
 
 @dataclass(frozen=True)

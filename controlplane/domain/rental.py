@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from controlplane.domain.attempt import Offer
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.instance import Instance
-from controlplane.domain.provisioning import Offer, Phase, Provisioning
+from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 
 JOINED = frozenset({VmState.READY, VmState.IN_USE, VmState.DRAINING})
@@ -64,7 +65,7 @@ def ends(row: Provisioning, vm: Vm) -> bool:
     return asked and not row.release_for_good and row.phase is not Phase.RELEASED
 
 
-def follow(vm: Vm, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventDraft, ...]]:
+def follow(vm: Vm, before: Provisioning, after: Provisioning, now: datetime) -> tuple[Vm, tuple[EventDraft, ...]]:
     """The VM once its row has become `after`, and what to tell."""
     told: tuple[EventDraft, ...] = ()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.placement import Candidate, Need, PassedOver, assign_many, rank
 from controlplane.domain.pool import (
     BUDGET_SPENT,
@@ -31,7 +32,6 @@ from controlplane.domain.pool import (
     presumed,
     slots,
 )
-from controlplane.domain.provisioning import Failure, Offer
 from controlplane.domain.template import fitting
 from controlplane.domain.vm import Vm, VmState
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.domain.attempt import Attempt
 from controlplane.domain.host import Host, LinkState
-from controlplane.domain.provisioning import Attempt, Provisioning
+from controlplane.domain.provisioning import Provisioning
 from controlplane.domain.vm import Transition, Vm, VmState
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.domain.attempt import Offer
 from controlplane.domain.events import Event
 from controlplane.domain.instance import Instance, Invitation, Listing
-from controlplane.domain.provisioning import Offer
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import Unavailable
 from controlplane.domain.instance import ProviderRefused
-from controlplane.domain.provisioning import Offer
 from controlplane.interfaces import Provider
 
 FRESH_S = 30.0

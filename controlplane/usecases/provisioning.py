@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from controlplane.domain import provisioning as domain
 from controlplane.domain import rental
+from controlplane.domain.attempt import Failure, Offer, Purpose
 from controlplane.domain.errors import Conflict, Unavailable
 from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, ProviderRefused
-from controlplane.domain.provisioning import Failure, Offer, Provisioning, Step
+from controlplane.domain.provisioning import Provisioning, Step
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import Provider, Tx
@@ -179,7 +180,7 @@ class Worker:
     async def _power(self, step: Step, began_at: datetime) -> Provisioning:
         stops = step is Step.STOP
         call = self._provider.stop if stops else self._provider.start
-        purpose = domain.Purpose.STOP if stops else domain.Purpose.START
+        purpose = Purpose.STOP if stops else Purpose.START
         failure = None
         try:
             await self._call(call(self.row.instance_id))
@@ -244,7 +245,7 @@ class Worker:
                 raise Conflict("PROVISIONING_CHANGED", f"{self.row.name} has changed meanwhile")
             now = await tx.now()
             after, changed = decide(row, vm, now)
-            changed, events = rental.follow(changed, after, now)
+            changed, events = rental.follow(changed, row, after, now)
             if changed != vm:
                 await tx.vms.save(changed)
                 await tx.outbox.append(events)

@@ -73,7 +73,7 @@ class Sweeper:
             if host is not None and host.state is HostState.ONLINE:
                 return
             after = vanished(row)
-            failed, events = rental.follow(vm, after, await tx.now())
+            failed, events = rental.follow(vm, row, after, await tx.now())
             await tx.provisionings.save(after)
             if failed != vm:
                 await tx.vms.save(failed)

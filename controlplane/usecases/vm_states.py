@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from controlplane.domain import provisioning as domain
 from controlplane.domain import subjects
+from controlplane.domain.attempt import Attempt
 from controlplane.domain.errors import WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import Principal
-from controlplane.domain.provisioning import Attempt, Phase, Provisioning
+from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.rental import JOINED
 from controlplane.domain.vm import Transition, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
@@ -98,10 +99,10 @@ async def mark_vm_ready(world: World, who: Principal, vm_id: str, request_id: st
         if vm.state is VmState.READY:
             return vm
         if host is None or host.state is not HostState.ONLINE or host.revoked_at is not None:
-            raise WrongState("AGENT_NOT_HEALTHY", f"the agent of {vm.name} is not enrolled and healthy")
+            raise WrongState("AGENT_NOT_HEALTHY", f"the agent of {vm.name} is not enrolled and healthy: start it first")
         row = await tx.provisionings.get(vm.id)
         if row is not None and row.phase in (Phase.RELEASING, Phase.RELEASED, Phase.PARKING, Phase.PARKED):
-            raise WrongState("VM_BEING_RELEASED", f"{vm.name} has no machine that it could be ready with")
+            raise WrongState("VM_BEING_RELEASED", f"{vm.name} has no machine to be ready with: create a new VM")
         if vm.active_sessions:
             raise WrongState("VM_BUSY", f"{vm.name} has {vm.active_sessions} unfinished sessions: they must end first")
         events: list[EventDraft] = []

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import rental, subjects
+from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.identity import Credential, CredentialKind, Principal, Role
 from controlplane.domain.portrange import FIRST_UNPRIVILEGED, PortRange
-from controlplane.domain.provisioning import Offer, Phase, Provisioning
+from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.session import SessionReason, SessionState
 from controlplane.domain.template import Template
 from controlplane.domain.vm import STATIC, VM_MACHINE, Vm, VmState, VmTrigger

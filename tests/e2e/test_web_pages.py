@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.stub import CODE, Stub, problem, session
+from tests.e2e.stub import CODE, Stub, problem, session, vm
 
 # One event loop for all: the browser, which takes long to start, is shared.
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -63,6 +64,20 @@ async def test_the_fleet_shows_states_conditions_and_capacity(page: Page, signed
     assert await meter.get_attribute("aria-valuemax") == "24"
     await page.get_by_text("Last 1 that ended").click()
     await expect(rows.filter(has_text="gale")).to_contain_text("the game crashed (exit code 139)")
+
+
+async def test_a_vm_in_trouble_says_what_went_wrong_and_when_it_is_tried_again(page: Page, signed_in: Stub) -> None:
+    later = (datetime.now(UTC) + timedelta(seconds=150)).isoformat()
+    failure = {"errorCode": "NO_OFFER", "errorMessage": "no offer fits now", "nextAttemptTime": later}
+    signed_in.vms += [
+        vm("helm-3", "VM_STATE_ERROR", 0) | {"provisioning": failure},
+        vm("helm-4", "VM_STATE_ERROR", 0) | {"reasonDetail": "smoke"},
+    ]
+    await page.goto(signed_in.url)
+    rows = page.get_by_role("listitem")
+    await expect(rows.filter(has_text="helm-3")).to_contain_text("NO_OFFER: no offer fits now · next attempt in 2 min")
+    await expect(rows.filter(has_text="helm-4")).to_contain_text("smoke")
+    await expect(rows.filter(has_text="helm-1").first).not_to_contain_text("next attempt")
 
 
 @pytest.mark.parametrize(("broken", "link"), [(False, "Live"), (True, "Polling")])

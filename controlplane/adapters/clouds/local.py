@@ -23,8 +23,8 @@ from pathlib import Path
 
 from controlplane.adapters.clouds import agent_process
 from controlplane.adapters.clouds.agent_process import ProcessId
+from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing, ProviderRefused
-from controlplane.domain.provisioning import Failure, Offer
 from controlplane.domain.retry import FailureKind, Remedy
 
 NAME = "local"

@@ -18,8 +18,9 @@ from controlplane.adapters.store.connection import (
 from controlplane.adapters.store.tables import provisionings as rows
 from controlplane.adapters.store.tables import vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.versions import version_conflict, version_read
+from controlplane.domain.attempt import Attempt, Outcome
 from controlplane.domain.errors import AlreadyExists
-from controlplane.domain.provisioning import SELF_MOVING, Attempt, Outcome, Phase, Provisioning
+from controlplane.domain.provisioning import SELF_MOVING, Phase, Provisioning
 from controlplane.domain.vm import Transition
 from controlplane.interfaces import Page
 

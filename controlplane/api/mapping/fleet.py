@@ -5,8 +5,9 @@ from __future__ import annotations
 from quarterdeck.v1 import hosts_pb2, vms_pb2
 
 from controlplane.api.mapping.values import enum_member, enum_value, named, timestamp
+from controlplane.domain.attempt import Attempt
 from controlplane.domain.host import Encoder, Gpu, Host, Inventory
-from controlplane.domain.provisioning import Attempt, Provisioning
+from controlplane.domain.provisioning import Provisioning
 from controlplane.domain.vm import Transition, Vm, VmState
 
 

@@ -1,7 +1,7 @@
 // VMs and the hosts on them: state, capacity, heartbeat, and what an operator may do.
 import { api } from "../api.js";
 import { html, useState } from "../dom.js";
-import { ago, gibibytes, idOf, since, tone, word } from "../format.js";
+import { ago, duration, gibibytes, idOf, since, tone, word } from "../format.js";
 import { Chip, Confirm, Meter } from "../ui.js";
 
 const DRAINABLE = new Set(["VM_STATE_READY", "VM_STATE_IN_USE"]);
@@ -56,8 +56,20 @@ function Row({ vm, host, act, onEnd }) {
         : html`<button disabled=${!DRAINABLE.has(vm.state)} onClick=${() => act(() => api.drainVm(vm.name))}>Drain</button>`}
       <button class="danger" onClick=${onEnd}>Terminate</button>
     </div>
+    <${Trouble} vm=${vm} />
     ${host?.inventory && html`<${Inventory} host=${host} vm=${vm} />`}
   </li>`;
+}
+
+/** What went wrong last, and when it is tried again. */
+function Trouble({ vm }) {
+  const { errorCode, errorMessage, nextAttemptTime } = vm.provisioning ?? {};
+  const broken = vm.state === "VM_STATE_ERROR";
+  const what = errorCode ? `${errorCode}: ${errorMessage}` : broken ? vm.reasonDetail : "";
+  if (!what || vm.state === "VM_STATE_TERMINATED") return null;
+  const wait = nextAttemptTime ? Math.ceil((Date.parse(nextAttemptTime) - Date.now()) / 1000) : null;
+  const next = wait === null ? "" : wait > 0 ? ` · next attempt in ${duration(wait)}` : " · next attempt now";
+  return html`<p class="trouble ${broken ? "bad" : "warn"}">${what}${next}</p>`;
 }
 
 function Beat({ host }) {

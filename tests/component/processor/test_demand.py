@@ -19,12 +19,13 @@ from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.objects import open_objects
 from controlplane.adapters.store import open_store
 from controlplane.adapters.stream_tokens import JwtStreamTokens
+from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from controlplane.domain.host import Encoder, Inventory
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing, ProviderRefused
 from controlplane.domain.pool import Budget, Pool
-from controlplane.domain.provisioning import Failure, Offer, Patience
+from controlplane.domain.provisioning import Patience
 from controlplane.domain.region import Law
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.session import SessionReason, SessionState, SessionTrigger

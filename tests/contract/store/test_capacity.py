@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound, WrongState
 from controlplane.domain.host import Inventory
 from controlplane.domain.pool import Budget, Pool
-from controlplane.domain.provisioning import Failure, Offer, Phase
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.interfaces import Store
 from tests.contract.store.rows import NOW, PROJECT, a_host, a_vm, at, next_of

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from controlplane.adapters.store import open_store
+from controlplane.domain.attempt import Attempt, Failure, Offer, Outcome, Purpose
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound
-from controlplane.domain.provisioning import Attempt, Failure, Offer, Outcome, Phase, Provisioning, Purpose
+from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import Vm, VmState, VmTrigger
 from controlplane.interfaces import Page, Store

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controlplane.domain.attempt import Failure as ProvisioningFailure
+from controlplane.domain.attempt import Offer
 from controlplane.domain.provisioning import (
     PROVISIONING_MACHINE,
-    Offer,
     Patience,
     Phase,
     Provisioning,
@@ -29,7 +30,6 @@ from controlplane.domain.provisioning import (
     released,
     running,
 )
-from controlplane.domain.provisioning import Failure as ProvisioningFailure
 from controlplane.domain.retry import FailureKind, Remedy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Encoder, Host, HostState, Inventory
 from controlplane.domain.placement import Candidate, Need, rank
 from controlplane.domain.pool import Budget, Decision, Market, Pool, Rented
-from controlplane.domain.provisioning import Failure, Offer, Phase, Provisioning
+from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.renting import decide
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.template import Preset, Template

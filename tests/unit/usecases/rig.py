@@ -14,11 +14,12 @@ from typing import Any
 from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store.memory import MemoryStore
+from controlplane.domain.attempt import Attempt, Failure, Offer
 from controlplane.domain.errors import Unauthenticated
 from controlplane.domain.host import Inventory
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing, ProviderRefused
-from controlplane.domain.provisioning import Attempt, Failure, Offer, Patience, Phase, Provisioning
+from controlplane.domain.provisioning import Patience, Phase, Provisioning
 from controlplane.domain.retry import DEFAULT_SCHEDULES, FailureKind, Remedy
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page

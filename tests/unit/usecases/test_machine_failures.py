@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from controlplane.domain.attempt import Failure, Outcome, Purpose
 from controlplane.domain.errors import WrongState
 from controlplane.domain.host import HostState, Inventory
 from controlplane.domain.instance import ProviderRefused
-from controlplane.domain.provisioning import Failure, Outcome, Phase, Purpose
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import VmState
 from controlplane.usecases import hosts, vm_states, vms
@@ -76,6 +77,21 @@ async def test_an_attempt_that_is_under_way_is_on_record_and_one_that_is_called_
     await rig.until(VmState.TERMINATED, Phase.RELEASED)
     (entry,) = await rig.attempts()
     assert (entry.outcome, entry.failure) == (Outcome.CALLED_OFF, None)
+
+
+async def test_a_vm_that_waits_in_error_tells_the_newest_failure_and_keeps_what_an_operator_said() -> None:
+    rig = Rig(lost=["refused", "refused"])
+    await rig.rent()
+    reasons = set()
+    for _ in range(40):
+        await rig.tick()
+        reasons.add((await rig.vm())[0].reason_detail)
+    assert reasons >= {"SOLD_OUT: none left", "NO_OFFER: no offer fits now"}
+    await rig.until(VmState.READY, Phase.HELD)
+    rig.provider.silent = True
+    await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="smoke")
+    await rig.tick()
+    assert (await rig.vm())[0].reason_detail == "smoke"
 
 
 async def test_the_last_attempt_has_no_next_one() -> None:

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from controlplane.domain import rental
+from controlplane.domain.attempt import Attempt, Failure, Outcome
 from controlplane.domain.errors import Forbidden, WrongState
 from controlplane.domain.host import HostState, Inventory
 from controlplane.domain.instance import Instance, InstanceState, ProviderRefused
-from controlplane.domain.provisioning import Attempt, Failure, Outcome, Phase
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import VM_MACHINE, VmState, VmTrigger
 from controlplane.interfaces import Page

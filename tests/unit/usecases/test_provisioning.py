@@ -10,10 +10,11 @@ from datetime import timedelta
 
 import pytest
 
+from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import QuarterdeckError, WrongState
 from controlplane.domain.host import Inventory
 from controlplane.domain.instance import Instance, InstanceState
-from controlplane.domain.provisioning import Offer, Phase
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page
 from controlplane.usecases import hosts, vm_states, vms

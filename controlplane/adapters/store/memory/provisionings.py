@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from controlplane.adapters.store.memory.tables import TxTables, exists
 from controlplane.adapters.store.versions import version_conflict
-from controlplane.domain.provisioning import SELF_MOVING, Attempt, Outcome, Phase, Provisioning
+from controlplane.domain.attempt import Attempt, Outcome
+from controlplane.domain.provisioning import SELF_MOVING, Phase, Provisioning
 from controlplane.domain.vm import Transition, Vm
 from controlplane.interfaces import Page
 

@@ -6,8 +6,9 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.columns import flag, id_column, integer, json, moment, reference, text
 from controlplane.adapters.store.tables.base import metadata, one_of, project
+from controlplane.domain.attempt import Outcome, Purpose
 from controlplane.domain.host import HostState
-from controlplane.domain.provisioning import Outcome, Phase, Purpose
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.vm import VmState
 
 vms = sa.Table(
