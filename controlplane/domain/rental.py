@@ -81,7 +81,9 @@ def follow(vm: Vm, before: Provisioning, after: Provisioning, now: datetime) -> 
         on(VmTrigger.PROVISIONED)
     failure = after.failure if vm.terminate_requested_at is None else None
     if failure is not None and vm.state in FAILS.get(after.phase, ()):
-        on(VmTrigger.FAIL, f"{failure.code}: {failure.message}", failure=str(failure.kind))
+        on(VmTrigger.FAIL, failure.told, failure=str(failure.kind))
+    elif failure is not None and failure != before.failure and vm.state is VmState.ERROR:
+        vm = replace(vm, reason_detail=failure.told, updated_at=now, version=vm.version + 1)
     if after.phase is Phase.RELEASED and vm.terminate_requested_at is not None:
         on(VmTrigger.TERMINATE, vm.reason_detail)
     return vm, told
