@@ -87,27 +87,37 @@ class _Deciding:
         }
         self._taken: Counter[str] = Counter()
         self._fresh: list[Candidate] = []
-        self._refused: dict[Need, tuple[PassedOver, ...] | None] = {}
+        self._why: dict[tuple[Need, str], tuple[PassedOver, ...]] = {}
+        self._made = 0
         self.rents: list[Rent] = []
 
     def serve(self, needs: Sequence[Need], standing: list[Candidate]) -> tuple[tuple[PassedOver, ...] | None, ...]:
-        """Finds each need its room: there, under way, or to be rented; returns what to tell it."""
-        coming = [
-            presumed(one.vm, self._templates.get(one.vm.template_id), self._market.known.get(_model(one.vm)), one.host)
-            for one in self._rented
-            if one.coming
-        ]
-        under_way = {candidate.vm.id: candidate.vm for candidate in coming}
-        choices, _ = assign_many(needs, [*standing, *coming])
-        told: list[tuple[PassedOver, ...] | None] = []
-        for need, choice in zip(needs, choices, strict=True):
-            if choice is None:
-                told.append(self._rent_for(need))
-                continue
-            self._taken[choice.vm_id] += choice.units
-            vm = under_way.get(choice.vm_id)
-            told.append((_is_coming(vm.region_id),) if vm else None)
-        return tuple(told)
+        """Finds each need its room: there, under way, or to be rented; returns what to tell it.
+
+        After each rent all are placed anew, as the queue will place them and the next round will see them: so the same
+        demand, seen again, rents nothing more."""
+        there = [*standing, *self._coming()]
+        refused: dict[Need, tuple[PassedOver, ...]] = {}
+        while True:
+            choices, _ = assign_many(needs, [*there, *self._fresh])
+            unmet = dict.fromkeys(need for need, choice in zip(needs, choices, strict=True) if choice is None)
+            wanting = next((need for need in unmet if need not in refused), None)
+            if wanting is None or len(self.rents) >= RENTS_AT_ONCE:
+                break
+            told, offer = self._seek(wanting)
+            if offer is None:
+                refused[wanting] = told
+            else:
+                self._take(wanting.project_id, offer)
+        for choice in choices:
+            if choice is not None:
+                self._taken[choice.vm_id] += choice.units
+        self._drop_unused()
+        on_their_way = {candidate.vm.id: candidate.vm.region_id for candidate in (*self._coming(), *self._fresh)}
+        return tuple(
+            refused.get(need) or None if choice is None else self._told(need, on_their_way.get(choice.vm_id))
+            for need, choice in zip(needs, choices, strict=True)
+        )
 
     def fill(self, pool: Pool) -> str:
         """Rents what the pool lacks; returns why it goes on lacking it, or ""."""
@@ -151,31 +161,29 @@ class _Deciding:
             count[one.kind] -= 1
             yield Ending(one.vm.id, one.vm.version, f"empty for {since_s:.0f} s")
 
-    def _rent_for(self, need: Need) -> tuple[PassedOver, ...] | None:
-        choices, _ = rank(need, self._fresh)
-        if choices:
-            self._use(choices[0].vm_id, choices[0].units)
-            region_id = next(c.vm.region_id for c in self._fresh if c.vm.id == choices[0].vm_id)
-            return (_is_coming(region_id),)
-        if need not in self._refused:
-            told, offer = self._seek(need)
-            if offer is None:
-                self._refused[need] = told or None
-                return told or None
-            candidate = self._take(need.project_id, offer)
-            choices, _ = rank(need, [candidate])
-            self._use(candidate.vm.id, choices[0].units)
-            self._refused.clear()
-            return (*told, _is_coming(offer.region_id))
-        return self._refused[need]
+    def _coming(self) -> list[Candidate]:
+        return [
+            presumed(one.vm, self._templates.get(one.vm.template_id), self._market.known.get(_model(one.vm)), one.host)
+            for one in self._rented
+            if one.coming
+        ]
+
+    def _told(self, need: Need, region_id: str | None) -> tuple[PassedOver, ...] | None:
+        """That a machine is on its way in this region, and why none is in those that come before it."""
+        if region_id is None:
+            return None
+        if (need, region_id) not in self._why:
+            passed, _ = self._seek(replace(need, regions=need.regions[: need.regions.index(region_id)]))
+            coming = PassedOver("", "a machine is being rented here", region_id, code=RENTING)
+            self._why[need, region_id] = (*passed, coming)
+        return self._why[need, region_id]
 
     def _seek(self, need: Need) -> tuple[tuple[PassedOver, ...], Offer | None]:
+        """The first offer on its way that may be taken, and why none is before that."""
         told: list[PassedOver] = []
         for region_id in need.regions:
             if region_id not in self._market.most:
                 continue
-            if len(self.rents) >= RENTS_AT_ONCE:
-                break
             found = self._obtain(need.project_id, region_id, self._fitting(need, region_id))
             if isinstance(found, Offer):
                 return tuple(told), found
@@ -220,14 +228,25 @@ class _Deciding:
         used = hourly(spent, budget.currency).removesuffix(f" {budget.currency} an hour")
         return _Obstacle(BUDGET_SPENT, f"the cheapest machine is {least}; {used} of {of} are spent")
 
-    def _take(self, project_id: str, offer: Offer) -> Candidate:
-        candidate = self._candidate(project_id, offer, f"fresh-{len(self.rents)}")
-        self._fresh.append(candidate)
+    def _take(self, project_id: str, offer: Offer) -> None:
+        self._fresh.append(self._candidate(project_id, offer, f"fresh-{self._made:02d}"))
+        self._made += 1
         self.rents.append(Rent(project_id, offer))
-        self._in_region[offer.region_id] += 1
-        self._of_kind[(project_id, *_what(offer))] += 1
-        self._spent[project_id, offer.currency] += offer.price_micro_per_hour
-        return candidate
+        self._count(self.rents[-1], 1)
+
+    def _drop_unused(self) -> None:
+        """Machines that were to be rented, and that nobody goes to now that all are placed."""
+        pairs = list(zip(self._fresh, self.rents, strict=True))
+        for candidate, rent in pairs:
+            if not self._taken[candidate.vm.id]:
+                self._count(rent, -1)
+        used = [pair for pair in pairs if self._taken[pair[0].vm.id]]
+        self._fresh, self.rents = [pair[0] for pair in used], [pair[1] for pair in used]
+
+    def _count(self, rent: Rent, number: int) -> None:
+        self._in_region[rent.offer.region_id] += number
+        self._of_kind[(rent.project_id, *_what(rent.offer))] += number
+        self._spent[rent.project_id, rent.offer.currency] += number * rent.offer.price_micro_per_hour
 
     def _candidate(self, project_id: str, offer: Offer, vm_id: str) -> Candidate:
         template = self._templates.get(offer.template_id)
@@ -243,12 +262,6 @@ class _Deciding:
             updated_at=self._now,
         )
         return presumed(vm, template, self._market.known.get(_model(vm)))
-
-    def _use(self, vm_id: str, units: int) -> None:
-        self._fresh = [
-            replace(c, vm=replace(c.vm, used_units=c.vm.used_units + units)) if c.vm.id == vm_id else c
-            for c in self._fresh
-        ]
 
     def _free(self, pool: Pool) -> int:
         """Slots of the pool that are free, or will be when what is under way has come."""
@@ -272,10 +285,6 @@ class _Deciding:
     def _pool_full(self, kind: Kind) -> bool:
         pool = self._pools.get(kind)
         return pool is not None and self._of_kind[kind] >= pool.max_vms
-
-
-def _is_coming(region_id: str) -> PassedOver:
-    return PassedOver("", "a machine is being rented here", region_id, code=RENTING)
 
 
 def _ended(one: Rented) -> bool:

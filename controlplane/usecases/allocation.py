@@ -83,9 +83,12 @@ class Placement:
         return subjects.hint_plan(self.bound.vm_id), subjects.hint_session(self.bound.id)
 
 
-def needs_of(asks: Sequence[Ask], found: Sequence[Way]) -> list[Need]:
-    """What each asks of a VM, in the regions of its way."""
-    return [_need(ask, way) for ask, way in zip(asks, found, strict=True)]
+async def surveyed(
+    tx: Tx, asks: Sequence[Ask], found: Sequence[Way], now: datetime
+) -> tuple[Sequence[Need], Sequence[Candidate]]:
+    """What each asks of a VM, and the VMs that take sessions where they may go. Only reads."""
+    placing = _Placing(tx, asks, found, now)
+    return placing.needs, await placing.candidates(ALL)
 
 
 async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool = False) -> Sequence[Placement]:
@@ -135,7 +138,7 @@ class _Placing:
         self._tx = tx
         self._asks = asks
         self._ways = found
-        self._needs = needs_of(asks, found)
+        self.needs = [_need(ask, way) for ask, way in zip(asks, found, strict=True)]
         self._seen: dict[str, Candidate] = {}
         self._now = now
         self._done: dict[int, Placement] = {}
@@ -152,7 +155,7 @@ class _Placing:
         return [index for index in range(len(self._asks)) if index not in self._done]
 
     async def candidates(self, limit: int) -> list[Candidate]:
-        scopes = {(self._needs[i].project_id, self._needs[i].regions) for i in self.unplaced if self._needs[i].regions}
+        scopes = {(self.needs[i].project_id, self.needs[i].regions) for i in self.unplaced if self.needs[i].regions}
         found: dict[str, Candidate] = {}
         for project_id, regions in sorted(scopes):
             for vm, host in await self._tx.vms.placeable(project_id, regions, limit):
@@ -170,7 +173,7 @@ class _Placing:
     async def _known(self, vm_ids: Iterable[str]) -> dict[str, dict[PortKey, PortLease]]:
         """What is known now of the fixed ports that are asked for, by VM."""
         known: dict[str, dict[PortKey, PortLease]] = {}
-        ports = {key for index in self.unplaced for key in self._needs[index].fixed}
+        ports = {key for index in self.unplaced for key in self.needs[index].fixed}
         for lease in await self._tx.batch.leases_at(sorted(vm_ids), ports) if ports else ():
             key = (lease.protocol, lease.host_port)
             known.setdefault(lease.vm_id, {})[key] = lease
@@ -183,8 +186,8 @@ class _Placing:
         return frozenset(choice.vm_id for choice in self._assign(candidates) if choice is not None)
 
     def _assign(self, candidates: Sequence[Candidate]) -> Sequence[Choice | None]:
-        open_to = [index for index in self.unplaced if self._needs[index].regions]
-        choices, passed = assign_many([self._needs[index] for index in open_to], candidates)
+        open_to = [index for index in self.unplaced if self.needs[index].regions]
+        choices, passed = assign_many([self.needs[index] for index in open_to], candidates)
         self._passed |= passed
         chosen = dict(zip(open_to, choices, strict=True))
         return [chosen.get(index) for index in self.unplaced]
@@ -249,7 +252,7 @@ class _Placing:
 
     async def _told(self, index: int, contended: bool) -> Placement:
         """The placement of an ask, with why it is not elsewhere."""
-        need, way, done = self._needs[index], self._ways[index], self._done.get(index)
+        need, way, done = self.needs[index], self._ways[index], self._done.get(index)
         if done is None or done.bound is None:
             return Placement(passed=await self._explain(way, need, ""), contended=contended)
         region_id = done.bound.region_id

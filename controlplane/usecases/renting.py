@@ -17,7 +17,7 @@ from controlplane.domain.pool import Decision, Ending, Market, Pool, Rent, Rente
 from controlplane.domain.renting import decide
 from controlplane.domain.session import SessionState
 from controlplane.interfaces import AuditEntry, Tx
-from controlplane.usecases.allocation import ALL, Ask, needs_of
+from controlplane.usecases.allocation import Ask, surveyed
 from controlplane.usecases.offers import Quoted
 from controlplane.usecases.queue import BATCH, asks_of
 from controlplane.usecases.survey import in_words, ways, with_renting
@@ -82,9 +82,7 @@ async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
     most = {region.id: region.max_rented_vms for region in regions if region.max_rented_vms}
     rented = await tx.renting.fleet(now - timedelta(seconds=renting.pause_s))
     asks = await _waiting(tx) if most else []
-    needs = needs_of(asks, ways(regions, [ask.wish for ask in asks]))
-    projects = sorted({need.project_id for need in needs})
-    placeable = [entry for project_id in projects for entry in await tx.vms.placeable(project_id, (), ALL)]
+    needs, standing = await surveyed(tx, asks, ways(regions, [ask.wish for ask in asks]), now)
     market = Market(
         offers=quoted.offers,
         away=quoted.away,
@@ -94,7 +92,6 @@ async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
         known=await tx.renting.inventories(now - timedelta(days=KNOWN_DAYS)) if needs else {},
         idle_after_s=renting.idle_after_s,
     )
-    standing = [Candidate(vm, host) for vm, host in placeable]
     return _Snapshot(asks, needs, standing, rented, await tx.pools.all(), market, now)
 
 

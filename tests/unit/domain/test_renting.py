@@ -78,6 +78,13 @@ def test_the_cheapest_fitting_machine_is_rented_once_for_as_many_as_it_carries()
     assert codes(decision) == [[("near", "RENTING")]] * 5
 
 
+def test_who_would_rather_be_elsewhere_goes_there_and_its_seat_is_for_the_next():
+    shop = market(offer(), offer(region="far"), most={"near": 1, "far": 2})
+    decision = decided([need("near"), need("far", "near"), need("far"), need("far")], [], shop)
+    assert [rent.offer.region_id for rent in decision.rents] == ["near", "far", "far"]
+    assert codes(decision) == [[("near", "RENTING")], *[[("far", "RENTING")]] * 3]
+
+
 def test_what_is_under_way_is_room_to_come_and_nothing_is_rented_twice():
     coming = machine("vm-1", offer(), VmState.BOOTING, phase=Phase.BOOTING)
     decision = decided([need(), need()], [coming], market(offer()))
