@@ -5,6 +5,7 @@ Verification of certificates is the TLS library's alone; here only the name in a
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import time
@@ -72,23 +73,35 @@ def parting() -> dict[str, str]:
 
 
 class Bearers:
-    """Tokens to principals, remembered for `ttl_s`, so that a revoked token works no longer than that."""
+    """Tokens to principals, remembered for `ttl_s`, so that a revoked token works no longer than that. However many
+    calls bring a token that is to be looked up, it is looked up once."""
 
     def __init__(self, world: World, ttl_s: float) -> None:
         self._world = world
         self._ttl_s = ttl_s
         self._known: OrderedDict[bytes, tuple[float, Principal]] = OrderedDict()
+        self._asked: dict[bytes, asyncio.Task[Principal]] = {}
 
     async def principal(self, metadata: Metadata) -> Principal:
         """Raises Unauthenticated: no token, two tokens, or none that is valid now."""
         token = bearer_token(metadata)
         key = hashlib.sha256(token.encode()).digest()
-        now = time.monotonic()
         known = self._known.get(key)
-        if known is not None and now - known[0] < self._ttl_s:
+        if known is not None and time.monotonic() - known[0] < self._ttl_s:
             return known[1]
+        if key not in self._asked:
+            self._asked[key] = asyncio.create_task(self._ask(key, token))
+            self._asked[key].add_done_callback(asyncio.Task.exception)  # also when nobody waits for it any more
+        # One caller that leaves takes the answer from nobody else.
+        return await asyncio.shield(self._asked[key])
+
+    async def _ask(self, key: bytes, token: str) -> Principal:
         self._known.pop(key, None)
-        who = await accounts.authenticate(self._world, token)
+        now = time.monotonic()
+        try:
+            who = await accounts.authenticate(self._world, token)
+        finally:
+            del self._asked[key]
         self._known[key] = (now, who)
         while len(self._known) > CACHE_SIZE:
             self._known.popitem(last=False)

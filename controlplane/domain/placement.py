@@ -100,25 +100,29 @@ def assign_many(
     """A VM for each need, in their order, as if they were placed one after another; and for the needs of those who got
     none, who was passed over. Who comes first is served first; a need that fits nowhere does not hold up others."""
     fleet = {candidate.vm.id: candidate for candidate in candidates}
+    free = {vm_id: candidate.vm.free_units for vm_id, candidate in fleet.items()}
+
+    def filled(one: Candidate) -> Candidate:
+        used = one.vm.capacity_units - free[one.vm.id]
+        return one if used == one.vm.used_units else replace(one, vm=replace(one.vm, used_units=used))
+
     ranked: dict[Need, list[Choice]] = {}
     choices: list[Choice | None] = []
     unmet: dict[Need, tuple[PassedOver, ...]] = {}
     for need in needs:
         if need not in ranked:
-            ranked[need] = list(reversed(rank(need, fleet.values())[0]))
+            ranked[need] = list(reversed(rank(need, map(filled, fleet.values()))[0]))
         # Taking from the best keeps it the best while it has room; what is behind it has not changed.
         best = ranked[need]
-        while best and fleet[best[-1].vm_id].vm.free_units < best[-1].units:
+        while best and free[best[-1].vm_id] < best[-1].units:
             best.pop()
         choices.append(best[-1] if best else None)
         if not best:
             unmet[need] = ()
             continue
-        taken = fleet[best[-1].vm_id]
-        filled = replace(taken.vm, used_units=taken.vm.used_units + best[-1].units)
-        fleet[taken.vm.id] = replace(taken, vm=filled)
+        free[best[-1].vm_id] -= best[-1].units
         ranked = {need: best}  # for any other need this VM may stand elsewhere now
-    return tuple(choices), {need: rank(need, fleet.values())[1] for need in unmet}
+    return tuple(choices), {need: rank(need, map(filled, fleet.values()))[1] for need in unmet}
 
 
 def _unfixed(need: Need, candidate: Candidate) -> Iterator[str]:

@@ -66,7 +66,8 @@ class SessionRequest:
         """What makes two requests the same, whatever their token."""
         # Fields that came later count where they are given: so a release beside this one finds the same.
         apart = {"client_token"} | {name for name in ("choice", "save_id") if not getattr(self, name)}
-        facts = sorted((name, value) for name, value in asdict(self).items() if name not in apart)
+        said = vars(self) | {"choice": asdict(self.choice)}
+        facts = sorted((name, value) for name, value in said.items() if name not in apart)
         return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
@@ -191,12 +192,13 @@ class _Batch:
             order = self._orders[index]
             if order.request.save_id and any(self._orders[other].writes == order.writes for other in asks):
                 continue  # for the next batch, which knows who has the save then
-            if order.shape not in resolved:
+            shape = order.shape
+            if shape not in resolved:
                 try:
-                    resolved[order.shape] = await _resolve(tx, self._world, order.who, order.request)
+                    resolved[shape] = await _resolve(tx, self._world, order.who, order.request)
                 except QuarterdeckError as refusal:
-                    resolved[order.shape] = refusal
-            found = resolved[order.shape]
+                    resolved[shape] = refusal
+            found = resolved[shape]
             if isinstance(found, QuarterdeckError):
                 self._answers[index] = found
                 continue

@@ -8,7 +8,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
-from controlplane.adapters.store.connection import TxConnection, add_versioned, part, read_versioned, save_versioned
+from controlplane.adapters.store.connection import TxConnection, add_versioned, read_versioned, save_versioned
 from controlplane.adapters.store.tables import budgets, hosts, pools, provisionings, regions, vms
 from controlplane.domain.host import Host, Inventory
 from controlplane.domain.pool import Budget, Pool, Rented
@@ -65,9 +65,9 @@ class SqlRenting:
         # Not remembered for the version guard, as in VmRows.placeable: who ends one locks it, and so reads it again.
         return [
             Rented(
-                from_row(Vm, part(row, "vms_")),
-                from_row(Provisioning, part(row, "provisionings_")),
-                from_row(Host, part(row, "hosts_")) if row["hosts_id"] else None,
+                from_row(Vm, row, "vms_"),
+                from_row(Provisioning, row, "provisionings_"),
+                from_row(Host, row, "hosts_") if row["hosts_id"] else None,
             )
             for row in await self._connection.rows(statement)
         ]
@@ -89,7 +89,7 @@ class SqlRenting:
             .where(newest.c.age == 1)
         )
         rows = await self._connection.rows(statement)
-        return {(row["provider"], row["template_id"]): from_row(Host, part(row, "hosts_")).inventory for row in rows}
+        return {(row["provider"], row["template_id"]): from_row(Host, row, "hosts_").inventory for row in rows}
 
     async def budgets(self) -> Mapping[str, Budget]:
         rows = await self._connection.rows(sa.select(budgets))

@@ -26,9 +26,9 @@ def to_row(entity: Any) -> dict[str, Any]:
     return _encode(entity, False)
 
 
-def from_row(cls: type[T], row: Mapping[str, Any]) -> T:
-    """The entity in a row; the row may have further columns."""
-    return cls(**{name: decode(row[name]) for name, (_, decode) in _fields(cls, False).items()})
+def from_row(cls: type[T], row: Mapping[str, Any], prefix: str = "") -> T:
+    """The entity in a row, whose columns may begin with a prefix; the row may have further columns."""
+    return cls(**{name: decode(row[prefix + name]) for name, (_, decode) in _fields(cls, False).items()})
 
 
 def _encode(entity: Any, in_json: bool) -> dict[str, Any]:

@@ -173,10 +173,5 @@ def paged(statement: sa.Select[Any], table: sa.Table, page: Page) -> sa.Select[A
     return statement.order_by(*order).limit(page.size)
 
 
-def part(row: Row, prefix: str) -> dict[str, Any]:
-    """Of a joined row the columns that are labelled so."""
-    return {name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}
-
-
 def words(states: Sequence[Any]) -> list[str]:
     return sorted(str(state) for state in dict.fromkeys(states))

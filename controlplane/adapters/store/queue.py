@@ -13,7 +13,8 @@ from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import Wanted
 
 ORDER = (sessions.c.created_at, sessions.c.id)
-WAITING = sessions.c.state == str(SessionState.PENDING)
+# In the statement's own words: of a parameter the planner cannot know that the partial index has it.
+WAITING = sessions.c.state == sa.literal_column(f"'{SessionState.PENDING}'")
 WANTED = (
     sessions.c.project_id,
     sessions.c.game_id,

@@ -11,7 +11,6 @@ from controlplane.adapters.store.connection import (
     TxConnection,
     add_versioned,
     paged,
-    part,
     read_versioned,
     save_versioned,
     words,
@@ -63,7 +62,7 @@ class SqlVms:
             statement = statement.where(vms.c.region_id.in_(regions))
         rows = await self._connection.rows(statement)
         # Not remembered for the version guard: a placement locks the VM it chooses, and so reads it again.
-        return [(from_row(Vm, part(row, "vm_")), from_row(Host, part(row, "host_"))) for row in rows]
+        return [(from_row(Vm, row, "vm_"), from_row(Host, row, "host_")) for row in rows]
 
     async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
         statement = (
