@@ -39,8 +39,13 @@ def violations(url: str) -> list[str]:
         sa.event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
     with refusing(), engine.connect() as connection:
-        now = _now(connection)
-        return [*_capacity(connection), *_ports(connection), *_events(connection, now), *_transitions(connection)]
+        return found(connection)
+
+
+def found(connection: sa.Connection) -> list[str]:
+    """The same of what a connection sees."""
+    now = _now(connection)
+    return [*_capacity(connection), *_ports(connection), *_events(connection, now), *_transitions(connection)]
 
 
 def _now(connection: sa.Connection) -> datetime:
