@@ -19,7 +19,7 @@ ENV_PREFIX = "QUARTERDECK_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to dial where one listens on everything
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-DATABASES = {"sqlite:///": "sqlite+aiosqlite:///", "postgresql://": "postgresql+psycopg://"}
+DATABASES = {"sqlite:///": "sqlite:///", "postgresql://": "postgresql+psycopg://"}
 
 
 class SettingsError(Exception):
@@ -326,7 +326,7 @@ def _derived(settings: Settings) -> Settings:
     return dataclasses.replace(
         settings,
         data_dir=data_dir,
-        database_url=settings.database_url or f"sqlite+aiosqlite:///{data_dir / 'quarterdeck.db'}",
+        database_url=settings.database_url or f"sqlite:///{data_dir / 'quarterdeck.db'}",
         ca_dir=data_dir / "ca" if settings.ca_dir == empty else settings.ca_dir,
         objects_url=settings.objects_url or (data_dir / "objects").as_uri(),
         token_file=data_dir / "operator.token" if settings.token_file == empty else settings.token_file,

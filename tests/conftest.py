@@ -201,7 +201,7 @@ def postgres_url(postgres_cluster: str) -> Iterator[str]:
 
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
-    return f"sqlite+aiosqlite:///{tmp_path / 'quarterdeck.db'}"
+    return f"sqlite:///{tmp_path / 'quarterdeck.db'}"
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -25,7 +25,7 @@ async def test_a_killed_nats_server_comes_back_with_what_it_acknowledged(own_nat
 
 
 def test_each_test_has_a_database_of_its_own(database_url: str) -> None:
-    engine = sqlalchemy.create_engine(database_url.replace("+aiosqlite", ""))
+    engine = sqlalchemy.create_engine(database_url)
     with engine.begin() as tx:
         tx.execute(sqlalchemy.text("CREATE TABLE only_here (n integer)"))
         assert tx.execute(sqlalchemy.text("SELECT count(*) FROM only_here")).scalar() == 0

@@ -27,7 +27,7 @@ def test_defaults_keep_everything_in_the_data_directory_and_on_loopback(tmp_path
     house = settings.load()
 
     assert house.data_dir == tmp_path / ".quarterdeck"
-    assert house.database_url == f"sqlite+aiosqlite:///{tmp_path}/.quarterdeck/quarterdeck.db"
+    assert house.database_url == f"sqlite:///{tmp_path}/.quarterdeck/quarterdeck.db"
     assert {house.ca_dir.parent, house.token_file.parent} == {house.data_dir}
     assert {house.http_host, house.grpc_host, house.link_host} == {"127.0.0.1"}
     assert house.listeners() == {"http_port": 8080, "grpc_port": 50051, "link_port": 50052, "enrolment_port": 50053}

@@ -10,14 +10,14 @@ SQLITE, POSTGRES = "sqlite", "postgresql"
 
 
 def address(url: str) -> sa.URL:
-    """`sqlite:///path` or `postgresql://…`, parsed, with the asynchronous driver. Raises InvalidRequest."""
+    """`sqlite:///path` or `postgresql://…`, parsed. Raises InvalidRequest."""
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError:
         parsed = sa.URL.create("unknown")
     backend = parsed.get_backend_name()
     if backend == SQLITE and parsed.database and parsed.database != ":memory:":
-        return parsed.set(drivername="sqlite+aiosqlite")
+        return parsed.set(drivername=SQLITE)
     if backend == POSTGRES:
         return parsed.set(drivername="postgresql+psycopg")
     raise InvalidRequest(

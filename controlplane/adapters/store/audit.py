@@ -31,8 +31,6 @@ def violations(url: str) -> list[str]:
     Raises Unavailable, InvalidRequest."""
     parsed = address(url)
     on_sqlite = parsed.get_backend_name() == SQLITE
-    if on_sqlite:
-        parsed = parsed.set(drivername="sqlite")
     options = {} if on_sqlite else {"isolation_level": "REPEATABLE READ"}
     engine = sa.create_engine(parsed, poolclass=sa.NullPool, **options)
     if on_sqlite:

@@ -10,9 +10,9 @@ from typing import Any, Protocol, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.adapters.store.codec import from_row, to_row
+from controlplane.adapters.store.lanes import Opened, Take
 from controlplane.adapters.store.refusals import refusing
 from controlplane.adapters.store.versions import version_conflict, version_read
 from controlplane.domain.errors import AlreadyExists
@@ -32,20 +32,22 @@ class Versioned(Protocol):
     def name(self) -> str: ...
 
 
-E = TypeVar("E")
+T = TypeVar("T")
 V = TypeVar("V", bound=Versioned)
 
 
 class TxConnection:
     """`versions` remembers which version of each row the transaction has read or written: what a save is guarded by."""
 
-    def __init__(self, connection: AsyncConnection, clock: Callable[[], datetime] | None, *, writable: bool) -> None:
+    def __init__(
+        self, connection: Opened, clock: Callable[[], datetime] | None, *, on_postgres: bool, writable: bool
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self._now: datetime | None = None
         self._writable = writable
         self.versions: dict[tuple[str, str], int] = {}
-        self.on_postgres = connection.dialect.name == "postgresql"
+        self.on_postgres = on_postgres
 
     async def now(self) -> datetime:
         """PostgreSQL: the transaction's start by the server's clock. SQLite: the clock of its only process."""
@@ -53,28 +55,28 @@ class TxConnection:
             if self._clock is not None:
                 self._now = self._clock()
             elif self.on_postgres:
-                moment: datetime = (await self._execute(sa.select(sa.func.now()))).scalar_one()
+                moment: datetime = await self._run(sa.select(sa.func.now()), None, sa.Result.scalar_one)
                 self._now = moment.astimezone(UTC)
             else:
                 self._now = datetime.now(UTC)
         return self._now
 
     async def rows(self, statement: sa.Select[Any]) -> Sequence[Row]:
-        return cast(Sequence[Row], (await self._execute(statement)).mappings().all())
+        return await self._run(statement, None, _all)
 
     async def row(self, statement: sa.Select[Any]) -> Row | None:
-        return cast(Row | None, (await self._execute(statement)).mappings().one_or_none())
+        return await self._run(statement, None, _one_or_none)
 
     async def write(self, statement: sa.Executable, values: Values = None) -> int:
         """Runs a changing statement, with these values or once for each set of them, and returns how many rows it
         changed."""
         self._refuse_when_reading()
-        return (await self._execute(statement, values)).rowcount  # type: ignore[attr-defined, no-any-return]
+        return await self._run(statement, values, _count)
 
     async def returning(self, statement: sa.Executable) -> Sequence[Row]:
         """Runs a changing statement and returns the rows it names."""
         self._refuse_when_reading()
-        return cast(Sequence[Row], (await self._execute(statement)).mappings().all())
+        return await self._run(statement, None, _all)
 
     def insert(self, table: sa.Table) -> Insert:
         return insert_into(table, self.on_postgres)
@@ -87,13 +89,25 @@ class TxConnection:
         listed = sa.func.json_each(json.dumps(sorted(set(values)))).table_valued("value")
         return column.in_(sa.select(listed.c.value))
 
-    async def _execute(self, statement: sa.Executable, values: Values = None) -> sa.Result[Any]:
+    async def _run(self, statement: sa.Executable, values: Values, take: Take[T]) -> T:
         with refusing():
-            return await self._connection.execute(statement, values)
+            return await self._connection.run(statement, values, take)
 
     def _refuse_when_reading(self) -> None:
         if not self._writable:
             raise RuntimeError("a reading transaction was asked to write: open it with tx()")
+
+
+def _all(result: sa.Result[Any]) -> Sequence[Row]:
+    return cast(Sequence[Row], result.mappings().all())
+
+
+def _one_or_none(result: sa.Result[Any]) -> Row | None:
+    return cast(Row | None, result.mappings().one_or_none())
+
+
+def _count(result: sa.Result[Any]) -> int:
+    return result.rowcount  # type: ignore[attr-defined, no-any-return]
 
 
 def insert_into(table: sa.Table, on_postgres: bool) -> Insert:

@@ -100,7 +100,6 @@ def _connected(url: str) -> Iterator[sa.Connection]:
     parsed = address(url)
     on_sqlite = parsed.get_backend_name() == SQLITE
     if on_sqlite:
-        parsed = parsed.set(drivername="sqlite")
         _create_privately(parsed.database or "")
     engine = sa.create_engine(parsed, poolclass=sa.NullPool)
     if on_sqlite:

@@ -1,19 +1,19 @@
 """The store on SQL: PostgreSQL, where many processes share it, or SQLite, where one process owns the file.
 
-SQLite has one writer connection behind a fair queue and short BEGIN IMMEDIATE transactions; readers have connections
-of their own and see the last commit. Both acknowledge a commit only when it is on disk.
+SQLite has one writer, whose turn one waits for, and short BEGIN IMMEDIATE transactions; readers have connections of
+their own and see the last commit. Both acknowledge a commit only when it is on disk.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from controlplane.adapters.store.batch import SqlBatch
 from controlplane.adapters.store.capacity import SqlPools, SqlRenting
@@ -24,6 +24,7 @@ from controlplane.adapters.store.dead_letters import SqlDeadLetters
 from controlplane.adapters.store.feed import SqlFeed
 from controlplane.adapters.store.figures import SqlFigures
 from controlplane.adapters.store.hosts import SqlHosts
+from controlplane.adapters.store.lanes import Connections, Lanes, Pool
 from controlplane.adapters.store.outbox import SqlOutbox
 from controlplane.adapters.store.ports import SqlPorts
 from controlplane.adapters.store.provisionings import SqlAttempts, SqlProvisionings, SqlTransitions
@@ -84,48 +85,42 @@ class SqlTx:
 
 
 class SqlStore:
-    """`queue` holds the writers back to one at a time, in the order they came; None lets the database do that."""
-
-    def __init__(
-        self, writer: AsyncEngine, reader: AsyncEngine, queue: asyncio.Lock | None, clock: Clock | None
-    ) -> None:
+    def __init__(self, writer: Connections, reader: Connections, clock: Clock | None, *, on_postgres: bool) -> None:
         self._writer = writer
         self._reader = reader
-        self._queue = queue
         self._clock = clock
+        self._on_postgres = on_postgres
 
     def tx(self) -> AbstractAsyncContextManager[Tx]:
-        return self._transaction(self._writer, self._queue, writable=True)
+        return self._transaction(self._writer, writable=True)
 
     def reading(self) -> AbstractAsyncContextManager[Tx]:
-        return self._transaction(self._reader, None, writable=False)
+        return self._transaction(self._reader, writable=False)
 
     async def close(self) -> None:
-        await self._reader.dispose()
-        await self._writer.dispose()
+        await self._reader.close()
+        await self._writer.close()
 
     @asynccontextmanager
-    async def _transaction(
-        self, engine: AsyncEngine, queue: asyncio.Lock | None, *, writable: bool
-    ) -> AsyncIterator[Tx]:
-        async with queue or nullcontext():
-            with refusing():
-                connection = await engine.connect()
+    async def _transaction(self, connections: Connections, *, writable: bool) -> AsyncIterator[Tx]:
+        with refusing():
+            opened = await connections.open()
+        try:
+            tx = SqlTx(TxConnection(opened, self._clock, on_postgres=self._on_postgres, writable=writable))
+            yield tx
+            if not writable:
+                return
+            await tx.outbox.seal()
             try:
-                tx = SqlTx(TxConnection(connection, self._clock, writable=writable))
-                yield tx
-                if writable:
-                    await tx.outbox.seal()
-                try:
-                    with refusing():
-                        await connection.commit()
-                except BaseException:
-                    # A commit that failed may have left its transaction open: that connection is never used again.
-                    await asyncio.shield(connection.invalidate())
-                    raise
-            finally:
-                # Rolls back what is not committed; goes on if the task is cancelled, so that no connection leaks.
-                await asyncio.shield(connection.close())
+                with refusing():
+                    await opened.commit()
+            except BaseException:
+                # A commit that failed may have left its transaction open: that connection is never used again.
+                await asyncio.shield(opened.drop())
+                raise
+        finally:
+            # Rolls back what is not committed; goes on if the task is cancelled, so that no connection leaks.
+            await asyncio.shield(opened.close())
 
 
 def postgres_store(url: sa.URL, clock: Clock | None) -> SqlStore:
@@ -140,19 +135,18 @@ def postgres_store(url: sa.URL, clock: Clock | None) -> SqlStore:
         execution_options=COUNTED,
     )
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return SqlStore(engine, reader, None, clock)
+    return SqlStore(Pool(engine), Pool(reader), clock, on_postgres=True)
 
 
 def sqlite_store(url: sa.URL, clock: Clock | None) -> SqlStore:
-    writer = _sqlite_engine(url, connections=1, begin="BEGIN IMMEDIATE")
-    reader = _sqlite_engine(url, connections=SQLITE_READERS, begin="BEGIN", pragmas=("query_only=ON",))
-    return SqlStore(writer, reader, asyncio.Lock(), clock)
+    writer = Lanes(_sqlite_engine(url, begin="BEGIN IMMEDIATE"), 1)
+    reader = Lanes(_sqlite_engine(url, begin="BEGIN", pragmas=("query_only=ON",)), SQLITE_READERS)
+    return SqlStore(writer, reader, clock, on_postgres=False)
 
 
-def _sqlite_engine(url: sa.URL, *, connections: int, begin: str, pragmas: tuple[str, ...] = ()) -> AsyncEngine:
-    engine = create_async_engine(
-        url, pool_size=connections, max_overflow=0, pool_timeout=POOL_TIMEOUT_S, execution_options=COUNTED
-    )
+def _sqlite_engine(url: sa.URL, *, begin: str, pragmas: tuple[str, ...] = ()) -> sa.Engine:
+    # Each lane keeps the one connection that it asks for.
+    engine = sa.create_engine(url, poolclass=sa.NullPool, execution_options=COUNTED)
 
     # sqlite3 would begin transactions by itself, and late: it is told not to, and SQLAlchemy's event says BEGIN.
     def connected(connection: Any, _record: Any) -> None:
@@ -165,6 +159,6 @@ def _sqlite_engine(url: sa.URL, *, connections: int, begin: str, pragmas: tuple[
     def begun(connection: sa.Connection) -> None:
         connection.exec_driver_sql(begin)
 
-    sa.event.listen(engine.sync_engine, "connect", connected)
-    sa.event.listen(engine.sync_engine, "begin", begun)
+    sa.event.listen(engine, "connect", connected)
+    sa.event.listen(engine, "begin", begun)
     return engine

@@ -209,7 +209,7 @@ def a_draft(number: int = 1, **fields: Any) -> EventDraft:
 
 def synchronous(url: str) -> sa.Engine:
     """A way past the store, to look at the database itself."""
-    return sa.create_engine(url.replace("sqlite+aiosqlite:", "sqlite:"), poolclass=sa.NullPool)
+    return sa.create_engine(url, poolclass=sa.NullPool)
 
 
 async def furnish(store: Store, *vms: Vm) -> None:

@@ -112,9 +112,10 @@ async def test_a_crash_keeps_what_was_acknowledged_and_nothing_else(
 async def test_sqlite_syncs_each_commit_and_keeps_to_its_owner(sqlite_store_url: str, tmp_path: Path) -> None:
     store = open_store(sqlite_store_url)
     assert isinstance(store, sql.SqlStore)
-    async with store._writer.connect() as connection:
-        pragmas = ("journal_mode", "synchronous", "foreign_keys")
-        settings = [(await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar() for pragma in pragmas]
+    connection = await store._writer.open()
+    pragmas = (sa.text(f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "foreign_keys"))
+    settings = [await connection.run(pragma, None, sa.Result.scalar) for pragma in pragmas]
+    await connection.close()
     await store.close()
     assert settings == ["wal", 2, 1]
     schema.migrate(f"sqlite:///{tmp_path}/fresh.db")

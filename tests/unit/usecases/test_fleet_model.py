@@ -37,8 +37,8 @@ from controlplane.usecases.vms import VmRequest
 from controlplane.usecases.world import Policy, World
 from tests.component.api.plane import OPERATOR
 from tests.contract.store.rows import a_deployment, a_game, a_host
-from tests.unit.usecases.rig import Crash, Fate, MortalStore
 from tests.unit.usecases.machines import Machine
+from tests.unit.usecases.rig import Crash, Fate, MortalStore
 
 # In the audit's eyes nothing is too old to be looked at, or late to be published.
 START = datetime(2100, 1, 1, tzinfo=UTC)
