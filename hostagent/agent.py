@@ -31,6 +31,7 @@ from hostagent.runtime.process import ProcessRuntime
 from hostagent.saves import Saves
 from hostagent.settings import Settings
 from hostagent.transfer import ArchiveLink, Stub
+from hostagent.usage import Meter
 from hostagent.workload import Surroundings
 from hostagent.workloads import Workloads
 
@@ -66,6 +67,8 @@ class HostAgent:
         self.workloads.around.saves.begin(self._settings.sessions_dir)
         await adopt(self.workloads)
         working = asyncio.create_task(self._work(), name="work")
+        meter = Meter(self.workloads.around.runtime, self.workloads.measured)
+        measuring = asyncio.create_task(meter.run(self.workloads.running), name="measure")
         leaving: asyncio.Task[bool] = asyncio.create_task(leave.wait(), name="leave")
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -73,9 +76,9 @@ class HostAgent:
                 working.result()  # it does not end by itself: this raises what ended it
             await self._leave(working)
         finally:
-            for task in (working, leaving):
+            for task in (working, leaving, measuring):
                 task.cancel()
-            await asyncio.wait({working, leaving})
+            await asyncio.wait({working, leaving, measuring})
             await self.workloads.close()
             await self.workloads.around.saves.close()
             await self.workloads.around.runtime.close()

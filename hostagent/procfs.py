@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = "QUARTERDECK_SESSION_DIR"
+_DEEPEST = 64
 
 
 @dataclass(frozen=True, order=True)
@@ -81,6 +82,41 @@ def tree_of(session_dir: Path, leader: ProcessId | None) -> set[ProcessId]:
         if not children:
             return set(members.values())
         members |= children
+
+
+def figures_of(marks: set[str]) -> dict[str, tuple[float, int, int, int]]:
+    """Of the processes of each of these session directories together: seconds of processor time, bytes of memory now
+    and at least at most, how many there are. One look at the table for all of them."""
+    table = {row.id.pid: row for row in rows()}
+
+    def mark_of(row: ProcessRow) -> str | None:
+        for _ in range(_DEEPEST):
+            if row.mark in marks:
+                return row.mark
+            parent = table.get(row.parent_pid)
+            if parent is None:
+                break
+            row = parent
+        return None
+
+    found: dict[str, tuple[float, int, int, int]] = {}
+    for row in table.values():
+        if (mark := mark_of(row)) is not None and (own := _figures(row.id.pid)) is not None:
+            seconds, memory, _, count = found.get(mark, (0.0, 0, 0, 0))
+            memory += own[1]
+            found[mark] = (seconds + own[0], memory, memory, count + 1)
+    return found
+
+
+def _figures(pid: int) -> tuple[float, int] | None:
+    """Processor time with that of the children it has waited for, and resident memory: proc(5), fields 14-17 and 24."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rfind(")") + 2 :].split()
+    ticks = sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK"), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def send(process: ProcessId, signal_number: signal.Signals) -> bool:

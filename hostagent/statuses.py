@@ -7,6 +7,7 @@ from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent.lifecycle import Phase, Trigger
 from hostagent.plan import WorkloadKey
+from hostagent.runtime import Usage
 
 Reason = sessions_pb2.SessionReason
 MAX_DETAIL_CHARACTERS = 500
@@ -61,7 +62,12 @@ def exited(
 
 
 def snapshot(
-    key: WorkloadKey, phase: Phase, last: wrapper_pb2.WorkloadStatus | None, age_s: float, progress: str = ""
+    key: WorkloadKey,
+    phase: Phase,
+    last: wrapper_pb2.WorkloadStatus | None,
+    age_s: float,
+    progress: str = "",
+    usage: Usage | None = None,
 ) -> wrapper_pb2.WorkloadStatus:
     """What to report of a workload now: the wrapper's last word in the phase that the agent knows it to be in."""
     status = wrapper_pb2.WorkloadStatus()
@@ -71,11 +77,51 @@ def snapshot(
     status.state = _STATE_OF[phase]
     if phase is Phase.PREPARING:
         status.reason_detail = progress[:MAX_DETAIL_CHARACTERS]
+    elif last is None:
+        # The wrapper has not spoken yet; when it starts, the image is there.
+        status.image_ready_after.FromNanoseconds(0)
+    if usage is not None and phase is not Phase.EXITED:
+        status.usage.CopyFrom(usage_message(usage))
     if phase is Phase.EXITED:
         status.ClearField("stream")
     else:
         status.ClearField("exit_code")
     status.age.FromNanoseconds(int(age_s * 1e9))
+    return status
+
+
+def usage_message(usage: Usage) -> sessions_pb2.ResourceUsage:
+    """As reports tell it."""
+    message = sessions_pb2.ResourceUsage(
+        memory_bytes=usage.memory_bytes,
+        memory_peak_bytes=usage.memory_peak_bytes,
+        processes=usage.processes,
+        oom_kills=usage.oom_kills,
+    )
+    message.cpu_time.FromNanoseconds(round(usage.cpu_s * 1e9))
+    return message
+
+
+_MAY_BE_MEMORY = (Reason.SESSION_REASON_GAME_CRASHED, Reason.SESSION_REASON_WRAPPER_LOST)
+
+
+def measured(
+    ended: wrapper_pb2.WorkloadStatus, usage: Usage | None, out_of_memory: bool, limit_bytes: int
+) -> wrapper_pb2.WorkloadStatus:
+    """An end with what the session used; one that nobody asked for is put down to the want of memory, if that was why.
+    `limit_bytes` 0: the host's own."""
+    status = wrapper_pb2.WorkloadStatus()
+    status.CopyFrom(ended)
+    if usage is not None:
+        status.usage.CopyFrom(usage_message(usage))
+    if (
+        out_of_memory
+        and status.reason in _MAY_BE_MEMORY
+        and not (status.HasField("exit_code") and not status.exit_code)
+    ):
+        status.reason = Reason.SESSION_REASON_OUT_OF_MEMORY
+        limit = f"the {limit_bytes >> 20} MiB that its deployment allows" if limit_bytes else "what its host allows"
+        status.reason_detail = f"The game was killed: it needed more memory than {limit}. {ended.reason_detail}".strip()
     return status
 
 

@@ -7,21 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 from google.protobuf.message import DecodeError
-from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
+from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent import netports, statuses
 from hostagent.lifecycle import Phase, Trigger, after
-from hostagent.orders import order_of
+from hostagent.orders import leases_of, order_of, reason_of, stop_grace_s
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Runtime, StartFailed
-from hostagent.saves import SaveNotRestored, Saves
+from hostagent.runtime import Instance, Runtime, StartFailed, Usage
+from hostagent.saves import Saves
 from hostagent.sessiondir import SPEC, STATUS, Launch, SessionDir, launch_now
+from hostagent.usage import grown
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
 log = structlog.get_logger()
@@ -66,6 +67,7 @@ class Workload:
         self._launch = launch_now()
         self._last: wrapper_pb2.WorkloadStatus | None = None
         self._progress = ""
+        self._usage: Usage | None = None
         self._heard = False
         self._stop_reason: sessions_pb2.SessionReason | None = None
         self._stop_asked = asyncio.Event()
@@ -91,7 +93,12 @@ class Workload:
 
     def status(self) -> wrapper_pb2.WorkloadStatus:
         """What to report now."""
-        return statuses.snapshot(self.key, self.phase, self._last, self._launch.age_s(), self._progress)
+        return statuses.snapshot(self.key, self.phase, self._last, self._launch.age_s(), self._progress, self._usage)
+
+    def used(self, usage: Usage) -> None:
+        """Takes in a measurement, told with the next report."""
+        self._usage = grown(self._usage, usage)
+        self._around.changed(False)
 
     def begin(self) -> None:
         """Starts the workload; call once, and only where no trace of it is on this host."""
@@ -188,7 +195,7 @@ class Workload:
             instance = await self._start()
         except (StartFailed, OSError) as error:
             log.warning("workload not started", workload=str(self.key), why=str(error))
-            self.settle(statuses.exited(self.key, _why_not(error), str(error)))
+            self.settle(statuses.exited(self.key, reason_of(error), str(error)))
             return
         await self._oversee(instance, adopted=False)
 
@@ -201,7 +208,7 @@ class Workload:
             raise StartFailed("the spec does not match the plan")
         self.directory.create()
         self.directory.write(SPEC, content)
-        await asyncio.to_thread(netports.check, _leases(self._spec))
+        await asyncio.to_thread(netports.check, leases_of(self._spec))
         await self._around.saves.restore(self.directory, self._spec, self._tell)
         await self._around.runtime.prepare(order_of(self.directory.path, self._spec), self._tell)
 
@@ -243,10 +250,12 @@ class Workload:
                 helper.cancel()
             await asyncio.wait(helpers)
             await link.close()
+        starved = await self._around.runtime.out_of_memory(self.directory.path)
         left = await self._kill(None)
         if left:
             log.warning("processes left behind by a wrapper were killed", workload=str(self.key), processes=left)
-        self.settle(self._end(exit_code))
+        limit_bytes = self._spec.deployment.container.memory_bytes
+        self.settle(statuses.measured(self._end(exit_code), self._usage, starved, limit_bytes))
         log.info("workload ended", workload=str(self.key), exit_code=exit_code)
 
     async def _follow(self, link: WrapperLink, process: ProcessId, adopted: bool) -> None:
@@ -287,7 +296,7 @@ class Workload:
     async def _stop_when_asked(self, link: WrapperLink, process: ProcessId) -> None:
         await self._stop_asked.wait()
         timing = self._around.timing
-        grace_s = _stop_grace_s(self._spec.deployment, timing.default_grace_s)
+        grace_s = stop_grace_s(self._spec.deployment, timing.default_grace_s)
         try:
             async with asyncio.timeout(grace_s + timing.firm_margin_s):
                 await self._ask_politely(link)
@@ -342,31 +351,3 @@ class Workload:
 
     def _move(self, trigger: Trigger) -> None:
         self.phase = after(self.phase, trigger)
-
-
-def _why_not(error: Exception) -> sessions_pb2.SessionReason:
-    if isinstance(error, netports.PortTaken):
-        return Reason.SESSION_REASON_PORT_TAKEN
-    if isinstance(error, SaveNotRestored):
-        return Reason.SESSION_REASON_SAVE_NOT_RESTORED
-    return Reason.SESSION_REASON_START_FAILED
-
-
-def _stop_grace_s(deployment: games_pb2.Deployment, default_s: float) -> float:
-    """How long the wrapper may take to stop its game: by command first, then by signal."""
-    grace_s = deployment.stop_grace.ToNanoseconds() / 1e9 if deployment.HasField("stop_grace") else default_s
-    if not deployment.stop_command:
-        return grace_s
-    given = deployment.HasField("stop_command_grace")
-    return grace_s + (deployment.stop_command_grace.ToNanoseconds() / 1e9 if given else default_s)
-
-
-def _leases(spec: wrapper_pb2.SessionSpec) -> Sequence[netports.HostPort]:
-    protocols = {
-        sessions_pb2.PortLease.PROTOCOL_TCP: netports.Protocol.TCP,
-        sessions_pb2.PortLease.PROTOCOL_UDP: netports.Protocol.UDP,
-    }
-    for lease in spec.ports:
-        if lease.protocol not in protocols:
-            raise StartFailed(f"port lease {lease.port_name!r} has no protocol")
-    return [netports.HostPort(protocols[lease.protocol], lease.host_port, lease.port_name) for lease in spec.ports]

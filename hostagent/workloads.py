@@ -13,6 +13,7 @@ from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 from hostagent.ledger import Ledger
 from hostagent.lifecycle import Phase
 from hostagent.plan import Action, Forget, Start, Stop, StopCause, WorkloadKey
+from hostagent.runtime import Usage
 from hostagent.sessiondir import InvalidSessionId, SessionDir
 from hostagent.workload import Surroundings, Workload
 
@@ -44,6 +45,17 @@ class Workloads:
     def observed(self) -> Mapping[WorkloadKey, Phase]:
         """What the plan diff compares with the plan."""
         return {key: workload.phase for key, workload in self._by_key.items()}
+
+    def running(self) -> list[Path]:
+        """The directories of those that have something to measure."""
+        live = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
+        return [workload.directory.path for workload in self._by_key.values() if workload.phase in live]
+
+    def measured(self, usage: Mapping[Path, Usage]) -> None:
+        """Takes in what some of them use."""
+        for workload in self._by_key.values():
+            if (used := usage.get(workload.directory.path)) is not None:
+                workload.used(used)
 
     def report(self) -> list[wrapper_pb2.WorkloadStatus]:
         """The whole of what there is to report now."""

@@ -10,6 +10,7 @@ command -v xeyes >/dev/null || missing="$missing x11-apps"
 command -v dockerd >/dev/null || missing="$missing docker.io"
 command -v iptables >/dev/null || missing="$missing iptables"
 command -v busybox >/dev/null || missing="$missing busybox-static"
+command -v docker-registry >/dev/null || missing="$missing docker-registry"
 command -v debootstrap >/dev/null || missing="$missing debootstrap"
 [ -n "$missing" ] || exit 0
 

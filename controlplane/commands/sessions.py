@@ -315,9 +315,16 @@ def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
         ("first frame", "first_frame_time"),
     ):
         yield label, clock(session.stages, field)
+    yield "progress", session.progress
+    yield "used", _used(session.usage) if session.HasField("usage") else ""
     yield "last activity", clock(session, "last_activity_time")
     yield "ended", clock(session, "end_time")
     yield "played", _played(session)
     yield "players", str(session.connected_players) if session.connected_players else ""
     for port in session.ports:
         yield f"port {port.port_name}", f"{port.host_port}/{'udp' if port.protocol == 2 else 'tcp'}"
+
+
+def _used(usage: Any) -> str:
+    mib = [round(size / 2**20) for size in (usage.memory_bytes, usage.memory_peak_bytes)]
+    return f"{usage.cpu_time.seconds} s of processor, {mib[0]} MiB of memory, {mib[1]} MiB at most"

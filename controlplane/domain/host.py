@@ -9,6 +9,7 @@ from enum import StrEnum
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
 from controlplane.domain.portrange import PortRange
+from controlplane.domain.usage import Usage
 
 
 class HostState(StrEnum):
@@ -98,6 +99,7 @@ class Host:
     inventory: Inventory = field(default_factory=Inventory)
     addresses: tuple[str, ...] = ()
     workloads: int = 0
+    usage: Usage | None = None
     version: int = 0
 
     @property

@@ -21,6 +21,7 @@ from controlplane.domain.session import (
     SessionTrigger,
     Stages,
 )
+from controlplane.domain.usage import Usage
 
 
 class WorkloadState(StrEnum):
@@ -44,6 +45,7 @@ class Workload:
     game_started_after_s: float | None = None
     first_frame_after_s: float | None = None
     last_activity_after_s: float | None = None
+    usage: Usage | None = None
     age_s: float = 0.0
     players: int = 0
 
@@ -67,6 +69,7 @@ class Report:
 
 
 ACTIVITY_STRIDE_S = 30.0
+USAGE_STRIDE_S = 30.0
 
 
 def newer(epoch: int, sequence: int, last_epoch: int, last_sequence: int) -> bool:
@@ -94,6 +97,8 @@ def observe(session: Session, workload: Workload, now: datetime) -> tuple[Sessio
         stages=_stages(session.stages, workload, now),
         connected_players=workload.players,
         last_activity_at=_last_activity(session, workload, now),
+        usage=_usage(session, workload, now),
+        progress=_progress(workload),
     )
     if workload.state is WorkloadState.EXITED:
         trigger = TRIGGER_OF_EXIT.get(workload.reason, SessionTrigger.CRASHED)
@@ -139,6 +144,21 @@ def never_started(session: Session, now: datetime, deadline_s: float) -> tuple[S
     """A session whose allocation nobody has claimed: its slot goes back."""
     detail = f"vms/{session.vm_id} did not begin with it within {deadline_s:g} s"
     return session.on(SessionTrigger.CRASHED, now, SessionReason.NEVER_STARTED, detail)
+
+
+def _usage(session: Session, workload: Workload, now: datetime) -> Usage | None:
+    """Moves in strides, too; the end of a session tells all that it used."""
+    told_at = session.usage.told_at if session.usage is not None else None
+    ended = workload.state is WorkloadState.EXITED
+    if workload.usage is None or (told_at and not ended and now - told_at < timedelta(seconds=USAGE_STRIDE_S)):
+        return session.usage
+    return replace(workload.usage, told_at=now)
+
+
+def _progress(workload: Workload) -> str:
+    """Of a start that the wrapper has not taken over yet, in words."""
+    waits = workload.state is WorkloadState.STARTING and workload.image_ready_after_s is None
+    return workload.reason_detail if waits else ""
 
 
 def _last_activity(session: Session, workload: Workload, now: datetime) -> datetime | None:

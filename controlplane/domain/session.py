@@ -11,6 +11,7 @@ from controlplane.domain.choice import Choice
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
 from controlplane.domain.placement import PassedOver
+from controlplane.domain.usage import Usage
 
 
 class SessionState(StrEnum):
@@ -55,6 +56,11 @@ class SessionReason(StrEnum):
     VM_TERMINATED = "VM_TERMINATED"
     PORT_TAKEN = "PORT_TAKEN"
     NEVER_STARTED = "NEVER_STARTED"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    IMAGE_NOT_FOUND = "IMAGE_NOT_FOUND"
+    IMAGE_DENIED = "IMAGE_DENIED"
+    REGISTRY_UNREACHABLE = "REGISTRY_UNREACHABLE"
+    IMAGE_CORRUPT = "IMAGE_CORRUPT"
     SAVE_NOT_RESTORED = "SAVE_NOT_RESTORED"
 
 
@@ -159,6 +165,8 @@ class Session:
     video: Video | None = None
     connected_players: int = 0
     last_activity_at: datetime | None = None
+    usage: Usage | None = None
+    progress: str = ""
     client_token: str = ""
     request_sha256: str = ""
     created_by: str = ""

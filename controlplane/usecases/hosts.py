@@ -13,9 +13,18 @@ from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment
 from controlplane.domain.host import Host, HostState, HostTrigger, Inventory, feed_after_batch
 from controlplane.domain.identity import CredentialKind, Principal
-from controlplane.domain.reconcile import Report, Workload, newer, observe, plan_entry, vanished, wants_other_ports
+from controlplane.domain.reconcile import (
+    Report,
+    Workload,
+    newer,
+    observe,
+    plan_entry,
+    vanished,
+    wants_other_ports,
+)
 from controlplane.domain.session import PortLease, Session
 from controlplane.domain.template import UNITS_PER_SEAT
+from controlplane.domain.usage import total
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases import saves
@@ -221,6 +230,7 @@ async def accept_report(world: World, host_id: str, report: Report) -> bool:
                 report_sequence=report.sequence,
                 observed_plan_version=report.observed_plan_version,
                 workloads=len(report.workloads),
+                usage=total(workload.usage for workload in report.workloads),
                 version=host.version + 1,
             )
         )

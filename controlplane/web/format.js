@@ -56,6 +56,9 @@ const REASONS = {
   QUEUE_DEADLINE: "no slot became free before the queue deadline", LEASE_EXPIRED: "its lease expired",
   NEVER_STARTED: "its host did not begin with it in time",
   VM_TERMINATED: "its VM was terminated", PORT_TAKEN: "other programs of its host hold the ports it needs",
+  OUT_OF_MEMORY: "it needed more memory than it may use", IMAGE_NOT_FOUND: "its image was not found",
+  IMAGE_DENIED: "its image is not given to its host", REGISTRY_UNREACHABLE: "the registry of its image did not answer",
+  IMAGE_CORRUPT: "its image is damaged",
 };
 
 /** A session's reason as the end of a sentence. */

@@ -72,6 +72,18 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a workload has used: processor time since its start, memory now (without what the kernel would give back at
+    once) and at most, processes now, and how many of them were killed for want of memory."""
+
+    cpu_s: float = 0.0
+    memory_bytes: int = 0
+    memory_peak_bytes: int = 0
+    processes: int = 0
+    oom_kills: int = 0
+
+
+@dataclass(frozen=True)
 class Instance:
     """A running workload: `process` leads it. `session_dir` is its label, the same across restarts of the agent.
     `certain`: the runtime itself keeps that label, so that no other process can be meant."""
@@ -105,6 +117,12 @@ class Runtime(Protocol):
 
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
         """Kills every process of the workload, firmly; returns how many there were, once none is left."""
+
+    async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
+        """What these workloads use now; those about which nothing can be told are left out."""
+
+    async def out_of_memory(self, session_dir: Path) -> bool:
+        """Whether a workload that has just ended was killed for want of memory; ask before `kill`."""
 
     async def close(self) -> None:
         """Lets go of the runtime's own resources; workloads go on."""

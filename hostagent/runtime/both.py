@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Order, Runtime
+from hostagent.runtime import Instance, Order, Runtime, Usage
 
 
 class BothRuntimes:
@@ -43,6 +43,16 @@ class BothRuntimes:
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
         """See Runtime.kill: a session directory does not say how it was started."""
         return await self._containers.kill(session_dir, leader) + await self._processes.kill(session_dir, leader)
+
+    async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
+        """See Runtime.usage: what Docker counts is whole, what else runs is looked for among the processes."""
+        contained = await self._containers.usage(session_dirs)
+        plain = [path for path in session_dirs if path not in contained]
+        return {**(await self._processes.usage(plain) if plain else {}), **contained}
+
+    async def out_of_memory(self, session_dir: Path) -> bool:
+        """See Runtime.out_of_memory."""
+        return await self._containers.out_of_memory(session_dir)
 
     async def close(self) -> None:
         """See Runtime.close."""

@@ -45,7 +45,7 @@ async def choose_runtime(
 
     try:
         engine = Engine(wanted.socket)
-        version = await engine.version()
+        info = await engine.info()
     except (DockerException, OSError, *LOST) as error:
         if needed:
             why = "" if choice is RuntimeChoice.DOCKER else ", and sessions of this host have run in containers"
@@ -55,7 +55,12 @@ async def choose_runtime(
             ) from error
         log.info("no Docker Engine", socket=wanted.socket)
         return processes
-    log.info("Docker Engine found", version=version)
+    log.info("Docker Engine found", version=str(info.get("ServerVersion", "")))
+    if not info.get("LiveRestoreEnabled"):
+        log.warning(
+            "a restart of the Docker Engine would end every session: live restore is off",
+            remedy='set "live-restore": true in /etc/docker/daemon.json, then: systemctl reload docker',
+        )
     containers = DockerRuntime(root, wanted, engine)
     return containers if choice is RuntimeChoice.DOCKER else BothRuntimes(processes, containers)
 

@@ -12,7 +12,7 @@ import os
 import signal
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,14 @@ from docker.errors import APIError, DockerException
 
 from hostagent import procfs
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Order, Pull, StartFailed, images
+from hostagent.runtime import Instance, Order, Pull, StartFailed, Usage, cgroups, images
 from hostagent.runtime import container_spec as spec
 from hostagent.runtime.dockerhost import LOST, Engine
 from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.pidfd import gone
 from hostagent.runtime.process import ProcessRuntime
 from hostagent.sessiondir import OUTPUT
+from hostagent.usage import together
 
 log = structlog.get_logger()
 _SWEEP_S = 30.0
@@ -49,6 +50,7 @@ class DockerRuntime:
         self._engine = engine
         self._busy: set[Path] = set()
         self._exit_codes: dict[Path, int] = {}
+        self._counted: dict[Path, list[cgroups.Cgroup]] = {}
         self._sweeper: asyncio.Task[None] | None = None
 
     async def prepare(self, order: Order, tell: Callable[[str], None] = lambda _: None) -> None:
@@ -155,20 +157,15 @@ class DockerRuntime:
     async def wait(self, instance: Instance) -> int | None:
         """See Runtime.wait."""
         await gone(instance.process)
-        for _ in range(_SETTLE_ROUNDS):
-            if instance.session_dir in self._exit_codes:
-                return self._exit_codes.pop(instance.session_dir)
-            try:
-                state = await self._engine.state(self._name(instance.session_dir, spec.WRAPPER), patience_s=0)
-            except LOST:
-                return None
-            if state is None:
-                return self._exit_codes.pop(instance.session_dir, None)
-            if not state.get("Running"):
-                return _exit_code(state)
-            # The engine hears of a death a moment after the kernel has told us.
-            await asyncio.sleep(_SETTLE_ROUND_S)
-        return None
+        if instance.session_dir in self._exit_codes:
+            return self._exit_codes.pop(instance.session_dir)
+        try:
+            state = await self._ended_state(self._name(instance.session_dir, spec.WRAPPER))
+        except LOST:
+            return None
+        if state is None or state.get("Running"):
+            return self._exit_codes.pop(instance.session_dir, None)
+        return _exit_code(state)
 
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
         """See Runtime.kill; removes the containers, too. Raises TimeoutError while the engine does not answer."""
@@ -193,6 +190,7 @@ class DockerRuntime:
         for role in (spec.GAME, spec.WRAPPER):
             await self._engine.remove(self._name(session_dir, role))
         self._busy.discard(session_dir)
+        self._counted.pop(session_dir, None)
         return killed
 
     def _remember(self, session_dir: Path, exit_code: int) -> None:
@@ -200,6 +198,57 @@ class DockerRuntime:
         self._exit_codes[session_dir] = exit_code
         if len(self._exit_codes) > _ENDS_KEPT:
             del self._exit_codes[next(iter(self._exit_codes))]
+
+    async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
+        """See Runtime.usage: of all containers of a session."""
+        found: dict[Path, Usage] = {}
+        for path in session_dirs:
+            groups = await self._groups(path)
+            parts = [part for group in groups if (part := await asyncio.to_thread(cgroups.read, group)) is not None]
+            if parts:
+                found[path] = together(parts)
+        return found
+
+    async def _groups(self, session_dir: Path) -> list[cgroups.Cgroup]:
+        """Where the kernel counts for each container of a session; asked of the engine once all of them run."""
+        known = self._counted.get(session_dir)
+        if known is not None or session_dir not in self._busy:
+            return known or []
+        found, whole = [], True
+        for role in (spec.WRAPPER, spec.GAME):
+            try:
+                state = await self._engine.state(self._name(session_dir, role), patience_s=0)
+            except LOST:
+                return []
+            if state is None:
+                continue
+            group = cgroups.of_process(int(state["Pid"])) if state.get("Pid") else None
+            whole &= group is not None
+            found += [group] if group is not None else []
+        if whole:
+            self._counted[session_dir] = found
+        return found
+
+    async def out_of_memory(self, session_dir: Path) -> bool:
+        """See Runtime.out_of_memory."""
+        for role in (spec.GAME, spec.WRAPPER):
+            try:
+                state = await self._ended_state(self._name(session_dir, role))
+            except LOST:
+                return False
+            if state is not None and state.get("OOMKilled"):
+                return True
+        return False
+
+    async def _ended_state(self, name: str) -> dict[str, Any] | None:
+        """Docker's State of a container that is ending: the engine hears of a death a moment after the kernel."""
+        state = None
+        for _ in range(_SETTLE_ROUNDS):
+            state = await self._engine.state(name, patience_s=0)
+            if state is None or not state.get("Running"):
+                return state
+            await asyncio.sleep(_SETTLE_ROUND_S)
+        return state
 
     async def close(self) -> None:
         """See Runtime.close."""

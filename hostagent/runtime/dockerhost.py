@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,10 +54,10 @@ class Engine:
         """Tells this agent's names from those of others on the same engine."""
         return hashlib.sha256(str(root).encode()).hexdigest()[:12]
 
-    async def version(self) -> str:
-        """The engine's own; raises what the client raises, at once."""
-        answer = await self._ask(self._client.version, patience_s=0)
-        return str(answer["Version"])
+    async def info(self) -> Mapping[str, Any]:
+        """What the engine says of itself; raises what the client raises, at once."""
+        answer: Mapping[str, Any] = await self._ask(self._client.info, patience_s=0)
+        return answer
 
     async def image(self, name: str) -> ImageDefaults | None:
         """What an image on this machine says of itself; None when it is not here."""
@@ -75,6 +75,7 @@ class Engine:
     async def pull(self, image: str, tell: Callable[[str], None]) -> None:
         """Fetches an image; `tell` hears of it on the event loop. Raises StartFailed."""
         loop = asyncio.get_running_loop()
+        tell(f"waits to pull {image}")
 
         def say(words: str) -> None:
             loop.call_soon_threadsafe(tell, words)
@@ -87,6 +88,8 @@ class Engine:
 
         try:
             await loop.run_in_executor(self._pulls, fetch)
+        except APIError as error:
+            raise images.pull_failed(image, str(error.explanation or error)) from error
         except (DockerException, *LOST) as error:
             raise StartFailed(f"{image} cannot be pulled: {str(error)[:300]}") from error
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Order, StartFailed
+from hostagent.runtime import Instance, Order, StartFailed, Usage
 
 
 @dataclass
@@ -67,6 +67,14 @@ class MemoryRuntime:
             return 0
         self.machine.end(session_dir, -9)
         return 1
+
+    async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
+        """See Runtime.usage."""
+        return {path: Usage(processes=1) for path in session_dirs if path in self.machine.running}
+
+    async def out_of_memory(self, session_dir: Path) -> bool:
+        """See Runtime.out_of_memory."""
+        return False
 
     async def close(self) -> None:
         """See Runtime.close."""

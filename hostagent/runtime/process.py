@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hostagent import procfs
 from hostagent.procfs import MARK, ProcessId
-from hostagent.runtime import Instance, Order, StartFailed, launch
+from hostagent.runtime import Instance, Order, StartFailed, Usage, launch
 from hostagent.runtime.pidfd import gone
 from hostagent.sessiondir import OUTPUT
 
@@ -119,6 +119,15 @@ class ProcessRuntime:
             procfs.send_all(members, signal.SIGKILL)
             await asyncio.sleep(_KILL_ROUND_S)
         raise TimeoutError(f"{len(members)} processes of {session_dir.name} cannot be killed")
+
+    async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
+        """See Runtime.usage: of the live processes, and of those that they have outlived."""
+        trees = await asyncio.to_thread(procfs.figures_of, {str(path) for path in session_dirs})
+        return {Path(mark): Usage(*figures) for mark, figures in trees.items()}
+
+    async def out_of_memory(self, session_dir: Path) -> bool:
+        """See Runtime.out_of_memory: nothing limits a plain process, and the kernel does not tell whose it took."""
+        return False
 
     async def close(self) -> None:
         """Children go on; they only become init's."""

@@ -14,6 +14,7 @@ from controlplane.domain.events import Event, EventDraft, Value
 from controlplane.domain.reconcile import Report, UnstoredSave, Workload, WorkloadState
 from controlplane.domain.session import SessionReason
 from controlplane.domain.subjects import TOKEN
+from controlplane.domain.usage import Usage
 
 MAX_WORKLOADS = 500
 MAX_DETAIL_CHARACTERS = 1000
@@ -98,8 +99,14 @@ def _workload(message: wrapper_pb2.WorkloadStatus) -> Workload:
         first_frame_after_s=after_s("first_frame_after"),
         last_activity_after_s=after_s("last_activity_after"),
         age_s=_seconds(message.age),
+        usage=_usage(message.usage) if message.HasField("usage") else None,
         players=max(0, message.stream.players),
     )
+
+
+def _usage(message: sessions_pb2.ResourceUsage) -> Usage:
+    counts = ("memory_bytes", "memory_peak_bytes", "processes", "oom_kills")
+    return Usage(_seconds(message.cpu_time), *(max(0, getattr(message, name)) for name in counts))
 
 
 def _seconds(duration: Duration) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quarterdeck.v1 import hosts_pb2, vms_pb2
 
+from controlplane.api.mapping.sessions import usage_message
 from controlplane.api.mapping.values import enum_member, enum_value, named, timestamp
 from controlplane.domain.attempt import Attempt
 from controlplane.domain.host import Encoder, Gpu, Host, Inventory
@@ -98,6 +99,7 @@ def host_message(host: Host, plan_version: int) -> hosts_pb2.Host:
         observed_plan_version=host.observed_plan_version,
         workloads=host.workloads,
         revoked=host.revoked_at is not None,
+        usage=usage_message(host.usage),
     )
 
 

@@ -16,6 +16,7 @@ from controlplane.api.mapping.values import (
     timestamp,
 )
 from controlplane.domain.session import Limits, PortLease, Session, SessionState, Stages
+from controlplane.domain.usage import Usage
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 
@@ -75,6 +76,20 @@ def session_message(view: SessionView) -> pb.Session:
         queue_estimate=duration(view.queue_estimate_s),
         save=named("saves", session.save_id),
         last_activity_time=timestamp(session.last_activity_at),
+        usage=usage_message(session.usage),
+        progress=session.progress,
+    )
+
+
+def usage_message(usage: Usage | None) -> pb.ResourceUsage | None:
+    if usage is None:
+        return None
+    return pb.ResourceUsage(
+        cpu_time=duration(usage.cpu_s),
+        memory_bytes=usage.memory_bytes,
+        memory_peak_bytes=usage.memory_peak_bytes,
+        processes=usage.processes,
+        oom_kills=usage.oom_kills,
     )
 
 

@@ -48,6 +48,11 @@ class SessionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_REASON_PORT_TAKEN: _ClassVar[SessionReason]
     SESSION_REASON_SAVE_NOT_RESTORED: _ClassVar[SessionReason]
     SESSION_REASON_NEVER_STARTED: _ClassVar[SessionReason]
+    SESSION_REASON_OUT_OF_MEMORY: _ClassVar[SessionReason]
+    SESSION_REASON_IMAGE_NOT_FOUND: _ClassVar[SessionReason]
+    SESSION_REASON_IMAGE_DENIED: _ClassVar[SessionReason]
+    SESSION_REASON_REGISTRY_UNREACHABLE: _ClassVar[SessionReason]
+    SESSION_REASON_IMAGE_CORRUPT: _ClassVar[SessionReason]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_PENDING: SessionState
 SESSION_STATE_STARTING: SessionState
@@ -75,6 +80,11 @@ SESSION_REASON_VM_TERMINATED: SessionReason
 SESSION_REASON_PORT_TAKEN: SessionReason
 SESSION_REASON_SAVE_NOT_RESTORED: SessionReason
 SESSION_REASON_NEVER_STARTED: SessionReason
+SESSION_REASON_OUT_OF_MEMORY: SessionReason
+SESSION_REASON_IMAGE_NOT_FOUND: SessionReason
+SESSION_REASON_IMAGE_DENIED: SessionReason
+SESSION_REASON_REGISTRY_UNREACHABLE: SessionReason
+SESSION_REASON_IMAGE_CORRUPT: SessionReason
 
 class SessionStages(_message.Message):
     __slots__ = ("allocated_time", "image_ready_time", "game_started_time", "first_frame_time")
@@ -118,8 +128,22 @@ class PortLease(_message.Message):
     game_port: int
     def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[_Union[PortLease.Protocol, str]] = ..., host_port: _Optional[int] = ..., game_port: _Optional[int] = ...) -> None: ...
 
+class ResourceUsage(_message.Message):
+    __slots__ = ("cpu_time", "memory_bytes", "memory_peak_bytes", "processes", "oom_kills")
+    CPU_TIME_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    PROCESSES_FIELD_NUMBER: _ClassVar[int]
+    OOM_KILLS_FIELD_NUMBER: _ClassVar[int]
+    cpu_time: _duration_pb2.Duration
+    memory_bytes: int
+    memory_peak_bytes: int
+    processes: int
+    oom_kills: int
+    def __init__(self, cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., processes: _Optional[int] = ..., oom_kills: _Optional[int] = ...) -> None: ...
+
 class Session(_message.Message):
-    __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players", "passed_over", "queue_estimate", "last_activity_time", "save")
+    __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players", "passed_over", "queue_estimate", "last_activity_time", "save", "usage", "progress")
     NAME_FIELD_NUMBER: _ClassVar[int]
     GAME_FIELD_NUMBER: _ClassVar[int]
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
@@ -148,6 +172,8 @@ class Session(_message.Message):
     QUEUE_ESTIMATE_FIELD_NUMBER: _ClassVar[int]
     LAST_ACTIVITY_TIME_FIELD_NUMBER: _ClassVar[int]
     SAVE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     name: str
     game: str
     deployment: str
@@ -176,7 +202,9 @@ class Session(_message.Message):
     queue_estimate: _duration_pb2.Duration
     last_activity_time: _timestamp_pb2.Timestamp
     save: str
-    def __init__(self, name: _Optional[str] = ..., game: _Optional[str] = ..., deployment: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[_Union[SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., unreachable: _Optional[bool] = ..., generation: _Optional[int] = ..., stages: _Optional[_Union[SessionStages, _Mapping]] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortLease, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., running_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streamed: _Optional[bool] = ..., connected_players: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ..., queue_estimate: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_activity_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., save: _Optional[str] = ...) -> None: ...
+    usage: ResourceUsage
+    progress: str
+    def __init__(self, name: _Optional[str] = ..., game: _Optional[str] = ..., deployment: _Optional[str] = ..., preset: _Optional[str] = ..., region: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[SessionState, str]] = ..., reason: _Optional[_Union[SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., unreachable: _Optional[bool] = ..., generation: _Optional[int] = ..., stages: _Optional[_Union[SessionStages, _Mapping]] = ..., limits: _Optional[_Union[SessionLimits, _Mapping]] = ..., lost_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[PortLease, _Mapping]]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., update_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., end_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., running_duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., queue_position: _Optional[int] = ..., queue_deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., streamed: _Optional[bool] = ..., connected_players: _Optional[int] = ..., passed_over: _Optional[_Iterable[_Union[_placement_pb2.PassedOver, _Mapping]]] = ..., queue_estimate: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., last_activity_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., save: _Optional[str] = ..., usage: _Optional[_Union[ResourceUsage, _Mapping]] = ..., progress: _Optional[str] = ...) -> None: ...
 
 class CreateSessionRequest(_message.Message):
     __slots__ = ("game", "preset", "region", "client_token", "limits", "lost_after", "wait_until_playable", "queue_timeout", "coordinates", "territory", "parameters", "file_patches", "save_id")

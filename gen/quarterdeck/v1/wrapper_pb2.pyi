@@ -84,7 +84,7 @@ class VideoSpec(_message.Message):
     def __init__(self, width: _Optional[int] = ..., height: _Optional[int] = ..., fps: _Optional[int] = ..., bitrate_kbps: _Optional[int] = ..., min_bitrate_kbps: _Optional[int] = ..., max_bitrate_kbps: _Optional[int] = ..., encoder_preset: _Optional[str] = ...) -> None: ...
 
 class WorkloadStatus(_message.Message):
-    __slots__ = ("session_id", "generation", "state", "reason", "reason_detail", "exit_code", "image_ready_after", "game_started_after", "first_frame_after", "age", "stream", "game_pid", "wrapper_pid", "last_activity_after")
+    __slots__ = ("session_id", "generation", "state", "reason", "reason_detail", "exit_code", "image_ready_after", "game_started_after", "first_frame_after", "age", "stream", "game_pid", "wrapper_pid", "last_activity_after", "usage")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -99,6 +99,7 @@ class WorkloadStatus(_message.Message):
     GAME_PID_FIELD_NUMBER: _ClassVar[int]
     WRAPPER_PID_FIELD_NUMBER: _ClassVar[int]
     LAST_ACTIVITY_AFTER_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     generation: int
     state: WorkloadState
@@ -113,7 +114,8 @@ class WorkloadStatus(_message.Message):
     game_pid: int
     wrapper_pid: int
     last_activity_after: _duration_pb2.Duration
-    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., state: _Optional[_Union[WorkloadState, str]] = ..., reason: _Optional[_Union[_sessions_pb2.SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., image_ready_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., game_started_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_frame_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stream: _Optional[_Union[StreamFigures, _Mapping]] = ..., game_pid: _Optional[int] = ..., wrapper_pid: _Optional[int] = ..., last_activity_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    usage: _sessions_pb2.ResourceUsage
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., state: _Optional[_Union[WorkloadState, str]] = ..., reason: _Optional[_Union[_sessions_pb2.SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., image_ready_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., game_started_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_frame_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stream: _Optional[_Union[StreamFigures, _Mapping]] = ..., game_pid: _Optional[int] = ..., wrapper_pid: _Optional[int] = ..., last_activity_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[_sessions_pb2.ResourceUsage, _Mapping]] = ...) -> None: ...
 
 class StreamFigures(_message.Message):
     __slots__ = ("encoder_name", "players", "viewers", "encoded_fps", "bitrate_kbps", "round_trip_ms", "encode_ms", "idle")

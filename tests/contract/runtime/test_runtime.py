@@ -204,6 +204,23 @@ async def test_a_process_has_a_clean_surrounding_of_its_own(tmp_path: Path) -> N
     assert await runtime.wait(instance) == -signal.SIGKILL
 
 
+async def test_what_a_workload_uses_is_told_while_it_runs(bench: Bench) -> None:
+    order = bench.order()
+    runtime = bench.make(bench.root)
+    instance = await runtime.start(order)
+    try:
+        await bench.until_up(order.session_dir)
+        used = await runtime.usage([order.session_dir, bench.root / "none.1"])
+        assert list(used) == [order.session_dir]
+        assert used[order.session_dir].processes >= 1
+        assert used[order.session_dir].memory_peak_bytes >= used[order.session_dir].memory_bytes >= 0
+    finally:
+        await runtime.kill(order.session_dir, instance.process)
+    await runtime.wait(instance)
+    assert not await runtime.out_of_memory(order.session_dir)
+    assert await runtime.usage([order.session_dir]) == {}
+
+
 async def test_a_foreign_process_of_the_same_group_of_names_is_never_touched(tmp_path: Path) -> None:
     order = Order(tmp_path / "game.1")
     order.session_dir.mkdir()

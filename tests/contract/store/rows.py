@@ -24,6 +24,7 @@ from controlplane.domain.session import (
     Stages,
     Video,
 )
+from controlplane.domain.usage import Usage
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Store
 
@@ -86,6 +87,7 @@ def a_host(host_id: str = "vm-1", **fields: Any) -> Host:
         ),
         "addresses": ("192.0.2.7", "2001:db8::7"),
         "workloads": 2,
+        "usage": Usage(1.25, 1, 2, 3),
         "version": 1,
     }
     return Host(**{**values, **fields})
@@ -130,6 +132,8 @@ def a_full_session() -> Session:
         last_activity_at=NOW,
         client_token="token-1",
         request_sha256="ab" * 32,
+        usage=Usage(12.5, 2**31, 2**32, 17, 1, at(90)),
+        progress="pulling orbit:1: 45 %",
         coordinates=(52.52, -13.4),
         territory="DE",
         passed_over=(PassedOver("", "is full", "eu-west-1"), PassedOver("vm-9", "is DRAINING", "local")),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from controlplane.domain.reconcile import Report, Workload, WorkloadState, newer, observe, plan_entry, vanished
 from controlplane.domain.session import FINISHED, Session, SessionReason, SessionState, Stages
+from controlplane.domain.usage import Usage, total
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 STARTING = Session(
@@ -50,6 +51,34 @@ def test_activity_is_told_in_strides_and_exactly_at_the_end():
     ended = active(much_later, 42, 43, WorkloadState.EXITED)
     assert ended.last_activity_at == NOW + timedelta(seconds=42)
     assert active(much_later, 40.001, 45) == much_later
+
+
+def test_usage_is_told_in_strides_and_whole_at_the_end():
+    def using(session: Session, cpu_s: float, after_s: float, state=WorkloadState.RUNNING) -> Session:
+        seen = workload(state, usage=Usage(cpu_s, 100, 200, 3))
+        return observe(session, seen, NOW + timedelta(seconds=after_s))[0]
+
+    first = using(STARTING, 1.0, 5)
+    assert first.usage == Usage(1.0, 100, 200, 3, told_at=NOW + timedelta(seconds=5))
+    assert using(first, 9.0, 34) == first
+    later = using(first, 9.0, 35)
+    assert later.usage is not None
+    assert later.usage.cpu_s == 9.0
+    ended = using(later, 9.5, 36, WorkloadState.EXITED)
+    assert ended.usage is not None
+    assert ended.usage.cpu_s == 9.5
+    assert observe(later, workload(WorkloadState.EXITED), NOW)[0].usage == later.usage
+    assert total([later.usage, None, ended.usage]).cpu_s == 18.5
+
+
+def test_a_start_tells_how_far_it_is_until_the_image_is_there():
+    pulling, _ = observe(STARTING, workload(WorkloadState.STARTING, reason_detail="pulling game:1: 45 %"), NOW)
+    assert pulling.progress == "pulling game:1: 45 %"
+    assert pulling.version > STARTING.version
+    started, _ = observe(pulling, workload(WorkloadState.STARTING, image_ready_after_s=0.0), NOW)
+    assert started.progress == ""
+    ended, _ = observe(pulling, workload(WorkloadState.EXITED, reason=SessionReason.IMAGE_CORRUPT), NOW)
+    assert (ended.state, ended.reason, ended.progress) == (SessionState.CRASHED, SessionReason.IMAGE_CORRUPT, "")
 
 
 def test_exits_become_states_with_reasons():

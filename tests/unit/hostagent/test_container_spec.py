@@ -192,5 +192,34 @@ def test_a_pull_tells_how_far_it_is_and_why_it_failed() -> None:
     other = {"id": "b", "status": "Downloading", "progressDetail": {"current": 100, "total": 100}}
     images.follow("g", [{"status": "Pulling"}, {**layer, "id": "a"}, {**layer, "id": "a"}, other], said.append)
     assert said == ["pulling g", "pulling g: 10 %", "pulling g: 55 %"]
-    with pytest.raises(StartFailed, match="g cannot be pulled: manifest unknown"):
+    unpacked = {"id": "a", "status": "Extracting", "progressDetail": {"current": 90, "total": 100}}
+    images.follow("g", [{**layer, "id": "a"}, unpacked], said.append)
+    assert said[-2:] == ["pulling g: 10 %", "unpacking g: 90 %"]
+    with pytest.raises(StartFailed, match="g cannot be pulled"):
         images.follow("g", [{"error": "manifest unknown"}], said.append)
+
+
+# What engines and registries say, word for word, and what it means.
+SAYINGS = {
+    "manifest for 127.0.0.1:5000/box:2 not found: manifest unknown: manifest unknown": images.ImageNotFound,
+    "repository 127.0.0.1:5000/x not found: name unknown: repository name not known to registry": images.ImageNotFound,
+    "pull access denied for nobody/none, repository does not exist or may require 'docker login'": images.ImageNotFound,
+    "no matching manifest for linux/arm64/v8 in the manifest list entries": images.ImageNotFound,
+    'Head "https://r.example/v2/a/manifests/1": no basic auth credentials': images.ImageDenied,
+    "unauthorized: authentication required": images.ImageDenied,
+    'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused': images.RegistryUnreachable,
+    'Get "https://r.invalid/v2/": dial tcp: lookup r.invalid: no such host': images.RegistryUnreachable,
+    'Get "https://10.0.0.1/v2/": net/http: request canceled (Client.Timeout exceeded)': images.RegistryUnreachable,
+    "received unexpected HTTP status: 503 Service Unavailable": images.RegistryUnreachable,
+    "filesystem layer verification failed for digest sha256:4010": images.ImageCorrupt,
+    "failed to register layer: Error processing tar file(exit status 1): unexpected EOF": images.ImageCorrupt,
+    "failed to register layer: write /x: no space left on device": StartFailed,
+    "something that nobody has ever read": StartFailed,
+}
+
+
+@pytest.mark.parametrize("said", SAYINGS)
+def test_what_the_engine_says_becomes_a_reason(said: str) -> None:
+    error = images.pull_failed("game:1", said)
+    assert type(error) is SAYINGS[said]
+    assert said in str(error)

@@ -132,6 +132,7 @@ hosts = sa.Table(
     json("inventory"),
     json("addresses"),
     integer("workloads"),
+    json("usage", optional=True),
     integer("version"),
     one_of("state", HostState),
     sa.Index(None, "project_id", "id"),

@@ -57,6 +57,8 @@ sessions = sa.Table(
     number("lease_s"),
     json("choice"),
     moment("last_activity_at", optional=True),
+    json("usage", optional=True),
+    text("progress"),
     text("save_id"),
     sa.ForeignKeyConstraint(
         ["project_id", "game_id", "deployment_number"],

@@ -1,0 +1,54 @@
+"""What the kernel counts for a session in containers, and a game that wants more memory than it may have."""
+
+from __future__ import annotations
+
+from hostagent.runtime import cgroups
+from tests.component.docker.rig import EXITED, RUNNING, Fleet, Reason
+from tests.component.hostagent.conftest import eventually
+from tests.component.hostagent.fakeplane import run_line
+
+MIB = 1 << 20
+# busybox tail keeps all of a file that has no lines.
+GREEDY = "echo ready; /bin/busybox tail /dev/zero"
+
+
+async def test_a_game_that_wants_more_memory_than_it_may_have_says_so(fleet: Fleet, box_image: str) -> None:
+    bounded = {"memory_bytes": 64 * MIB}
+    fleet.plane.plan(run_line("game-1", fleet.add(box_image, ("sh", "-c", GREEDY), container=bounded)))
+    fleet.start_agent()
+    await fleet.plane.until(lambda: fleet.plane.is_in("game-1", EXITED), 60)
+    status = fleet.plane.reported("game-1")
+    assert status is not None
+    assert status.reason == Reason.SESSION_REASON_OUT_OF_MEMORY, status
+    assert "64 MiB" in status.reason_detail
+    await eventually(lambda: not fleet.containers())
+
+
+async def test_a_crash_for_another_reason_is_no_want_of_memory(fleet: Fleet, box_image: str) -> None:
+    fleet.plane.plan(run_line("game-1", fleet.add(box_image, ("sh", "-c", "echo ready; kill -9 $$"))))
+    fleet.start_agent()
+    await fleet.plane.until(lambda: fleet.plane.is_in("game-1", EXITED), 60)
+    assert fleet.plane.reported("game-1").reason == Reason.SESSION_REASON_GAME_CRASHED
+
+
+async def test_what_a_session_uses_is_reported(fleet: Fleet, box_image: str) -> None:
+    script = "echo ready; while :; do :; done"
+    digest = fleet.add(box_image, ("sh", "-c", script), container={"cpu_millis": 200})
+    fleet.start_agent()
+    await fleet.run(digest)
+    await fleet.plane.until(lambda: fleet.plane.reported("game-1").HasField("usage"), 60)
+    told = fleet.plane.reported("game-1")
+    assert told.state == RUNNING
+    assert told.usage.cpu_time.ToNanoseconds() > 0
+    assert told.usage.processes >= 2
+    assert 0 < told.usage.memory_bytes <= told.usage.memory_peak_bytes
+    game = cgroups.of_process(fleet.container("game")["State"]["Pid"])
+    assert game is not None
+    own = cgroups.read(game)
+    assert own is not None
+    assert own.cpu_s > 0
+    assert own.processes >= 1
+    await fleet.stop(digest)
+    ended = fleet.plane.reported("game-1")
+    assert ended.usage.cpu_time.ToNanoseconds() >= told.usage.cpu_time.ToNanoseconds()
+    assert cgroups.read(game) is None
