@@ -342,17 +342,21 @@ async def _gateway(
 ) -> asyncio.Event:
     """Serves; the event says that the target is known, before which every call is refused."""
     from controlplane.gateway.app import create_app
+    from controlplane.gateway.hosts import names_of
     from controlplane.gateway.origins import OriginPolicy
     from controlplane.gateway.serve import listening
     from controlplane.gateway.site import create_site
     from controlplane.gateway.target import Target, open_channel
 
     origins = OriginPolicy(allowed=frozenset(settings.allowed_origins), loopback=settings.loopback_only)
+    named = names_of(settings.allowed_hosts, settings.allowed_origins)
+    # A public site is called by names that only its operator knows, and asks everybody who he is.
+    hosts = named if plain or settings.loopback_only or settings.allowed_hosts else None
     channel = await stack.enter_async_context(open_channel(plain or target))
     if plain:
-        app = create_app(Target(channel), origins=origins, registry=registry)
+        app = create_app(Target(channel), origins=origins, hosts=hosts, registry=registry)
     else:
-        app = create_site(channel, origins=origins, registry=registry)
+        app = create_site(channel, origins=origins, hosts=hosts, registry=registry)
     await stack.enter_async_context(listening(app, settings.http_host, settings.http_port))
     known: Target = app.state.transcoder.target
     return known.discovered

@@ -183,6 +183,7 @@ class Settings:
     link_port: int = _of(_port, 0, "default: grpc_port + 1")
     enrolment_port: int = _of(_port, 0, "default: grpc_port + 2")
     advertised_host: str = _of(_text, "", "the name that agents dial; default: link_host")
+    allowed_hosts: tuple[str, ...] = _of(_words, (), "names it is called by, beside this machine's and its origins'")
     allowed_origins: tuple[str, ...] = _of(_words, (), "browser origins beside the gateway's own")
     media_ports: tuple[int, int] = _of(_port_range, (28000, 28999), "ports that sessions may lease on a host")
 

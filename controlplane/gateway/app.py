@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from controlplane.gateway.call import ClientGone, Limits, Transcoder
 from controlplane.gateway.errors import StatusError
+from controlplane.gateway.hosts import HostMiddleware, Names
 from controlplane.gateway.metrics import CLIENT_LEFT, Metrics, MetricsMiddleware
 from controlplane.gateway.openapi import OpenApiPage
 from controlplane.gateway.origins import CrossOriginMiddleware, OriginMiddleware, OriginPolicy
@@ -32,12 +33,14 @@ def create_app(
     *,
     limits: Limits | None = None,
     origins: OriginPolicy | None = None,
+    hosts: Names | None = None,
     routes: Sequence[BaseRoute] = (),
     middleware: Sequence[Middleware] = (),
     title: str = "gRPC gateway",
     registry: CollectorRegistry | None = None,
 ) -> Starlette:
-    """Serves target over REST. routes go before the gateway's own paths, middleware runs inside of the metrics.
+    """Serves target over REST. routes go before the gateway's own paths, middleware runs inside of the metrics. hosts
+    are the names beside this machine's that it may be called by; None: by any.
 
     The application follows the target while its lifespan lasts; the channel stays the caller's to close.
     app.state.transcoder.close_streams() ends open streams, for a graceful stop.
@@ -60,6 +63,7 @@ def create_app(
         ],
         middleware=[
             Middleware(MetricsMiddleware, metrics=metrics),
+            *([] if hosts is None else [Middleware(HostMiddleware, names=hosts)]),
             Middleware(CrossOriginMiddleware, policy=policy),
             *middleware,
             Middleware(OriginMiddleware, policy=policy),

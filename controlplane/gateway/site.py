@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controlplane.gateway.app import create_app
 from controlplane.gateway.call import Limits
 from controlplane.gateway.console import console_route
+from controlplane.gateway.hosts import Names
 from controlplane.gateway.metrics import ROUTE_KEY
 from controlplane.gateway.origins import OriginPolicy
 from controlplane.gateway.signalling import signalling_route
@@ -45,6 +46,7 @@ def create_site(
     *,
     web: Path = WEB,
     origins: OriginPolicy | None = None,
+    hosts: Names | None = None,
     limits: Limits | None = None,
     routes: Sequence[BaseRoute] = (),
     registry: CollectorRegistry | None = None,
@@ -57,6 +59,7 @@ def create_site(
         Target(channel),
         limits=limits,
         origins=policy,
+        hosts=hosts,
         routes=[
             signalling_route(channel, policy),
             console_route(channel, policy),
