@@ -1,8 +1,8 @@
 """`quarterdeck processor` in the environment's settings, killed with SIGKILL at every await of renting, once at each.
 
-argv: the file of the steps at which it has died, the file of the provider's purchases, the lease in seconds. This
-process stays: it forks one processor after the other, so that each begins with everything imported. It ends when one
-of them ends otherwise than by its own hand.
+argv: a folder and the lease in seconds. In the folder are the steps at which it has `died`, the provider's `purchases`,
+and the `fault` of its orders, if any. This process stays: it forks one processor after the other, so that each begins
+with everything imported. It ends when one of them ends otherwise than by its own hand.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import controlplane.adapters.bus.jetstream
-import controlplane.adapters.stream_tokens
 import controlplane.processor.service
 from controlplane import bootstrap
 from controlplane.adapters.clouds import agent_process, local
-from controlplane.processor import monitoring
 from controlplane.settings import Settings, load
 from controlplane.usecases import provisioning, sweep
 from controlplane.usecases.world import World
 
 RENTING = frozenset(str(module.__file__) for module in (provisioning, sweep))
-IMPORTED = (controlplane.adapters.bus.jetstream, controlplane.adapters.stream_tokens, monitoring)
+IMPORTED = (controlplane.adapters.bus.jetstream, controlplane.processor.service)
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,8 @@ class MortalProvider:
         return stepping
 
 
-def prepare(fate: Fate, purchases: Path, lease_s: float) -> None:
-    """Makes every world of this process mortal, and the provider keep a book."""
+def prepare(fate: Fate, folder: Path, lease_s: float) -> None:
+    """Makes every world of this process mortal, and the provider keep a book and fail as it is told."""
     make_world, make_machine, spawn = bootstrap._world, local.LocalProvider._make, agent_process.spawn
 
     async def mortal_world(stack: AsyncExitStack, settings: Settings) -> World:
@@ -110,7 +108,7 @@ def prepare(fate: Fate, purchases: Path, lease_s: float) -> None:
 
     def entered(self: local.LocalProvider, machine: local.Machine, join_token: str) -> None:
         make_machine(self, machine, join_token)
-        with purchases.open("a") as book:
+        with (folder / "purchases").open("a") as book:
             book.write(f"{machine.tag} {machine.id}\n")
         fate.step("machine made")
 
@@ -119,7 +117,12 @@ def prepare(fate: Fate, purchases: Path, lease_s: float) -> None:
         fate.step("agent started")
         return process
 
+    def thrown(self: local.LocalProvider) -> local.Fault | None:
+        told = (folder / "fault").read_text()
+        return local.Fault(told) if told else None
+
     bootstrap._world = mortal_world
+    local.LocalProvider._thrown = thrown  # type: ignore[method-assign]
     local.LocalProvider._make = entered  # type: ignore[method-assign]
     agent_process.spawn = spawned
 
@@ -135,6 +138,6 @@ def keep_alive(settings: Settings) -> NoReturn:
 
 
 if __name__ == "__main__":
-    died_at, purchases, lease_s = sys.argv[1:]
-    prepare(Fate(Path(died_at)), Path(purchases), float(lease_s))
+    folder, lease_s = Path(sys.argv[1]), float(sys.argv[2])
+    prepare(Fate(folder / "died"), folder, lease_s)
     keep_alive(load())

@@ -8,9 +8,10 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,13 @@ import pytest
 from controlplane.adapters.bus.jetstream import JetStreamBus
 from controlplane.adapters.clouds.local import LocalProvider
 from controlplane.adapters.store import open_store
+from controlplane.domain import rental
+from controlplane.domain.attempt import Attempt
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.vm import Vm, VmState
+from controlplane.interfaces import Page
 from controlplane.settings import child_environment, foreign_environment
-from controlplane.usecases import vms
+from controlplane.usecases import vm_states, vms
 from controlplane.usecases.world import World
 from tests.component.api.plane import OPERATOR, plane
 from tests.conftest import NatsServer, free_port
@@ -51,10 +55,16 @@ class Rented:
     def steps(self) -> list[str]:
         return (self.directory / "died").read_text().splitlines()
 
-    @property
-    def purchases(self) -> list[str]:
-        """The tag of every machine that the provider has sold."""
-        return [line.split()[0] for line in (self.directory / "purchases").read_text().splitlines()]
+    def purchases(self, vm_id: str) -> list[str]:
+        """The machines that the provider has sold for this VM, by its own book."""
+        book = [line.split() for line in (self.directory / "purchases").read_text().splitlines()]
+        return [machine for tag, machine in book if tag == rental.tag_of(self.world.authority.ca_sha256, vm_id)]
+
+    def orders_go(self, fault: str) -> None:
+        (self.directory / "fault").write_text(fault)
+
+    async def attempts(self, vm_id: str) -> Sequence[Attempt]:
+        return (await vm_states.list_attempts(self.world, OPERATOR, vm_id, Page()))[::-1]
 
     async def rent(self, vm_id: str) -> None:
         await vms.create_vm(self.world, OPERATOR, vms.VmRequest(vm_id, "local", provider="local"), "")
@@ -86,9 +96,9 @@ class Rented:
 
 @contextmanager
 def dying(directory: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
-    for name in ("died", "purchases"):
+    for name in ("died", "purchases", "fault"):
         (directory / name).touch()
-    arguments = (str(directory / "died"), str(directory / "purchases"), str(LEASE_S))
+    arguments = (str(directory), str(LEASE_S))
     with (directory / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.component.processor.mortal_processor", *arguments],
@@ -101,9 +111,13 @@ def dying(directory: Path, **settings: str) -> Iterator[subprocess.Popen[bytes]]
     try:
         yield process
     finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        end(process)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @asynccontextmanager
@@ -124,13 +138,15 @@ async def doomed(store_url: str, nats: NatsServer, directory: Path) -> AsyncIter
             "local_vm_ports": f"{(first := random.randrange(20_000, 26_000, 100))}-{first + 99}",
             "provider_poll_s": "0.3",
             "provider_listing_lag_s": "0.5",
+            "vm_boot_timeout_s": "30",
+            "retry_boot": "attempts=20,first_delay_s=0.1",
         }
         with dying(directory, **settings) as process:
             local = LocalProvider(directory / "local-vms", foreign_environment())
             try:
                 yield Rented(replace(running.world, providers={"local": local}), directory, process)
             finally:
-                os.killpg(process.pid, signal.SIGKILL)
+                end(process)
                 for instance in (await local.list_owned("")).instances:
                     await local.destroy(instance.id)
     await store.close()
@@ -141,29 +157,57 @@ def sites(steps: list[str]) -> set[str]:
     return {step.partition(" < ")[0] for step in steps}
 
 
+def at(state: VmState, phase: Phase) -> Callable[[Vm, Provisioning], bool]:
+    return lambda vm, row: (vm.state, row.phase) == (state, phase)
+
+
+READY, GONE = at(VmState.READY, Phase.HELD), at(VmState.TERMINATED, Phase.RELEASED)
+
+
+async def ready_and_stopped_and_started(rented: Rented, vm_id: str) -> None:
+    await rented.until(vm_id, READY)
+    assert len(agents(rented.machines)) == 1, "rented twice"
+    await vm_states.stop_vm(rented.world, OPERATOR, vm_id, "")
+    await rented.until(vm_id, at(VmState.STOPPED, Phase.PARKED))
+    assert agents(rented.machines) == []
+    await vm_states.start_vm(rented.world, OPERATOR, vm_id, "")
+    await rented.until(vm_id, READY)
+
+
+async def broken_at_first(rented: Rented, vm_id: str) -> None:
+    await rented.until(vm_id, lambda vm, row: row.attempt > 1 and row.phase is Phase.WANTED)
+    rented.orders_go("")
+    await rented.until(vm_id, READY)
+
+
+async def bought(rented: Rented, vm_id: str) -> None:
+    await rented.until(vm_id, lambda vm, row: row.instance_id != "")
+
+
 async def test_killed_at_every_await_a_vm_gets_its_machine_once_and_gives_it_back(
     postgres_store_url: str, own_nats_server: NatsServer, tmp_path: Path
 ) -> None:
-    """One VM plays no further than it takes to die everywhere on the way to READY; an order is answered only once in a
-    life, so that others, terminated early, die where it could not, until one lives without a death."""
+    """The first VM is stopped and started too, the second one's machine comes up broken. An order is answered only once
+    in a life: others, terminated as soon as they have a machine, die where those could not, until one lives without a
+    death."""
+    lives = chain([("", ready_and_stopped_and_started), ("broken", broken_at_first)], repeat(("", bought), 40))
     async with doomed(postgres_store_url, own_nats_server, tmp_path) as rented:
-        deaths = -1
-        for number in range(1, 40):
-            if len(rented.steps) == deaths:
-                break
+        for number, (fault, live) in enumerate(lives):
             deaths, vm_id = len(rented.steps), f"vm-{number}"
+            rented.orders_go(fault)
             await rented.rent(vm_id)
-            if number == 1:
-                await rented.until(vm_id, lambda vm, row: (vm.state, row.phase) == (VmState.READY, Phase.HELD))
-                assert len(agents(rented.machines)) == 1, "rented twice"
-            else:
-                await rented.until(vm_id, lambda vm, row: row.instance_id != "")
+            await live(rented, vm_id)
             await rented.terminate(vm_id)
-            await rented.until(vm_id, lambda vm, row: (vm.state, row.phase) == (VmState.TERMINATED, Phase.RELEASED))
+            await rented.until(vm_id, GONE)
             assert agents(rented.machines) == [], "left behind"
             assert [path.name for path in rented.machines.iterdir()] == ["lock"]
-            assert len(rented.purchases) == number, "rented twice"
+            used = [entry.instance_id for entry in await rented.attempts(vm_id) if entry.instance_id]
+            assert rented.purchases(vm_id) == list(dict.fromkeys(used)), "not every purchase is on record, once"
+            assert len(rented.purchases(vm_id)) == 1 or fault, "rented twice"
+            if len(rented.steps) == deaths:
+                break
         steps = rented.steps
-    calls = [f"{when} {call}" for call in ("offers", "create", "find", "destroy", "tx") for when in ("before", "after")]
-    assert sites(steps) >= {*calls, "within tx", "machine made", "agent started"}
+    calls = ("offers", "create", "find", "destroy", "stop", "start", "tx")
+    expected = {f"{when} {call}" for call in calls for when in ("before", "after")}
+    assert sites(steps) >= {*expected, "within tx", "machine made", "agent started"}
     assert len(steps) == len(set(steps)) == deaths, "a life without a death ends it"
