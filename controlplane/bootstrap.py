@@ -226,6 +226,7 @@ def _policy(settings: Settings) -> Policy:
         sign_in_ttl_s=settings.sign_in_code_ttl_s,
         join_token_ttl_s=settings.join_token_ttl_s,
         media_ports=settings.media_ports,
+        log_retention_s=settings.log_retention_s,
         renting=_renting(settings),
     )
 

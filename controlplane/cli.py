@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.commands import account, deadletters, fleet, machines, pools, ports, roles, saves, sessions
+from controlplane.commands import account, deadletters, fleet, logs, machines, pools, ports, roles, saves, sessions
 
 app = typer.Typer(
     name="quarterdeck",
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 roles.register(app)
 account.register(app)
+logs.register(sessions.app)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(saves.app, name="saves")
 app.add_typer(fleet.hosts, name="hosts")

@@ -201,6 +201,9 @@ class Settings:
     queue_timeout_s: float = _of(NOT_NEGATIVE, 30.0)
     start_deadline_s: float = _of(POSITIVE, 120.0, "for a host to begin with a session, images not counted")
 
+    # How long lines of sessions' logs are kept, where their game does not say.
+    log_retention_s: float = _of(_seconds(60), 14 * 86400.0)
+
     # Renting. An order that stays unanswered is looked for; listings may be this much behind the provider's own doings.
     local_vms: int = _of(_count, 2, "machines that the provider local may start on this machine; 0: none")
     local_vm_delay_s: float = _of(NOT_NEGATIVE, 0.0, "how long the provider local takes for an order")

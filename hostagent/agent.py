@@ -24,6 +24,7 @@ from hostagent.enrolment import EnrolmentRefused, Invitation, enrol
 from hostagent.identity import Identity, IdentityStore
 from hostagent.inventory import local_addresses, probe_until_answered, take_inventory
 from hostagent.link import Link
+from hostagent.logshipper import LogShipper
 from hostagent.plan import Plan, Want, WorkloadKey, accept, decide
 from hostagent.runtime import Runtime
 from hostagent.runtime.choice import choose_runtime
@@ -96,7 +97,7 @@ class HostAgent:
             encoders = [encoder.encoder_name for encoder in self._inventory.encoders]
             log.info("agent ready", host=identity.host, encoders=encoders)
             self._link = Link(store, identity, self, self.workloads, self._link_lost, settings.link_target)
-            await self._link_and_reconcile(self._link)
+            await self._link_and_reconcile(self._link, LogShipper(self.workloads, self._link.append_log))
         finally:
             probing.cancel()
 
@@ -106,18 +107,20 @@ class HostAgent:
             if self._link is not None:
                 self._link.again()
 
-    async def _link_and_reconcile(self, link: Link) -> None:
+    async def _link_and_reconcile(self, link: Link, logs: LogShipper) -> None:
         linking = asyncio.create_task(link.run(), name="link")
         self._reconciling = reconciling = asyncio.create_task(self._reconcile_for_ever(), name="reconcile")
+        shipping = asyncio.create_task(logs.run(), name="logs")
+        tasks = {linking, reconciling, shipping}
         try:
             await asyncio.wait({linking, reconciling}, return_when=asyncio.FIRST_EXCEPTION)
-            for task in (linking, reconciling):
+            for task in tasks:
                 if task.done() and not task.cancelled():
                     task.result()
         finally:
-            linking.cancel()
-            reconciling.cancel()
-            await asyncio.wait({linking, reconciling})
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
     async def _leave(self, working: asyncio.Task[None]) -> None:
         if self._reconciling is not None:

@@ -24,6 +24,8 @@ _CAP_S = 5.0
 # A link that lived this long was a good one: the next try begins without delay again.
 _GOOD_LINK_S = 10.0
 _CALL_S = 10.0
+# The control plane waits for its object store meanwhile.
+_LOG_CALL_S = 60.0
 _RENEWAL_CAP_S = 60.0
 _LONGEST_SLEEP_S = 60.0
 _OPTIONS = (
@@ -90,6 +92,14 @@ class Link:
             log.warning("spec not fetched", digest=digest, why=f"{error.code().name}: {error.details()}")
             return None
         return response.specs.get(digest)
+
+    async def append_log(self, request: agent_pb2.AppendLogRequest) -> int:
+        """The sequence up to which the log is stored. Raises LinkBroken while there is no link, AioRpcError."""
+        if self._stub is None:
+            raise LinkBroken("no link")
+        response = await self._stub.AppendLog(request, timeout=_LOG_CALL_S)
+        acknowledged: int = response.acknowledged_sequence
+        return acknowledged
 
     async def run(self) -> None:
         """Returns after `leave`."""

@@ -25,6 +25,8 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 SPEC = "spec.binpb"
 STATUS = "status.binpb"
 SOCKET = "wrapper.sock"
+# The wrapper's spool of the session's log.
+LOG = "log"
 # What the wrapper says before it has a log of its own, and the last words of its interpreter.
 OUTPUT = "wrapper.output"
 _LAUNCH = "launch.json"
@@ -144,8 +146,12 @@ class SessionDir:
         content = self.read(OUTPUT) or b""
         return content[-max_bytes:].decode("utf-8", "replace").strip()
 
-    def remove(self) -> None:
-        """Removes the directory and all in it; one that is gone already is fine."""
+    def remove(self, keep_log_in: Path | None = None) -> None:
+        """Removes the directory and all in it, but for a log that somebody still waits for: that moves there.
+        One that is gone already is fine."""
+        if keep_log_in is not None and (self.path / LOG).is_dir() and not (keep_log_in / self.path.name).exists():
+            keep_log_in.mkdir(mode=0o700, exist_ok=True)
+            (self.path / LOG).rename(keep_log_in / self.path.name)
         if self.path.exists():
             shutil.rmtree(self.path)
 

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from google.protobuf.message import DecodeError
@@ -148,12 +149,12 @@ class Workload:
         """Ends a workload of which there is no trace here: from now on it can never be started."""
         self.settle(statuses.exited(self.key, reason, detail))
 
-    async def forget(self) -> None:
+    async def forget(self, keep_log_in: Path) -> None:
         """Removes the directory of an ended workload, once nothing in it is to be kept. Raises OSError."""
         await self.close()
         self._around.saves.set_aside(self.directory)
         self._around.saves.forget(self.key)
-        await asyncio.to_thread(self.directory.remove)
+        await asyncio.to_thread(self.directory.remove, keep_log_in)
 
     async def ended(self) -> None:
         """Returns when the workload has ended, or its task was closed."""
@@ -327,8 +328,9 @@ class Workload:
 
     def _end(self, exit_code: int | None) -> wrapper_pb2.WorkloadStatus:
         durable = statuses.parse(self.directory.read(STATUS), self.key)
-        if durable is not None and durable.state == wrapper_pb2.WORKLOAD_STATE_EXITED:
-            return durable
+        for told in (durable, self._last):  # on a full disk only the word of its socket is left
+            if told is not None and told.state == wrapper_pb2.WORKLOAD_STATE_EXITED:
+                return told
         how = "" if exit_code is None else f" with exit code {exit_code}"
         if self._stop_reason is not None:
             return statuses.exited(self.key, self._stop_reason, f"the wrapper ended{how} while stopping", self._last)

@@ -18,6 +18,8 @@ from hostagent.sessiondir import InvalidSessionId, SessionDir
 from hostagent.workload import Surroundings, Workload
 
 log = structlog.get_logger()
+# Beside the sessions: logs of those that are gone.
+KEPT_LOGS = "logs"
 _STOP_REQUESTED = sessions_pb2.SESSION_REASON_STOP_REQUESTED
 _WRAPPER_LOST = sessions_pb2.SESSION_REASON_WRAPPER_LOST
 _STOPPED_EARLY = "stopped before it was started"
@@ -41,6 +43,11 @@ class Workloads:
     def get(self, key: WorkloadKey) -> Workload | None:
         """The workload, if this host has it."""
         return self._by_key.get(key)
+
+    def over(self, key: WorkloadKey) -> bool:
+        """Whether nothing of this workload runs any more, and this host knows it."""
+        workload = self._by_key.get(key)
+        return workload is not None and workload.phase is Phase.EXITED
 
     def observed(self) -> Mapping[WorkloadKey, Phase]:
         """What the plan diff compares with the plan."""
@@ -124,7 +131,7 @@ class Workloads:
         self._forgetting.add(key)
         try:
             self.ledger.add(key)
-            await self._by_key[key].forget()
+            await self._by_key[key].forget(self.root.parent / KEPT_LOGS)
         except OSError as error:
             log.error("an ended workload's directory could not be removed", workload=str(key), why=str(error))
         else:

@@ -51,12 +51,20 @@ async def _live(spec: Spec, directory: SessionDirectory) -> None:
         loop.add_signal_handler(number, life.stop, Reason.STOP_REQUESTED)
     server = await serve(life, directory.socket_target)
     try:
-        await life.run(lambda changed: directory.write_status(status_of(changed).SerializeToString()))
+        await life.run(lambda changed: _keep_status(directory, changed))
     except Exception:
         structlog.get_logger().exception("the wrapper failed")
         raise
     finally:
         await server.stop(_FAREWELL_S)
+
+
+def _keep_status(directory: SessionDirectory, life: Life) -> None:
+    """A full disk ends no session: watchers of the status are told all the same."""
+    try:
+        directory.write_status(status_of(life).SerializeToString())
+    except OSError as error:
+        structlog.get_logger().error("status not kept", why=error.strerror)
 
 
 def _log_to(log: BoundedLog, spec: Spec) -> None:

@@ -9,13 +9,13 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from wrapper import keeper
-from wrapper.boundedlog import BoundedLog
 from wrapper.gameinput import GameInput, InputRefusedError
-from wrapper.lines import LineCutter
-from wrapper.supervisor import KeeperLostError, StartError
+from wrapper.spool import Stream
+from wrapper.supervisor import KeeperLostError, StartError, pump
 
 _CHUNK_BYTES = 65536
 _APPEARS_S = 60.0
@@ -25,11 +25,10 @@ _LAST_WORDS_S = 2.0
 class Beside:
     """One game, with the face of Supervised. `stage` is a directory that both containers have, at the same path."""
 
-    def __init__(self, stage: Path, log: BoundedLog, line: Callable[[str], None] | None = None) -> None:
+    def __init__(self, stage: Path, take: Callable[[Stream, bytes], None]) -> None:
         self.pid = 0
         self._stage = stage
-        self._log = log
-        self._cutter = LineCutter(line) if line is not None else None
+        self._take = take
         self._reports = asyncio.StreamReader()
         self._pump: asyncio.Task[None] | None = None
         self._input: GameInput | None = None
@@ -47,22 +46,23 @@ class Beside:
             raise StartError("a variable of more than one line")
         (self._stage / "environment").write_text("".join(lines))
         output = await self._open(self._stage / "output", asyncio.StreamReader(limit=_CHUNK_BYTES))
+        errors = await self._open(self._stage / "errors", asyncio.StreamReader(limit=_CHUNK_BYTES))
         os.mkfifo(self._stage / "stdin", 0o600)
         # There is no writing into a pipe that nobody has open for reading; the game will have it so when it has begun.
         reading = os.open(self._stage / "stdin", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
             writing = os.open(self._stage / "stdin", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._input = await GameInput.open(writing)
-            await self._begin(output)
+            await self._begin(output, errors)
         finally:
             os.close(reading)
 
-    async def _begin(self, output: asyncio.StreamReader) -> None:
+    async def _begin(self, output: asyncio.StreamReader, errors: asyncio.StreamReader) -> None:
         # Its appearance, under the final name, is what the launcher waits for.
         os.mkfifo(self._stage / "report.new", 0o600)
         await self._open(self._stage / "report.new", self._reports, made=True)
         (self._stage / "report.new").rename(self._stage / "report")
-        self._pump = asyncio.get_running_loop().create_task(self._take_output(output))
+        self._pump = asyncio.get_running_loop().create_task(self._take_output(output, errors))
         try:
             async with asyncio.timeout(_APPEARS_S):
                 word, number = await self._next_report()
@@ -120,11 +120,10 @@ class Beside:
         word, _, number = (await self._reports.readline()).decode("ascii", "replace").strip().partition(" ")
         return (word, int(number)) if number.isdigit() else ("", 0)
 
-    async def _take_output(self, output: asyncio.StreamReader) -> None:
-        while chunk := await output.read(_CHUNK_BYTES):
-            self._log.write(chunk)
-            if self._cutter is not None:
-                self._cutter.take(chunk)
+    async def _take_output(self, output: asyncio.StreamReader, errors: asyncio.StreamReader) -> None:
+        await asyncio.gather(
+            pump(output, partial(self._take, Stream.STDOUT)), pump(errors, partial(self._take, Stream.STDERR))
+        )
 
 
 def _kill_foreign() -> None:

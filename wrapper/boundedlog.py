@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -14,17 +15,24 @@ class BoundedLog:
     def __init__(self, path: Path, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._path = path
         self._max_bytes = max_bytes
+        self.lost_bytes = 0
         self._open()
 
     def write(self, data: bytes) -> None:
-        """Raises OSError when the disk refuses."""
+        """What the disk refuses is lost, and counted in `lost_bytes`: nobody may wait or fail for a log."""
         data = data[-self._max_bytes :]
-        if self._size + len(data) > self._max_bytes:
-            os.close(self._descriptor)
-            self._path.replace(self._path.with_name(self._path.name + ".1"))
-            self._open()
-        # A short write loses the rest of a line on a full disk; the game must not wait for it.
-        self._size += os.write(self._descriptor, data)
+        written = 0
+        try:
+            if self._size + len(data) > self._max_bytes:
+                os.close(self._descriptor)
+                self._path.replace(self._path.with_name(self._path.name + ".1"))
+                self._open()
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+        self._size += written
+        self.lost_bytes += len(data) - written
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""The game's console: its newest lines of output, numbered, for any number of readers; and lines for its input.
+"""The session's console: its newest lines, numbered, for any number of readers; and lines for the game's input.
 
 Bounded whatever the game prints: old lines go, and readers are told how many they have missed.
 """
@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from wrapper.spool import Line, Stream
+
 MAX_LINES = 2000
 MAX_CHARACTERS = 1 << 20
 BATCH_CHARACTERS = 16 << 10
@@ -17,14 +19,6 @@ BATCH_LINES = 200
 # Ten batches a second for each reader: what a person can follow, and a link can carry.
 PAUSE_S = 0.1
 STILL_HERE_S = 60.0
-
-
-@dataclass(frozen=True)
-class Line:
-    """`sequence` counts the lines of this game, from 1."""
-
-    sequence: int
-    text: str
 
 
 @dataclass(frozen=True)
@@ -47,13 +41,16 @@ class Console:
         self.sequence = 0
         self._over = False
 
-    def line(self, text: str) -> None:
+    def line(self, text: str, stream: Stream = Stream.STDOUT, at_ms: int = 0) -> Line:
+        """Numbers and keeps it."""
         self.sequence += 1
-        self._lines.append(Line(self.sequence, text))
+        line = Line(self.sequence, text, stream, at_ms)
+        self._lines.append(line)
         self._characters += len(text)
         while len(self._lines) > self._max_lines or self._characters > self._max_characters:
             self._characters -= len(self._lines.popleft().text)
         self._wake()
+        return line
 
     def close(self) -> None:
         """The game is over: readers end when they have read what is kept."""

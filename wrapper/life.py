@@ -8,21 +8,21 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from wrapper import sdk
 from wrapper.beside import Beside
-from wrapper.boundedlog import BoundedLog
 from wrapper.console import Console, input_bytes
-from wrapper.directory import GAME_LOG, HOME, STAGE, SessionDirectory, boot_time_s, own_start_s
+from wrapper.directory import HOME, LOG, STAGE, SessionDirectory, boot_time_s, own_start_s
 from wrapper.gamefiles import FileRefusedError, placed, write_files
 from wrapper.gameinput import InputRefusedError
+from wrapper.output import Output
 from wrapper.readiness import NotReadyError, ReadinessCheck
 from wrapper.session import Activity, Reason, Session, State, overdue
 from wrapper.spec import Picture, Spec, StreamFigures
+from wrapper.spool import Spool
 from wrapper.stream.display import Display, DisplayStartError, start_display
 from wrapper.supervisor import KeeperLostError, StartError, Supervised
 
@@ -48,7 +48,9 @@ class Life:
         self._activity = Activity(deserted_since_s=now_s, lease_until_s=lease_until_s)
         self._log = structlog.get_logger()
         self.console = Console()
-        self._game_log = BoundedLog(directory.path / GAME_LOG)
+        self._spool = Spool(directory.path / LOG)
+        self._check: ReadinessCheck | None = None
+        self._output = Output(self.console, self._spool, self._line)
         self._game: Supervised | Beside | None = None
         self._meeting = directory.path / STAGE if spec.beside else directory.path
         self._display: Display | None = None
@@ -94,7 +96,9 @@ class Life:
             self._become(self.session.ended(self.age_s, exit_code, failure))
             reason = self.session.reason.value if self.session.reason is not None else ""
             self._log.info("over", reason=reason, exit_code=exit_code, detail=self.session.detail)
-            self._game_log.close()
+            self._output.note(f"over: {reason}" + (f" ({self.session.detail})" if self.session.detail else ""))
+            self.console.close()
+            self._spool.close()
 
     def stop(self, reason: Reason, grace_s: float | None = None, detail: str = "") -> None:
         """Asks the game to stop, and kills it after the grace (None: the deployment's own). Returns at once."""
@@ -102,6 +106,7 @@ class Life:
         self._become(self.session.stop(reason, detail))
         if self.session.state is State.STOPPING and not self._stopping:
             self._stopping = True
+            self._output.note(f"asked to stop: {reason.value}" + (f" ({detail})" if detail else ""))
             self._in_background(self._stop_game(self.spec.stop_grace_s if grace_s is None else grace_s))
 
     def type(self, lines: Sequence[str]) -> int:
@@ -138,37 +143,34 @@ class Life:
         home = self._directory.path / HOME
         for place, files in placed(self.spec.files, self.spec.volumes, self._directory.path).items():
             await asyncio.to_thread(write_files, place, files)
-        check: ReadinessCheck | None = None
         picture: dict[str, str] = {}
         video = self.spec.video
         if self.spec.picture is Picture.NONE:
-            check = ReadinessCheck(self.spec.readiness, self.spec.ports)
+            self._check = ReadinessCheck(self.spec.readiness, self.spec.ports)
         elif self.spec.picture is Picture.FRAMES:
             picture = sdk.prepare(str(self._meeting), video.width, video.height, video.fps)
         else:
             self._display = await start_display(self._meeting, video.width, video.height)
             picture = self._display.environment
-        line = partial(self._line, check)
-        game = Beside(self._meeting, self._game_log, line) if self.spec.beside else Supervised(self._game_log, line)
+        take = self._output.take
+        game = Beside(self._meeting, take) if self.spec.beside else Supervised(take)
         await game.start(self.spec.command, self._environment() | picture, home)
         self._game = game
         self._launched.set()
         self._become(self.session.game_started(self.age_s))
         self._log.info("game started", pid=game.pid)
-        if check is not None:
-            self._in_background(self._await_ready(check))
+        if self._check is not None:
+            self._in_background(self._await_ready(self._check))
         else:
             self._in_background(self._open_stream(picture))
             self._in_background(self._await_first_frame())
         return game
 
-    def _line(self, check: ReadinessCheck | None, text: str) -> None:
-        self.console.line(text)
-        if check is not None:
-            check.line(text)
+    def _line(self, text: str) -> None:
+        if self._check is not None:
+            self._check.line(text)
 
     async def _close(self) -> None:
-        self.console.close()
         for task in self._tasks:
             task.cancel()
         try:

@@ -18,4 +18,13 @@ class LineCutter:
         *lines, rest = (self._rest + chunk).split(b"\n")
         self._rest = rest[:LINE_MAX_BYTES]
         for line in lines:
-            self._line(line[:LINE_MAX_BYTES].decode("utf-8", "replace").rstrip("\r"))
+            self._tell(line)
+
+    def end(self) -> None:
+        """What came last without an end is a line too."""
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._tell(rest)
+
+    def _tell(self, line: bytes) -> None:
+        self._line(line[:LINE_MAX_BYTES].decode("utf-8", "replace").rstrip("\r"))

@@ -7,14 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from wrapper import keeper
-from wrapper.boundedlog import BoundedLog
 from wrapper.gameinput import GameInput, InputRefusedError
-from wrapper.lines import LineCutter
+from wrapper.spool import Stream
 
-LINE_MAX_BYTES = 8192
 _CHUNK_BYTES = 65536
 # Children that are ours by intent; any other child is an orphan.
 _keepers: set[int] = set()
@@ -31,11 +30,10 @@ class KeeperLostError(Exception):
 class Supervised:
     """One program and all that comes of it. start() once; wait() until it is over."""
 
-    def __init__(self, log: BoundedLog, line: Callable[[str], None] | None = None) -> None:
-        """`line` is called with each line of output, cut at 8 KiB, without its end."""
+    def __init__(self, take: Callable[[Stream, bytes], None]) -> None:
+        """`take` is called with each piece of output, and with b"" at the end of either stream."""
         self.pid = 0
-        self._log = log
-        self._cutter = LineCutter(line) if line is not None else None
+        self._take = take
         self._keeper: asyncio.subprocess.Process | None = None
         self._status: asyncio.StreamReader | None = None
         self._pump: asyncio.Task[None] | None = None
@@ -61,7 +59,7 @@ class Supervised:
                 cwd=directory,
                 stdin=input_reader,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stderr=asyncio.subprocess.PIPE,
                 pass_fds=(writer, *pass_fds),
                 limit=_CHUNK_BYTES,
             )
@@ -135,12 +133,17 @@ class Supervised:
 
     async def _take_output(self) -> None:
         """Always reads, so that the program never waits for its log."""
-        if self._keeper is None or self._keeper.stdout is None:
+        if self._keeper is None or self._keeper.stdout is None or self._keeper.stderr is None:
             raise RuntimeError("no program was started")
-        while chunk := await self._keeper.stdout.read(_CHUNK_BYTES):
-            self._log.write(chunk)
-            if self._cutter is not None:
-                self._cutter.take(chunk)
+        pipes = ((Stream.STDOUT, self._keeper.stdout), (Stream.STDERR, self._keeper.stderr))
+        await asyncio.gather(*(pump(pipe, partial(self._take, stream)) for stream, pipe in pipes))
+
+
+async def pump(pipe: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:
+    """All that comes, and b"" at the end."""
+    while chunk := await pipe.read(_CHUNK_BYTES):
+        take(chunk)
+    take(b"")
 
 
 async def _death(pid: int) -> None:

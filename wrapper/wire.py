@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
 from quarterdeck.v1 import console_pb2, games_pb2, sessions_pb2, wrapper_pb2
 
 from wrapper.console import Batch
 from wrapper.session import Reason, Session, State
 from wrapper.spec import HttpCheck, IceServer, Limits, Picture, Port, Readiness, Spec, StreamFigures, Video
+from wrapper.spool import Line
 
 DEFAULT_STOP_GRACE_S = 10.0
 DEFAULT_READINESS_TIMEOUT_S = 60.0
@@ -184,6 +186,14 @@ def _figures(figures: StreamFigures) -> wrapper_pb2.StreamFigures:
 
 def console_message(batch: Batch) -> console_pb2.ConsoleOutput:
     return console_pb2.ConsoleOutput(
-        lines=[console_pb2.ConsoleLine(sequence=line.sequence, text=line.text) for line in batch.lines],
+        lines=[_console_line(line) for line in batch.lines],
         missed=batch.missed,
+    )
+
+
+def _console_line(line: Line) -> console_pb2.ConsoleLine:
+    at = Timestamp()
+    at.FromMilliseconds(line.at_ms)
+    return console_pb2.ConsoleLine(
+        sequence=line.sequence, text=line.text, time=at, stream=f"LOG_STREAM_{line.stream.name}"
     )

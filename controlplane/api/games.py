@@ -19,7 +19,7 @@ from controlplane.api.mapping.games import (
     touches,
 )
 from controlplane.api.mapping.shapes import edit, law_of
-from controlplane.api.mapping.values import last_part
+from controlplane.api.mapping.values import last_part, seconds
 from controlplane.domain.game import Game
 from controlplane.usecases import games
 from controlplane.usecases.world import World
@@ -53,6 +53,7 @@ class GameServicer(rpc.GameServiceServicer):
             identity.request_id(),
             law_of(request.game.law),
             parameters_of(request.game.parameters),
+            seconds(request.game, "log_retention") or 0.0,
         )
         return game_message(game)
 

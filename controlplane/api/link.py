@@ -17,7 +17,7 @@ from controlplane.api.mapping.values import duration
 from controlplane.api.specs import Network, specs_by_digest
 from controlplane.api.uplink import Beats, DecodeReport, Reports
 from controlplane.domain.errors import InvalidRequest, WrongState
-from controlplane.usecases import hosts
+from controlplane.usecases import hosts, logs
 from controlplane.usecases.links import admitted
 from controlplane.usecases.world import World
 
@@ -121,6 +121,17 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
     ) -> AsyncIterator[agent_pb2.FetchArchiveResponse]:
         async for message in archives.fetch(self._world, identity.host_id(), request):
             yield message
+
+    async def AppendLog(self, request: agent_pb2.AppendLogRequest, context: Any) -> agent_pb2.AppendLogResponse:
+        acknowledged = await logs.append(
+            self._world,
+            identity.host_id(),
+            request.session_id,
+            request.generation,
+            request.records,
+            request.complete,
+        )
+        return agent_pb2.AppendLogResponse(acknowledged_sequence=acknowledged)
 
     async def RenewCertificate(
         self, request: agent_pb2.RenewCertificateRequest, context: Any

@@ -27,7 +27,7 @@ def page_of(page_size: int, page_token: str, *query: object) -> Page:
     """The page to read: one more than asked for, so that `split` knows whether there is a next.
 
     `query` is whatever else selects the list. Raises InvalidRequest naming page_token."""
-    return Page(size=(page_size or DEFAULT_SIZE) + 1, after=_after(page_token, query) if page_token else None)
+    return Page(size=(page_size or DEFAULT_SIZE) + 1, after=position_of(page_token, *query))
 
 
 def split(
@@ -37,16 +37,19 @@ def split(
     if len(found) < page.size:
         return found, ""
     kept = found[: page.size - 1]
-    return kept, _token(key(kept[-1]), query)
+    return kept, token_of(key(kept[-1]), *query)
 
 
-def _token(position: tuple[datetime, str], query: tuple[object, ...]) -> str:
+def token_of(position: tuple[datetime, str], *query: object) -> str:
     at, item_id = position[0].astimezone(UTC).isoformat(), position[1]
     text = json.dumps([at, item_id, _digest(at, item_id, query)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _after(token: str, query: tuple[object, ...]) -> tuple[datetime, str]:
+def position_of(token: str, *query: object) -> tuple[datetime, str] | None:
+    """Where the page of this token starts; None of "". Raises InvalidRequest naming page_token."""
+    if not token:
+        return None
     try:
         text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
         at, item_id, digest = json.loads(text)

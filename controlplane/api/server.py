@@ -30,6 +30,8 @@ from quarterdeck.v1 import (
     games_pb2_grpc,
     hosts_pb2,
     hosts_pb2_grpc,
+    logs_pb2,
+    logs_pb2_grpc,
     pools_pb2,
     pools_pb2_grpc,
     ports_pb2,
@@ -50,6 +52,7 @@ from controlplane.api import compat
 from controlplane.api.accounts import AccountServicer
 from controlplane.api.channels import Channels
 from controlplane.api.console import ConsoleServicer
+from controlplane.api.consolechannels import ConsoleChannels
 from controlplane.api.deadletters import DeadLetterServicer
 from controlplane.api.events import EventServicer
 from controlplane.api.games import GameServicer
@@ -58,6 +61,7 @@ from controlplane.api.identity import Bearers
 from controlplane.api.interceptors import Chain, Limits
 from controlplane.api.link import AgentLinkServicer, EnrolmentServicer, LinkTerms
 from controlplane.api.links import Links
+from controlplane.api.logs import LogServicer
 from controlplane.api.metrics import Metrics
 from controlplane.api.pools import PoolServicer
 from controlplane.api.ports import PortServicer
@@ -88,6 +92,7 @@ API_SERVICES = tuple(
         (deadletters_pb2, "DeadLetterService"),
         (streaming_pb2, "StreamingService"),
         (console_pb2, "ConsoleService"),
+        (logs_pb2, "LogService"),
         (saves_pb2, "SaveService"),
     )
 )
@@ -221,9 +226,10 @@ class Server:
         deadletters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)
         compat.serve(world, options.network, self._metrics, server)
-        consoles = ConsoleServicer(world, self._links, self._channels, options.channels)
-        console_pb2_grpc.add_ConsoleServiceServicer_to_server(consoles, server)
+        consoles = ConsoleChannels(world, self._links, self._channels, options.channels)
+        console_pb2_grpc.add_ConsoleServiceServicer_to_server(ConsoleServicer(world, consoles), server)
         saves_pb2_grpc.add_SaveServiceServicer_to_server(SaveServicer(world), server)
+        logs_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(world, consoles), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _reflect(server)
 

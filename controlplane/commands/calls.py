@@ -111,6 +111,11 @@ def as_json(message: Message) -> dict[str, Any]:
     return MessageToDict(message)
 
 
+def shown(text: str) -> str:
+    """What a game prints must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in text)
+
+
 def pages(call: Caller, method: Callable[..., Any], request: Any, field: str, limit: int) -> list[Any]:
     """The first `limit` resources of a List method, page by page."""
     found: list[Any] = []

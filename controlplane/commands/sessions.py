@@ -242,7 +242,7 @@ def console(
     """
     from quarterdeck.v1 import console_pb2, console_pb2_grpc
 
-    from controlplane.commands.calls import as_json, calling, resource
+    from controlplane.commands.calls import as_json, calling, resource, shown
 
     request = console_pb2.StreamConsoleRequest(session=resource("sessions", name), after_sequence=after)
     with calling(target, token_file) as call:
@@ -251,9 +251,8 @@ def console(
             if printed.missed and output is not Output.JSON:
                 typer.echo(f"({printed.missed} lines are not kept any more)", err=True)
             for line in printed.lines:
-                # What a game prints must not steer the terminal.
-                shown = "".join(c if c.isprintable() or c == "\t" else "\ufffd" for c in line.text)
-                typer.echo(json.dumps(as_json(line), ensure_ascii=False) if output is Output.JSON else shown)
+                told = json.dumps(as_json(line), ensure_ascii=False) if output is Output.JSON else shown(line.text)
+                typer.echo(told)
 
 
 @app.command()

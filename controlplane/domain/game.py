@@ -109,7 +109,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Game:
-    """`law`: the territories in whose regions it may run."""
+    """`law`: the territories in whose regions it may run. `log_retention_s` 0: as long as the house keeps logs."""
 
     id: str
     project_id: str
@@ -120,6 +120,7 @@ class Game:
     current_deployment: int = 0
     law: Law = field(default_factory=Law)
     parameters: tuple[Parameter, ...] = ()
+    log_retention_s: float = 0.0
 
     @property
     def name(self) -> str:

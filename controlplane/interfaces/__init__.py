@@ -9,6 +9,7 @@ from __future__ import annotations
 from controlplane.interfaces.capacity import PoolRows, RentingRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, Page, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.keeping import GarbageRows, HeldSave, SaveRows, SaveVersionRows
+from controlplane.interfaces.logs import LogPosition, LogRange, LogRows
 from controlplane.interfaces.news import (
     AuditEntry,
     AuditRecord,
@@ -58,6 +59,9 @@ __all__ = [
     "HeldSave",
     "HostRows",
     "Ids",
+    "LogPosition",
+    "LogRange",
+    "LogRows",
     "ObjectInfo",
     "Objects",
     "OutboxRows",

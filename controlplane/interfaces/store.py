@@ -9,6 +9,7 @@ from typing import Protocol
 from controlplane.interfaces.capacity import PoolRows, RentingRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.keeping import GarbageRows, SaveRows, SaveVersionRows
+from controlplane.interfaces.logs import LogRows
 from controlplane.interfaces.news import DeadLetterRows, FeedRows, FigureRows, OutboxRows
 from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows
 from controlplane.interfaces.sessions import BatchRows, PortRows, QueueRows, SessionRows
@@ -51,6 +52,8 @@ class Tx(Protocol):
     def outbox(self) -> OutboxRows: ...
     @property
     def dead_letters(self) -> DeadLetterRows: ...
+    @property
+    def logs(self) -> LogRows: ...
     @property
     def figures(self) -> FigureRows: ...
     @property

@@ -7,7 +7,7 @@ import structlog
 from controlplane.domain import subjects
 from controlplane.processor.standing import StandingPage
 from controlplane.processor.ticker import Job
-from controlplane.usecases import archives, capacity, provisioning, queue, renting, replacement, upkeep, watch
+from controlplane.usecases import archives, capacity, logs, provisioning, queue, renting, replacement, upkeep, watch
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 
@@ -47,5 +47,6 @@ def jobs(world: World, standing: StandingPage) -> tuple[Job, ...]:
         Job("figures", 5.0, standing.refresh),
         Job("summary", 30.0, summary),
         Job("garbage", 60.0, lambda: archives.collect_garbage(world)),
+        Job("expire_logs", 60.0, lambda: logs.expire(world)),
         Job("prune", 3600.0, lambda: upkeep.prune(world)),
     )

@@ -26,6 +26,7 @@ async def create_game(
     request_id: str,
     law: Law | None = None,
     parameters: tuple[Parameter, ...] = (),
+    log_retention_s: float = 0.0,
 ) -> Game:
     """Repeating it with the same content gives the same game. Raises AlreadyExists, InvalidRequest (preset,
     parameters)."""
@@ -41,6 +42,7 @@ async def create_game(
             now,
             law=law or Law(),
             parameters=parameters,
+            log_retention_s=log_retention_s,
         )
         game = await _sound(tx, told)
         earlier = await tx.catalogue.game(who.project_id, game_id)

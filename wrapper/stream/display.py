@@ -56,7 +56,8 @@ async def start_display(directory: Path, width: int, height: int) -> Display:
     authority.touch(mode=0o600)
     authority.write_bytes(_authority(cookie, None))
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    server = Supervised(BoundedLog(directory / "display.log"))
+    log = BoundedLog(directory / "display.log")
+    server = Supervised(lambda _, chunk: log.write(chunk))
     command = (program, "-displayfd", str(writer), "-screen", "0", f"{width}x{height}x24", "-auth", str(authority))
     try:
         await server.start(

@@ -14,7 +14,7 @@ from controlplane.domain.errors import NotFound
 from controlplane.domain.game import Deployment, Game
 from controlplane.interfaces import Page
 
-EDITABLE = frozenset({"display_name", "summary", "default_preset_id", "law", "parameters"})
+EDITABLE = frozenset({"display_name", "summary", "default_preset_id", "law", "parameters", "log_retention_s"})
 
 
 class SqlCatalogue:

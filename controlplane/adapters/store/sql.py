@@ -25,6 +25,7 @@ from controlplane.adapters.store.feed import SqlFeed
 from controlplane.adapters.store.figures import SqlFigures
 from controlplane.adapters.store.hosts import SqlHosts
 from controlplane.adapters.store.lanes import Connections, Lanes, Pool
+from controlplane.adapters.store.logs import SqlLogs
 from controlplane.adapters.store.outbox import SqlOutbox
 from controlplane.adapters.store.ports import SqlPorts
 from controlplane.adapters.store.provisionings import SqlAttempts, SqlProvisionings, SqlTransitions
@@ -82,6 +83,7 @@ class SqlTx:
         self.saves = SqlSaves(connection)
         self.save_versions = SqlSaveVersions(connection)
         self.garbage = SqlGarbage(connection)
+        self.logs = SqlLogs(connection)
 
 
 class SqlStore:

@@ -37,6 +37,7 @@ def game_message(game: Game) -> pb.Game:
         current_deployment=current,
         create_time=timestamp(game.created_at),
         law=law_message(game.law) if game.law != Law() else None,
+        log_retention=duration(game.log_retention_s or None),
         parameters=map(parameter_message, game.parameters),
     )
 
@@ -57,6 +58,7 @@ def game_over(before: Game, wire: pb.Game, parameters: pb.Game | None) -> Game:
         summary=wire.summary,
         default_preset_id=wire.default_preset,
         law=law_of(wire.law),
+        log_retention_s=seconds(wire, "log_retention") or 0.0,
         parameters=tuple(
             replace(one, default=kept[one.name].default) if one.default == MASK and one.name in kept else one
             for one in given

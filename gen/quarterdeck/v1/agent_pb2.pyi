@@ -190,6 +190,24 @@ class FetchSpecsResponse(_message.Message):
     specs: _containers.ScalarMap[str, bytes]
     def __init__(self, specs: _Optional[_Mapping[str, bytes]] = ...) -> None: ...
 
+class AppendLogRequest(_message.Message):
+    __slots__ = ("session_id", "generation", "records", "complete")
+    SESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    session_id: str
+    generation: int
+    records: bytes
+    complete: bool
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., records: _Optional[bytes] = ..., complete: _Optional[bool] = ...) -> None: ...
+
+class AppendLogResponse(_message.Message):
+    __slots__ = ("acknowledged_sequence",)
+    ACKNOWLEDGED_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    acknowledged_sequence: int
+    def __init__(self, acknowledged_sequence: _Optional[int] = ...) -> None: ...
+
 class ChannelOpen(_message.Message):
     __slots__ = ("channel_id", "session_id", "generation", "role", "expire_time", "console")
     CHANNEL_ID_FIELD_NUMBER: _ClassVar[int]

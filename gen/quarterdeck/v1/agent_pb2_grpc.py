@@ -131,6 +131,11 @@ class AgentLinkServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveResponse.FromString,
                 _registered_method=True)
+        self.AppendLog = channel.unary_unary(
+                '/quarterdeck.v1.AgentLinkService/AppendLog',
+                request_serializer=quarterdeck_dot_v1_dot_agent__pb2.AppendLogRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_agent__pb2.AppendLogResponse.FromString,
+                _registered_method=True)
         self.RenewCertificate = channel.unary_unary(
                 '/quarterdeck.v1.AgentLinkService/RenewCertificate',
                 request_serializer=quarterdeck_dot_v1_dot_agent__pb2.RenewCertificateRequest.SerializeToString,
@@ -171,6 +176,13 @@ class AgentLinkServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AppendLog(self, request, context):
+        """Takes over lines of a session's log. What is acknowledged is stored for good; sent again it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RenewCertificate(self, request, context):
         """A new certificate for the same host, before the old one ends.
         """
@@ -200,6 +212,11 @@ def add_AgentLinkServiceServicer_to_server(servicer, server):
                     servicer.FetchArchive,
                     request_deserializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveResponse.SerializeToString,
+            ),
+            'AppendLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendLog,
+                    request_deserializer=quarterdeck_dot_v1_dot_agent__pb2.AppendLogRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_agent__pb2.AppendLogResponse.SerializeToString,
             ),
             'RenewCertificate': grpc.unary_unary_rpc_method_handler(
                     servicer.RenewCertificate,
@@ -316,6 +333,33 @@ class AgentLinkService:
             '/quarterdeck.v1.AgentLinkService/FetchArchive',
             quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveRequest.SerializeToString,
             quarterdeck_dot_v1_dot_agent__pb2.FetchArchiveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AgentLinkService/AppendLog',
+            quarterdeck_dot_v1_dot_agent__pb2.AppendLogRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_agent__pb2.AppendLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

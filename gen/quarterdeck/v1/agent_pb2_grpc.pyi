@@ -74,6 +74,8 @@ class AgentLinkServiceStub:
     """
     FetchArchive: _grpc.UnaryStreamMultiCallable[_agent_pb2.FetchArchiveRequest, _agent_pb2.FetchArchiveResponse]
     """What a session of this host is to begin with: what it is, then its chunks in order."""
+    AppendLog: _grpc.UnaryUnaryMultiCallable[_agent_pb2.AppendLogRequest, _agent_pb2.AppendLogResponse]
+    """Takes over lines of a session's log. What is acknowledged is stored for good; sent again it changes nothing."""
     RenewCertificate: _grpc.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]
     """A new certificate for the same host, before the old one ends."""
 
@@ -92,6 +94,8 @@ class AgentLinkServiceAsyncStub(AgentLinkServiceStub):
     """
     FetchArchive: _aio.UnaryStreamMultiCallable[_agent_pb2.FetchArchiveRequest, _agent_pb2.FetchArchiveResponse]  # type: ignore[assignment]
     """What a session of this host is to begin with: what it is, then its chunks in order."""
+    AppendLog: _aio.UnaryUnaryMultiCallable[_agent_pb2.AppendLogRequest, _agent_pb2.AppendLogResponse]  # type: ignore[assignment]
+    """Takes over lines of a session's log. What is acknowledged is stored for good; sent again it changes nothing."""
     RenewCertificate: _aio.UnaryUnaryMultiCallable[_agent_pb2.RenewCertificateRequest, _agent_pb2.RenewCertificateResponse]  # type: ignore[assignment]
     """A new certificate for the same host, before the old one ends."""
 
@@ -131,6 +135,14 @@ class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.FetchArchiveResponse], _abc.AsyncIterator[_agent_pb2.FetchArchiveResponse]]:
         """What a session of this host is to begin with: what it is, then its chunks in order."""
+
+    @_abc_1.abstractmethod
+    def AppendLog(
+        self,
+        request: _agent_pb2.AppendLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_agent_pb2.AppendLogResponse, _abc.Awaitable[_agent_pb2.AppendLogResponse]]:
+        """Takes over lines of a session's log. What is acknowledged is stored for good; sent again it changes nothing."""
 
     @_abc_1.abstractmethod
     def RenewCertificate(

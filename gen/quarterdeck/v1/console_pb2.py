@@ -24,9 +24,10 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquarterdeck/v1/console.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"-\n\x0b\x43onsoleLine\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\"K\n\rConsoleOutput\x12*\n\x05lines\x18\x01 \x03(\x0b\x32\x1b.quarterdeck.v1.ConsoleLine\x12\x0e\n\x06missed\x18\x02 \x01(\x03\"s\n\x14StreamConsoleRequest\x12:\n\x07session\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x1f\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\x8c\x01\n\x17SendConsoleInputRequest\x12:\n\x07session\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x35\n\x05lines\x18\x02 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x14\"\x1ar\x18(\x80 2\x13^[^\\x00-\\x1f\\x7f]*$\",\n\x18SendConsoleInputResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"\x8f\x02\n\x14\x45xecuteActionRequest\x12:\n\x07session\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12-\n\x06\x61\x63tion\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12Y\n\nparameters\x18\x03 \x03(\x0b\x32\x34.quarterdeck.v1.ExecuteActionRequest.ParametersEntryB\x0f\xbaH\x0c\x9a\x01\t\x10\x14*\x05r\x03\x18\x80 \x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xc6\x03\n\x0e\x43onsoleService\x12\x80\x01\n\rStreamConsole\x12$.quarterdeck.v1.StreamConsoleRequest\x1a\x1d.quarterdeck.v1.ConsoleOutput\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/{session=sessions/*}:console0\x01\x12\x9b\x01\n\x10SendConsoleInput\x12\'.quarterdeck.v1.SendConsoleInputRequest\x1a(.quarterdeck.v1.SendConsoleInputResponse\"4\x82\xd3\xe4\x93\x02.\")/v1/{session=sessions/*}:sendConsoleInput:\x01*\x12\x92\x01\n\rExecuteAction\x12$.quarterdeck.v1.ExecuteActionRequest\x1a(.quarterdeck.v1.SendConsoleInputResponse\"1\x82\xd3\xe4\x93\x02+\"&/v1/{session=sessions/*}:executeAction:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquarterdeck/v1/console.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n\x0b\x43onsoleLine\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x0c\n\x04text\x18\x02 \x01(\t\x12(\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06stream\x18\x04 \x01(\x0e\x32\x19.quarterdeck.v1.LogStream\"K\n\rConsoleOutput\x12*\n\x05lines\x18\x01 \x03(\x0b\x32\x1b.quarterdeck.v1.ConsoleLine\x12\x0e\n\x06missed\x18\x02 \x01(\x03\"s\n\x14StreamConsoleRequest\x12:\n\x07session\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x1f\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\"\x8c\x01\n\x17SendConsoleInputRequest\x12:\n\x07session\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12\x35\n\x05lines\x18\x02 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x14\"\x1ar\x18(\x80 2\x13^[^\\x00-\\x1f\\x7f]*$\",\n\x18SendConsoleInputResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"\x8f\x02\n\x14\x45xecuteActionRequest\x12:\n\x07session\x18\x01 \x01(\tB)\xbaH&r$2\"^sessions/[a-z0-9][a-z0-9-]{0,62}$\x12-\n\x06\x61\x63tion\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$\x12Y\n\nparameters\x18\x03 \x03(\x0b\x32\x34.quarterdeck.v1.ExecuteActionRequest.ParametersEntryB\x0f\xbaH\x0c\x9a\x01\t\x10\x14*\x05r\x03\x18\x80 \x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*m\n\tLogStream\x12\x1a\n\x16LOG_STREAM_UNSPECIFIED\x10\x00\x12\x15\n\x11LOG_STREAM_STDOUT\x10\x01\x12\x15\n\x11LOG_STREAM_STDERR\x10\x02\x12\x16\n\x12LOG_STREAM_WRAPPER\x10\x03\x32\xc6\x03\n\x0e\x43onsoleService\x12\x80\x01\n\rStreamConsole\x12$.quarterdeck.v1.StreamConsoleRequest\x1a\x1d.quarterdeck.v1.ConsoleOutput\"(\x82\xd3\xe4\x93\x02\"\x12 /v1/{session=sessions/*}:console0\x01\x12\x9b\x01\n\x10SendConsoleInput\x12\'.quarterdeck.v1.SendConsoleInputRequest\x1a(.quarterdeck.v1.SendConsoleInputResponse\"4\x82\xd3\xe4\x93\x02.\")/v1/{session=sessions/*}:sendConsoleInput:\x01*\x12\x92\x01\n\rExecuteAction\x12$.quarterdeck.v1.ExecuteActionRequest\x1a(.quarterdeck.v1.SendConsoleInputResponse\"1\x82\xd3\xe4\x93\x02+\"&/v1/{session=sessions/*}:executeAction:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,20 +56,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONSOLESERVICE'].methods_by_name['SendConsoleInput']._serialized_options = b'\202\323\344\223\002.\")/v1/{session=sessions/*}:sendConsoleInput:\001*'
   _globals['_CONSOLESERVICE'].methods_by_name['ExecuteAction']._loaded_options = None
   _globals['_CONSOLESERVICE'].methods_by_name['ExecuteAction']._serialized_options = b'\202\323\344\223\002+\"&/v1/{session=sessions/*}:executeAction:\001*'
-  _globals['_CONSOLELINE']._serialized_start=107
-  _globals['_CONSOLELINE']._serialized_end=152
-  _globals['_CONSOLEOUTPUT']._serialized_start=154
-  _globals['_CONSOLEOUTPUT']._serialized_end=229
-  _globals['_STREAMCONSOLEREQUEST']._serialized_start=231
-  _globals['_STREAMCONSOLEREQUEST']._serialized_end=346
-  _globals['_SENDCONSOLEINPUTREQUEST']._serialized_start=349
-  _globals['_SENDCONSOLEINPUTREQUEST']._serialized_end=489
-  _globals['_SENDCONSOLEINPUTRESPONSE']._serialized_start=491
-  _globals['_SENDCONSOLEINPUTRESPONSE']._serialized_end=535
-  _globals['_EXECUTEACTIONREQUEST']._serialized_start=538
-  _globals['_EXECUTEACTIONREQUEST']._serialized_end=809
-  _globals['_EXECUTEACTIONREQUEST_PARAMETERSENTRY']._serialized_start=760
-  _globals['_EXECUTEACTIONREQUEST_PARAMETERSENTRY']._serialized_end=809
-  _globals['_CONSOLESERVICE']._serialized_start=812
-  _globals['_CONSOLESERVICE']._serialized_end=1266
+  _globals['_LOGSTREAM']._serialized_start=930
+  _globals['_LOGSTREAM']._serialized_end=1039
+  _globals['_CONSOLELINE']._serialized_start=141
+  _globals['_CONSOLELINE']._serialized_end=271
+  _globals['_CONSOLEOUTPUT']._serialized_start=273
+  _globals['_CONSOLEOUTPUT']._serialized_end=348
+  _globals['_STREAMCONSOLEREQUEST']._serialized_start=350
+  _globals['_STREAMCONSOLEREQUEST']._serialized_end=465
+  _globals['_SENDCONSOLEINPUTREQUEST']._serialized_start=468
+  _globals['_SENDCONSOLEINPUTREQUEST']._serialized_end=608
+  _globals['_SENDCONSOLEINPUTRESPONSE']._serialized_start=610
+  _globals['_SENDCONSOLEINPUTRESPONSE']._serialized_end=654
+  _globals['_EXECUTEACTIONREQUEST']._serialized_start=657
+  _globals['_EXECUTEACTIONREQUEST']._serialized_end=928
+  _globals['_EXECUTEACTIONREQUEST_PARAMETERSENTRY']._serialized_start=879
+  _globals['_EXECUTEACTIONREQUEST_PARAMETERSENTRY']._serialized_end=928
+  _globals['_CONSOLESERVICE']._serialized_start=1042
+  _globals['_CONSOLESERVICE']._serialized_end=1496
 # @@protoc_insertion_point(module_scope)

@@ -75,7 +75,7 @@ PULL_POLICY_ALWAYS: PullPolicy
 PULL_POLICY_NEVER: PullPolicy
 
 class Game(_message.Message):
-    __slots__ = ("name", "display_name", "summary", "default_preset", "current_deployment", "create_time", "law", "parameters")
+    __slots__ = ("name", "display_name", "summary", "default_preset", "current_deployment", "create_time", "law", "log_retention", "parameters")
     NAME_FIELD_NUMBER: _ClassVar[int]
     DISPLAY_NAME_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
@@ -83,6 +83,7 @@ class Game(_message.Message):
     CURRENT_DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     LAW_FIELD_NUMBER: _ClassVar[int]
+    LOG_RETENTION_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     name: str
     display_name: str
@@ -91,8 +92,9 @@ class Game(_message.Message):
     current_deployment: str
     create_time: _timestamp_pb2.Timestamp
     law: _shapes_pb2.Law
+    log_retention: _duration_pb2.Duration
     parameters: _containers.RepeatedCompositeFieldContainer[Parameter]
-    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., summary: _Optional[str] = ..., default_preset: _Optional[str] = ..., current_deployment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., law: _Optional[_Union[_shapes_pb2.Law, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., display_name: _Optional[str] = ..., summary: _Optional[str] = ..., default_preset: _Optional[str] = ..., current_deployment: _Optional[str] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., law: _Optional[_Union[_shapes_pb2.Law, _Mapping]] = ..., log_retention: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ...) -> None: ...
 
 class Parameter(_message.Message):
     __slots__ = ("parameter_name", "type", "description", "default_value", "choices", "minimum", "maximum", "fixed")

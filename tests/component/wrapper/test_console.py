@@ -11,6 +11,7 @@ import pytest
 from quarterdeck.v1 import console_pb2, games_pb2, sessions_pb2, wrapper_pb2
 
 from tests.component.wrapper.rig import Wrapper, spec, wrapper
+from tests.spooled import said
 
 # Repeats what it reads; ends well on "quit".
 SERVER = """
@@ -106,7 +107,7 @@ async def test_the_console_ends_with_the_game(tmp_path: Path) -> None:
             if not texts:
                 await typed(process, "quit")
             texts += [line.text for line in output.lines]
-        assert texts == ["ready", "heard quit"]
+        assert texts == ["ready", "heard quit", "over: game_exited"]
 
 
 async def test_the_games_own_command_stops_it_before_any_signal(tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ async def test_files_are_there_before_the_game(tmp_path: Path) -> None:
     async with wrapper(tmp_path, message) as process:
         await process.until_exited()
         assert (tmp_path / "home/data/server.cfg").read_bytes() == b"slots=8\n"
-        assert "slots=8" in (tmp_path / "game.log").read_text()
+        assert "slots=8" in said(tmp_path)
 
 
 async def test_a_file_that_leaves_the_home_starts_no_game(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
 
 from tests.component.wrapper.rig import alive, spec, until_gone, wrapper
+from tests.spooled import records, said
 
 SCRIPT = "import os, signal, sys, time\n"
 FORKING = (
@@ -80,7 +81,7 @@ async def test_the_polite_stop_lets_the_game_finish(tmp_path: Path) -> None:
         status = await process.until_exited()
         assert status.reason == sessions_pb2.SESSION_REASON_STOP_REQUESTED
         assert status.exit_code == 0
-        assert "saved" in (tmp_path / "game.log").read_text()
+        assert "saved" in said(tmp_path)
         assert not alive(running.game_pid)
 
 
@@ -137,7 +138,7 @@ async def test_the_environment_is_the_deployments_own(tmp_path: Path) -> None:
     message.ports.add(port_name="game-port", protocol=sessions_pb2.PortLease.PROTOCOL_TCP, host_port=28000, game_port=0)
     async with wrapper(tmp_path, message) as process:
         await process.until_exited()
-        seen = (tmp_path / "game.log").read_text()
+        seen = said(tmp_path)
         assert "('GREETING', 'ahoy')" in seen
         assert "('QUARTERDECK_SESSION_ID', 's1')" in seen
         assert "('QUARTERDECK_PORT_GAME_PORT', '28000')" in seen
@@ -229,7 +230,11 @@ async def test_a_directory_serves_one_session_once(tmp_path: Path) -> None:
 
 
 async def test_the_log_is_bounded(tmp_path: Path) -> None:
-    script = "import sys\nfor n in range(60):\n    sys.stdout.write('x' * 65535 + '\\n')\nprint('ready', flush=True)"
+    script = "for n in range(400_000):\n    print(n, 'x' * 50)\nprint('ready', flush=True)"
     async with wrapper(tmp_path, server(script)) as process:
         assert (await process.until_exited()).exit_code == 0
-        assert sum(file.stat().st_size for file in tmp_path.glob("game.log*")) <= 2 << 20
+        assert sum(file.stat().st_size for file in (tmp_path / "log").iterdir()) <= 16 << 20
+        kept = records(tmp_path)
+        assert [sequence for sequence, _, _ in kept] == list(range(kept[0][0], 400_003))
+        assert kept[0][0] > 1
+        assert kept[-1] == (400_002, "wrapper", "over: game_exited")

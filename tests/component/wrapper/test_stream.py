@@ -23,6 +23,7 @@ from tests.component.wrapper.rig import (
     until_gone,
     wrapper,
 )
+from tests.spooled import said
 
 CLOCK = {"QUARTERDECK_PIXEL_CLOCK": "1"}
 
@@ -271,7 +272,7 @@ async def test_an_x_game_is_seen_and_takes_input(tmp_path: Path) -> None:
             browser.send(t="wheel", dx=0, dy=-100)
             async with asyncio.timeout(10):
                 # X counts wheel clicks as buttons: up is 4. And its button 3 is the right one.
-                while "button 4" not in (log := (tmp_path / "game.log").read_text()):
+                while "button 4" not in (log := said(tmp_path)):
                     await asyncio.sleep(0.05)
             assert "button 3" in log
         await process.stop()

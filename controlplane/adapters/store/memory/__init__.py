@@ -15,6 +15,7 @@ from controlplane.adapters.store.memory.capacity import MemoryPools, MemoryRenti
 from controlplane.adapters.store.memory.dead_letters import MemoryDeadLetters
 from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemorySessions, MemoryVms
+from controlplane.adapters.store.memory.logs import MemoryLogs
 from controlplane.adapters.store.memory.news import MemoryOutbox
 from controlplane.adapters.store.memory.ports import MemoryPorts
 from controlplane.adapters.store.memory.provisionings import MemoryAttempts, MemoryProvisionings, MemoryTransitions
@@ -48,6 +49,7 @@ class MemoryTx:
         self.saves = MemorySaves(tables)
         self.save_versions = MemorySaveVersions(tables)
         self.garbage = MemoryGarbage(tables)
+        self.logs = MemoryLogs(tables)
 
 
 class MemoryStore:

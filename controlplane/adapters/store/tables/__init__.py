@@ -10,6 +10,7 @@ from controlplane.adapters.store.tables.base import metadata
 from controlplane.adapters.store.tables.capacity import budgets, pools
 from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.tables.keeping import object_garbage, save_versions, saves
+from controlplane.adapters.store.tables.logs import log_chunks, log_heads
 from controlplane.adapters.store.tables.news import audit, dead_letters, duties, feed, inbox, outbox, tides
 from controlplane.adapters.store.tables.scope import (
     credentials,
@@ -34,6 +35,8 @@ __all__ = [
     "games",
     "hosts",
     "inbox",
+    "log_chunks",
+    "log_heads",
     "metadata",
     "object_garbage",
     "outbox",

@@ -58,6 +58,7 @@ games = sa.Table(
     integer("current_deployment"),
     json("law"),
     json("parameters"),
+    sa.Column("log_retention_s", sa.Double(), nullable=False, server_default="0"),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.Index(None, "project_id", "created_at", "id"),
 )
