@@ -7,7 +7,19 @@ from __future__ import annotations
 
 import typer
 
-from controlplane.commands import account, deadletters, fleet, logs, machines, pools, ports, roles, saves, sessions
+from controlplane.commands import (
+    account,
+    deadletters,
+    events,
+    fleet,
+    logs,
+    machines,
+    pools,
+    ports,
+    roles,
+    saves,
+    sessions,
+)
 
 app = typer.Typer(
     name="quarterdeck",
@@ -36,4 +48,5 @@ app.add_typer(fleet.hosts, name="hosts")
 app.add_typer(machines.app, name="vms")
 app.add_typer(ports.app, name="ports")
 app.add_typer(pools.app, name="pools")
+app.add_typer(events.app, name="events")
 app.add_typer(deadletters.app, name="deadletters")

@@ -21,7 +21,7 @@ from websockets.asyncio.client import connect
 from tests.component.wrapper.rig import Browser
 from tests.house import House
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ORCHESTRATOR, STREAMING, SESSION = "/api/orchestrator/v1", "/api/streaming/v1", "/api/session/v1"
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -209,3 +213,36 @@ async def test_the_seeds_figures_are_the_same_over_rest_and_in_the_log(running: 
     line = next(line for line in log.read_text().splitlines() if "fleet.summary" in line)
     for word in ("vms=", "by_state=", "by_region=", "capacity_seats=", "used_seats=", "free_seats=", "regions="):
         assert word in line
+
+
+def test_the_command_line_follows_through_the_death_of_the_control_plane(running: Running) -> None:
+    house = running.house
+    argv = [sys.executable, "-m", "controlplane", "events", "watch", "--resume-token", running.watched_from]
+    argv += [
+        "--type",
+        "quarterdeck.vm",
+        "--subject",
+        f"vms/{running.broken}",
+        "--subject",
+        "vms/later",
+        "--output=json",
+    ]
+    with subprocess.Popen(
+        argv, env=house.environment, cwd=house.outside, stdout=subprocess.PIPE, text=True
+    ) as watching:
+        assert watching.stdout is not None
+
+        def word() -> tuple[str, str]:
+            event = json.loads(watching.stdout.readline())  # type: ignore[union-attr]
+            return event["type"].removeprefix("quarterdeck.vm."), event["subject"]
+
+        expected = [(word, f"vms/{running.broken}") for word in ("provisioned", "error", "terminated")]
+        assert [word() for _ in expected] == expected
+        os.kill(house.pid("all"), signal.SIGKILL)
+        made = house.run("vms", "create", "later", "--region", "us-west-2")
+        while made.returncode:  # it is on its way back
+            assert "UNAVAILABLE" in made.stderr, made.stderr
+            made = house.run("vms", "create", "later", "--region", "us-west-2")
+        assert word() == ("provisioned", "vms/later")
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(30) == 130

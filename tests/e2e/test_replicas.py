@@ -76,6 +76,7 @@ class Fleet:
         self.grpc = {replica: free_port() for replica in REPLICAS}
         self.link = {replica: free_port() for replica in REPLICAS}
         self.http = {replica: free_port() for replica in REPLICAS}
+        self.figures: dict[str, int] = {}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARTERDECK_")}
         self._environment = clean | {
             "QUARTERDECK_DATABASE_URL": database,
@@ -177,7 +178,7 @@ async def settle_in(fleet: Fleet) -> None:
     fleet.start("migrate", "controlplane", "migrate")
     assert await asyncio.to_thread(fleet.processes.pop("migrate").wait, PATIENCE_S) == 0
     said = await fleet.start_api("a", "--welcome")
-    await fleet.start_api("b")
+    fleet.figures = {"a": said["api_http_port"], "b": (await fleet.start_api("b"))["api_http_port"]}
     for replica in REPLICAS:
         api, http_port = f"127.0.0.1:{fleet.grpc[replica]}", str(fleet.http[replica])
         fleet.start(f"gateway-{replica}", "controlplane", "gateway", "--api", api, "--http-port", http_port)
@@ -196,8 +197,20 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     await context.close()
 
 
+async def agents_told_by_each_api(fleet: Fleet) -> dict[str, str]:
+    """An API in a process of its own has a page of its own."""
+    told = {}
+    async with httpx.AsyncClient() as client:
+        for replica, port in fleet.figures.items():
+            assert (await client.get(f"http://127.0.0.1:{port}/readyz")).json()["status"] == "ok"
+            page = (await client.get(f"http://127.0.0.1:{port}/metrics")).text
+            told[replica] = page.partition("\nquarterdeck_api_agents ")[2].partition("\n")[0]
+    return told
+
+
 async def test_any_replica_serves_any_host_and_a_killed_one_costs_no_picture(fleet: Fleet, page: Page) -> None:
     created = await fleet.call("a", "POST", "sessions", {"game": "games/broadside", "waitUntilPlayable": True})
+    assert await agents_told_by_each_api(fleet) == {"a": "1.0", "b": "1.0"}
     holder = fleet.holders()[created["vm"].removeprefix("vms/")]
     other = "b" if holder == "api-a" else "a"
     assert (await fleet.call(other, "GET", created["name"]))["vm"] == created["vm"]

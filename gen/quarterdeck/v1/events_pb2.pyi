@@ -33,11 +33,13 @@ class Event(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., type: _Optional[str] = ..., project: _Optional[str] = ..., subject: _Optional[str] = ..., time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., subject_version: _Optional[int] = ..., data: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
-    __slots__ = ("resume_token", "types", "bookmarks")
+    __slots__ = ("resume_token", "types", "bookmarks", "subjects")
     RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPES_FIELD_NUMBER: _ClassVar[int]
     BOOKMARKS_FIELD_NUMBER: _ClassVar[int]
+    SUBJECTS_FIELD_NUMBER: _ClassVar[int]
     resume_token: str
     types: _containers.RepeatedScalarFieldContainer[str]
     bookmarks: bool
-    def __init__(self, resume_token: _Optional[str] = ..., types: _Optional[_Iterable[str]] = ..., bookmarks: _Optional[bool] = ...) -> None: ...
+    subjects: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, resume_token: _Optional[str] = ..., types: _Optional[_Iterable[str]] = ..., bookmarks: _Optional[bool] = ..., subjects: _Optional[_Iterable[str]] = ...) -> None: ...

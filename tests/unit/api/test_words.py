@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 import pytest
-from quarterdeck.v1 import accounts_pb2, games_pb2, hosts_pb2, sessions_pb2, vms_pb2
+from quarterdeck.v1 import accounts_pb2, events_pb2, games_pb2, hosts_pb2, sessions_pb2, vms_pb2
 
-from controlplane.api.events import matches
+from controlplane.api.events import wanted
 from controlplane.api.mapping.values import enum_member, enum_value
+from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Picture
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import Role
@@ -37,15 +39,23 @@ def test_words_and_numbers_match(wire: Any, prefix: str, words: type[StrEnum]) -
 
 
 @pytest.mark.parametrize(
-    ("prefixes", "matched"),
+    ("types", "subjects", "expected"),
     [
-        ((), True),
-        (("quarterdeck.session",), True),
-        (("quarterdeck.session.running",), True),
-        (("quarterdeck.vm", "quarterdeck.session"), True),
-        (("quarterdeck.sess",), False),
-        (("quarterdeck.session.running.fast",), False),
+        ((), (), True),
+        (("quarterdeck.session",), (), True),
+        (("quarterdeck.session.",), (), True),
+        (("quarterdeck.session.running",), (), True),
+        (("quarterdeck.sess",), (), False),
+        (("quarterdeck.vm", "quarterdeck.session.run"), (), False),
+        ((), ("sessions",), True),
+        ((), ("sessions/s-1",), True),
+        ((), ("sessions/s-2", "sessions/s-1"), True),
+        ((), ("sessions/s",), False),
+        ((), ("vms",), False),
+        (("quarterdeck.session",), ("vms",), False),
+        (("quarterdeck.vm",), ("sessions",), False),
     ],
 )
-def test_event_types_are_chosen_by_whole_words(prefixes: tuple[str, ...], matched: bool) -> None:
-    assert matches("quarterdeck.session.running", prefixes) is matched
+def test_events_are_chosen_by_whole_words(types: Sequence[str], subjects: Sequence[str], expected: bool) -> None:
+    draft = EventDraft("quarterdeck.session.running", "default", "sessions/s-1", 1)
+    assert wanted(draft, events_pb2.WatchEventsRequest(types=types, subjects=subjects)) is expected
