@@ -16,6 +16,7 @@ from controlplane.commands import (
     machines,
     pools,
     ports,
+    replacements,
     roles,
     saves,
     sessions,
@@ -45,6 +46,7 @@ logs.register(sessions.app)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(saves.app, name="saves")
 app.add_typer(fleet.hosts, name="hosts")
+replacements.register(machines.app)
 app.add_typer(machines.app, name="vms")
 app.add_typer(ports.app, name="ports")
 app.add_typer(pools.app, name="pools")

@@ -17,10 +17,17 @@ from controlplane.domain.host import HOST_MACHINE  # noqa: E402
 from controlplane.domain.machine import Machine  # noqa: E402
 from controlplane.domain.provisioning import PROVISIONING_MACHINE  # noqa: E402
 from controlplane.domain.session import SESSION_MACHINE  # noqa: E402
+from controlplane.domain.succession import REPLACEMENT_MACHINE  # noqa: E402
 from controlplane.domain.vm import VM_MACHINE  # noqa: E402
 
 DOCUMENT = ROOT / "ARCHITECTURE.md"
-MACHINES: tuple[Machine[Any, Any], ...] = (VM_MACHINE, PROVISIONING_MACHINE, SESSION_MACHINE, HOST_MACHINE)
+MACHINES: tuple[Machine[Any, Any], ...] = (
+    VM_MACHINE,
+    PROVISIONING_MACHINE,
+    REPLACEMENT_MACHINE,
+    SESSION_MACHINE,
+    HOST_MACHINE,
+)
 
 
 def diagram(machine: Machine[Any, Any]) -> str:

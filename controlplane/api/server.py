@@ -36,6 +36,8 @@ from quarterdeck.v1 import (
     pools_pb2_grpc,
     ports_pb2,
     ports_pb2_grpc,
+    replacements_pb2,
+    replacements_pb2_grpc,
     saves_pb2,
     saves_pb2_grpc,
     sessions_pb2,
@@ -65,6 +67,7 @@ from controlplane.api.logs import LogServicer
 from controlplane.api.metrics import Metrics
 from controlplane.api.pools import PoolServicer
 from controlplane.api.ports import PortServicer
+from controlplane.api.replacements import ReplacementServicer
 from controlplane.api.saves import SaveServicer
 from controlplane.api.sessions import SessionServicer
 from controlplane.api.shapes import ShapeServicer
@@ -88,6 +91,7 @@ API_SERVICES = tuple(
         (hosts_pb2, "HostService"),
         (ports_pb2, "PortService"),
         (pools_pb2, "PoolService"),
+        (replacements_pb2, "ReplacementService"),
         (events_pb2, "EventService"),
         (deadletters_pb2, "DeadLetterService"),
         (streaming_pb2, "StreamingService"),
@@ -222,6 +226,7 @@ class Server:
         hosts_pb2_grpc.add_HostServiceServicer_to_server(HostServicer(world), server)
         ports_pb2_grpc.add_PortServiceServicer_to_server(PortServicer(world), server)
         pools_pb2_grpc.add_PoolServiceServicer_to_server(PoolServicer(world), server)
+        replacements_pb2_grpc.add_ReplacementServiceServicer_to_server(ReplacementServicer(world), server)
         events_pb2_grpc.add_EventServiceServicer_to_server(EventServicer(world), server)
         deadletters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(world), server)
         streaming_pb2_grpc.add_StreamingServiceServicer_to_server(streaming, server)

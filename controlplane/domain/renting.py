@@ -56,6 +56,12 @@ def decide(
     return Decision(tuple(deciding.rents), tuple(deciding.let_go()), told, blocked)
 
 
+def obstacle(project_id: str, offer: Offer, rented: Sequence[Rented], market: Market, now: datetime) -> str:
+    """What keeps the house from renting this once more, whatever pools say; "" for nothing."""
+    found = _Deciding(rented, (), market, now).obtain(project_id, offer.region_id, [offer])
+    return found.told if isinstance(found, _Obstacle) else ""
+
+
 @dataclass(frozen=True)
 class _Obstacle:
     code: str
@@ -129,7 +135,7 @@ class _Deciding:
                 if (offer.provider, offer.region_id, offer.template_id) == pool.kind[1:]
             ]
             offers.sort(key=lambda offer: (offer.price_micro_per_hour, offer.key))
-            found = self._obtain(pool.project_id, pool.region_id, offers)
+            found = self.obtain(pool.project_id, pool.region_id, offers)
             if isinstance(found, _Obstacle):
                 return found.told
             if template is None or len(self.rents) >= RENTS_AT_ONCE:
@@ -184,7 +190,7 @@ class _Deciding:
         for region_id in need.regions:
             if region_id not in self._market.most:
                 continue
-            found = self._obtain(need.project_id, region_id, self._fitting(need, region_id))
+            found = self.obtain(need.project_id, region_id, self._fitting(need, region_id))
             if isinstance(found, Offer):
                 return tuple(told), found
             told.append(PassedOver("", found.why, region_id, code=found.code))
@@ -202,7 +208,7 @@ class _Deciding:
         able.sort(key=lambda offer: (offer.price_micro_per_hour, order.index(offer.template_id), offer.key))
         return [offer for offer in able if rank(need, [self._candidate(need.project_id, offer, "vm")])[0]]
 
-    def _obtain(self, project_id: str, region_id: str, offers: Sequence[Offer]) -> Offer | _Obstacle:
+    def obtain(self, project_id: str, region_id: str, offers: Sequence[Offer]) -> Offer | _Obstacle:
         """The first of these offers that may be taken, or what keeps from it."""
         most = self._market.most.get(region_id, 0)
         if not offers:

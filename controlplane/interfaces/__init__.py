@@ -6,7 +6,7 @@ may wait for the network. Every list is in a stated order; every `save` is guard
 
 from __future__ import annotations
 
-from controlplane.interfaces.capacity import PoolRows, RentingRows
+from controlplane.interfaces.capacity import PoolRows, RentingRows, ReplacementRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, Page, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.keeping import GarbageRows, HeldSave, SaveRows, SaveVersionRows
 from controlplane.interfaces.logs import LogPosition, LogRange, LogRows
@@ -73,6 +73,7 @@ __all__ = [
     "QueueRows",
     "RegionFigure",
     "RentingRows",
+    "ReplacementRows",
     "SaveRows",
     "SaveVersionRows",
     "SessionRows",

@@ -1,4 +1,5 @@
-"""Rows of what makes capacity come and go: pools, budgets, and the rented machines as renting looks at them."""
+"""Rows of what makes capacity come and go: pools, budgets, replacements, and the rented machines as
+renting looks at them."""
 
 from __future__ import annotations
 
@@ -8,6 +9,8 @@ from typing import Protocol
 
 from controlplane.domain.host import Inventory
 from controlplane.domain.pool import Budget, Pool, Rented
+from controlplane.domain.succession import Replacement
+from controlplane.interfaces.fleet import Page
 
 
 class PoolRows(Protocol):
@@ -26,6 +29,28 @@ class PoolRows(Protocol):
         ...
 
     async def delete(self, pool_id: str) -> None: ...
+
+
+class ReplacementRows(Protocol):
+    """VMs on their way to be replaced, each guarded by its version."""
+
+    async def get(self, replacement_id: str) -> Replacement | None: ...
+
+    async def list(self, project_id: str, page: Page) -> Sequence[Replacement]: ...
+
+    async def of_series(self, series_id: str) -> Sequence[Replacement]:
+        """By id, which is their order."""
+        ...
+
+    async def unfinished(self) -> Sequence[Replacement]:
+        """Over all projects, by id."""
+        ...
+
+    async def add(self, replacement: Replacement) -> None: ...
+
+    async def save(self, replacement: Replacement) -> None:
+        """As VmRows.save."""
+        ...
 
 
 class RentingRows(Protocol):

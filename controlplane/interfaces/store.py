@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
-from controlplane.interfaces.capacity import PoolRows, RentingRows
+from controlplane.interfaces.capacity import PoolRows, RentingRows, ReplacementRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, ProvisioningRows, TransitionRows, VmRows
 from controlplane.interfaces.keeping import GarbageRows, SaveRows, SaveVersionRows
 from controlplane.interfaces.logs import LogRows
@@ -28,6 +28,8 @@ class Tx(Protocol):
     def attempts(self) -> AttemptRows: ...
     @property
     def pools(self) -> PoolRows: ...
+    @property
+    def replacements(self) -> ReplacementRows: ...
     @property
     def renting(self) -> RentingRows: ...
     @property

@@ -7,7 +7,18 @@ import structlog
 from controlplane.domain import subjects
 from controlplane.processor.standing import StandingPage
 from controlplane.processor.ticker import Job
-from controlplane.usecases import archives, capacity, logs, provisioning, queue, renting, replacement, upkeep, watch
+from controlplane.usecases import (
+    archives,
+    capacity,
+    logs,
+    provisioning,
+    queue,
+    renting,
+    replacement,
+    succession,
+    upkeep,
+    watch,
+)
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 
@@ -41,6 +52,7 @@ def jobs(world: World, standing: StandingPage) -> tuple[Job, ...]:
         Job("expire_untaken", 5.0, lambda: watch.expire_untaken(world)),
         Job("expire_unreachable", 1.0, lambda: watch.expire_unreachable(world)),
         Job("provisioning", 1.0, lambda: provisioning.advance(world), wakes_on=subjects.RENTING),
+        Job("succession", 2.0, lambda: succession.advance(world)),
         Job("renting", 2.0, tend),
         Job("sweep", 60.0, sweep),
         Job("tides", 5.0, lambda: capacity.watch_tides(world)),

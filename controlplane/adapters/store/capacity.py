@@ -1,4 +1,4 @@
-"""Pools, budgets and the rented fleet in SQL."""
+"""Pools, budgets, replacements and the rented fleet in SQL."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
-from controlplane.adapters.store.connection import TxConnection, add_versioned, read_versioned, save_versioned
-from controlplane.adapters.store.tables import budgets, hosts, pools, provisionings, regions, vms
+from controlplane.adapters.store.connection import TxConnection, add_versioned, paged, read_versioned, save_versioned
+from controlplane.adapters.store.tables import budgets, hosts, pools, provisionings, regions, replacements, vms
+from controlplane.adapters.store.tables.capacity import UNFINISHED
 from controlplane.domain.host import Host, Inventory
 from controlplane.domain.pool import Budget, Pool, Rented
 from controlplane.domain.provisioning import Phase, Provisioning
+from controlplane.domain.succession import Replacement
 from controlplane.domain.vm import Vm
+from controlplane.interfaces import Page
 
 VM_COLUMNS, ROW_COLUMNS, HOST_COLUMNS = (
     [column.label(f"{table.name}_{column.name}") for column in table.columns] for table in (vms, provisionings, hosts)
@@ -43,6 +46,36 @@ class SqlPools:
 
     async def delete(self, pool_id: str) -> None:
         await self._connection.write(pools.delete().where(pools.c.id == pool_id))
+
+
+class SqlReplacements:
+    def __init__(self, connection: TxConnection) -> None:
+        self._connection = connection
+
+    async def get(self, replacement_id: str) -> Replacement | None:
+        return next(iter(await self._all(sa.select(replacements).where(replacements.c.id == replacement_id))), None)
+
+    async def list(self, project_id: str, page: Page) -> Sequence[Replacement]:
+        statement = sa.select(replacements).where(replacements.c.project_id == project_id)
+        return await self._all(paged(statement, replacements, page))
+
+    async def of_series(self, series_id: str) -> Sequence[Replacement]:
+        statement = sa.select(replacements).where(replacements.c.series_id == series_id)
+        return await self._all(statement.order_by(replacements.c.id))
+
+    async def unfinished(self) -> Sequence[Replacement]:
+        statement = sa.select(replacements).where(sa.text(UNFINISHED))
+        return await self._all(statement.order_by(replacements.c.id))
+
+    async def add(self, replacement: Replacement) -> None:
+        await add_versioned(self._connection, replacements, replacement, "replacement")
+
+    async def save(self, replacement: Replacement) -> None:
+        await save_versioned(self._connection, replacements, replacement)
+
+    async def _all(self, statement: sa.Select[tuple[object, ...]]) -> Sequence[Replacement]:
+        rows = await self._connection.rows(statement)
+        return [read_versioned(self._connection, replacements, Replacement, row) for row in rows]
 
 
 class SqlRenting:

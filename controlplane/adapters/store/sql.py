@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from controlplane.adapters.store.batch import SqlBatch
-from controlplane.adapters.store.capacity import SqlPools, SqlRenting
+from controlplane.adapters.store.capacity import SqlPools, SqlRenting, SqlReplacements
 from controlplane.adapters.store.catalogue import SqlCatalogue
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.credentials import SqlCredentials
@@ -67,6 +67,7 @@ class SqlTx:
         self.provisionings = SqlProvisionings(connection)
         self.attempts = SqlAttempts(connection)
         self.pools = SqlPools(connection)
+        self.replacements = SqlReplacements(connection)
         self.renting = SqlRenting(connection)
         self.hosts = SqlHosts(connection)
         self.sessions = SqlSessions(connection)

@@ -14,7 +14,8 @@ from controlplane.domain.host import Inventory
 from controlplane.domain.pool import Budget, Pool
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
-from controlplane.interfaces import Store
+from controlplane.domain.succession import Replacement, ReplacementState, ReplacementTrigger
+from controlplane.interfaces import Page, Store
 from tests.contract.store.rows import NOW, PROJECT, a_host, a_vm, at, next_of
 from tests.contract.store.test_provisionings import a_provisioning
 
@@ -154,3 +155,46 @@ async def test_who_decides_waits_for_those_who_decide(store: Store) -> None:
     async with store.reading() as tx:
         assert [pool.id for pool in await tx.pools.all()] == ["p-0", "p-1", "p-2"]
     assert count == 3
+
+
+async def test_replacements_come_back_in_order_and_are_guarded(store: Store) -> None:
+    def row(number: int, **fields: Any) -> Replacement:
+        values: dict[str, Any] = {
+            "id": f"r-1-{number:03d}",
+            "project_id": PROJECT,
+            "series_id": "r-1",
+            "scope": "pools/warm",
+            "vm_id": "vm-1",
+            "state": ReplacementState.QUEUED,
+            "created_at": at(number),
+            "updated_at": at(9),
+            "successor_id": "vm-2" if number == 1 else "",
+            "detail": "grüße",
+        }
+        return Replacement(**{**values, **fields})
+
+    done = row(2, state=ReplacementState.DONE)
+    other = row(3, series_id="r-2")
+    async with store.tx() as tx:
+        for vm_id in ("vm-1", "vm-2"):
+            await tx.vms.add(a_vm(vm_id))
+        for each in (done, row(1), other):
+            await tx.replacements.add(each)
+    async with store.reading() as tx:
+        assert await tx.replacements.get("r-1-001") == row(1)
+        assert await tx.replacements.get("none") is None
+        assert await tx.replacements.of_series("r-1") == [row(1), done]
+        assert await tx.replacements.unfinished() == [row(1), other]
+        assert await tx.replacements.list(PROJECT, Page(size=2)) == [other, done]
+        assert await tx.replacements.list(PROJECT, Page(after=(at(2), done.id))) == [row(1)]
+    renting = row(1).on(ReplacementTrigger.RENT, at(10))
+    async with store.tx() as tx:
+        await tx.replacements.get("r-1-001")
+        await tx.replacements.save(renting)
+    async with store.tx() as tx:
+        assert await tx.replacements.get("r-1-001") == renting
+        with pytest.raises(Conflict):
+            await tx.replacements.save(renting)
+    with pytest.raises(NotFound):
+        async with store.tx() as tx:
+            await tx.replacements.add(row(7, vm_id="none"))

@@ -8,9 +8,10 @@ from controlplane.domain.errors import WrongState
 from controlplane.domain.host import HOST_MACHINE
 from controlplane.domain.provisioning import PROVISIONING_MACHINE
 from controlplane.domain.session import SESSION_MACHINE
+from controlplane.domain.succession import REPLACEMENT_MACHINE
 from controlplane.domain.vm import VM_MACHINE
 
-MACHINES = [VM_MACHINE, HOST_MACHINE, SESSION_MACHINE, PROVISIONING_MACHINE]
+MACHINES = [VM_MACHINE, HOST_MACHINE, SESSION_MACHINE, PROVISIONING_MACHINE, REPLACEMENT_MACHINE]
 words = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
 from controlplane.adapters.store.memory.batch import MemoryBatch, MemoryQueue
-from controlplane.adapters.store.memory.capacity import MemoryPools, MemoryRenting
+from controlplane.adapters.store.memory.capacity import MemoryPools, MemoryRenting, MemoryReplacements
 from controlplane.adapters.store.memory.dead_letters import MemoryDeadLetters
 from controlplane.adapters.store.memory.figures import MemoryFigures
 from controlplane.adapters.store.memory.fleet import MemoryHosts, MemorySessions, MemoryVms
@@ -33,6 +33,7 @@ class MemoryTx:
         self.provisionings = MemoryProvisionings(tables)
         self.attempts = MemoryAttempts(tables)
         self.pools = MemoryPools(tables)
+        self.replacements = MemoryReplacements(tables)
         self.renting = MemoryRenting(tables)
         self.hosts = MemoryHosts(tables)
         self.sessions = MemorySessions(tables)

@@ -1,15 +1,19 @@
-"""Pools, budgets and the rented fleet in memory."""
+"""Pools, budgets, replacements and the rented fleet in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from controlplane.adapters.store.memory.tables import TxTables, constrain, exists
+from controlplane.adapters.store.memory.tables import TxTables, constrain, exists, paged
 from controlplane.domain.host import Host, Inventory
 from controlplane.domain.pool import Budget, Pool, Rented
 from controlplane.domain.provisioning import Provisioning
+from controlplane.domain.succession import Replacement
 from controlplane.domain.vm import Vm
+from controlplane.interfaces import Page
+
+REPLACEMENTS = "replacements"
 
 
 class MemoryPools:
@@ -41,6 +45,41 @@ class MemoryPools:
         for table, key in (("projects", pool.project_id), ("regions", pool.region_id), ("templates", pool.template_id)):
             self._tables.refer(table, key)
         constrain(pool.min_free_slots >= 0 and pool.buffer_slots >= 0 and pool.max_vms > 0)
+
+
+class MemoryReplacements:
+    def __init__(self, tables: TxTables) -> None:
+        self._tables = tables
+
+    async def get(self, replacement_id: str) -> Replacement | None:
+        row: Replacement | None = self._tables.get(REPLACEMENTS, replacement_id)
+        return row
+
+    async def list(self, project_id: str, page: Page) -> Sequence[Replacement]:
+        mine = [row for row in self._rows() if row.project_id == project_id]
+        return self._tables.read(REPLACEMENTS, paged(mine, page))
+
+    async def of_series(self, series_id: str) -> Sequence[Replacement]:
+        return self._tables.read(REPLACEMENTS, [row for row in self._rows() if row.series_id == series_id])
+
+    async def unfinished(self) -> Sequence[Replacement]:
+        return self._tables.read(REPLACEMENTS, [row for row in self._rows() if not row.finished])
+
+    async def add(self, replacement: Replacement) -> None:
+        self._refer(replacement)
+        self._tables.add_versioned(REPLACEMENTS, replacement, "replacement")
+
+    async def save(self, replacement: Replacement) -> None:
+        self._refer(replacement)
+        self._tables.save_versioned(REPLACEMENTS, replacement)
+
+    def _refer(self, replacement: Replacement) -> None:
+        self._tables.refer("projects", replacement.project_id)
+        for vm_id in filter(None, (replacement.vm_id, replacement.successor_id)):
+            self._tables.refer("vms", vm_id)
+
+    def _rows(self) -> Sequence[Replacement]:
+        return [row for _, row in sorted(self._tables.seen(REPLACEMENTS).items())]
 
 
 class MemoryRenting:

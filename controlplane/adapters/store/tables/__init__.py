@@ -7,7 +7,7 @@ the entity has one. Invariants that one row can show are constraints (I1 capacit
 from __future__ import annotations
 
 from controlplane.adapters.store.tables.base import metadata
-from controlplane.adapters.store.tables.capacity import budgets, pools
+from controlplane.adapters.store.tables.capacity import budgets, pools, replacements
 from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.tables.keeping import object_garbage, save_versions, saves
 from controlplane.adapters.store.tables.logs import log_chunks, log_heads
@@ -46,6 +46,7 @@ __all__ = [
     "projects",
     "provisionings",
     "regions",
+    "replacements",
     "save_versions",
     "saves",
     "sessions",

@@ -1,11 +1,12 @@
-"""What makes capacity come and go: pools of machines kept ready, and what a project may spend on rented ones."""
+"""What makes capacity come and go: pools of machines kept ready, what a project may spend, VMs to be replaced."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from controlplane.adapters.store.columns import flag, id_column, integer, moment, number, reference, text
-from controlplane.adapters.store.tables.base import metadata, project
+from controlplane.adapters.store.tables.base import metadata, one_of, project
+from controlplane.domain.succession import ReplacementState
 
 pools = sa.Table(
     "pools",
@@ -34,4 +35,31 @@ budgets = sa.Table(
     integer("micro_per_hour"),
     text("currency"),
     sa.CheckConstraint("micro_per_hour >= 0", name="micro_per_hour"),
+)
+
+UNFINISHED = "state IN ('QUEUED', 'RENTING', 'DRAINING')"
+
+replacements = sa.Table(
+    "replacements",
+    metadata,
+    id_column(primary_key=True),
+    project(),
+    text("series_id"),
+    text("scope"),
+    reference("vm_id", "vms.id"),
+    text("state"),
+    moment("created_at"),
+    moment("updated_at"),
+    reference("successor_id", "vms.id", optional=True),
+    text("detail"),
+    integer("version"),
+    one_of("state", ReplacementState),
+    sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "series_id", "id"),
+    sa.Index(
+        "ix_replacements_unfinished",
+        "id",
+        postgresql_where=sa.text(UNFINISHED),
+        sqlite_where=sa.text(UNFINISHED),
+    ),
 )
