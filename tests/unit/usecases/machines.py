@@ -36,6 +36,7 @@ class Machine:
     starts: int = 0
     epoch: int = 0
     sequence: int = 0
+    accepted: tuple[int, int] = (0, 0)
     plan_version: int = 0
     renewed_at: datetime | None = None
     runs: dict[Key, Game] = field(default_factory=dict)

@@ -24,8 +24,8 @@ from controlplane.adapters.store.codec import to_row
 from controlplane.adapters.store.tables import metadata, outbox, port_leases, sessions, vms
 from controlplane.domain.errors import AlreadyExists, Exhausted, WrongState
 from controlplane.domain.game import Picture
-from controlplane.domain.host import Silence
-from controlplane.domain.session import ON_HOST, Session, SessionReason, SessionState
+from controlplane.domain.host import Host, Silence
+from controlplane.domain.session import Session, SessionReason, SessionState
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm, VmState
 from controlplane.usecases import assignment, creation, hosts, queue, replacement, watch
@@ -42,7 +42,7 @@ from tests.unit.usecases.rig import Crash, Fate, MortalStore
 
 # In the audit's eyes nothing is too old to be looked at, or late to be published.
 START = datetime(2100, 1, 1, tzinfo=UTC)
-SEATS = {"vm-a": 2, "vm-b": 3, "vm-c": 4}
+SEATS = {"vm-a": 1, "vm-b": 2, "vm-c": 3}
 POLICY = Policy(
     silence=Silence(stale_after_s=3, lost_after_s=8, restart_grace_s=0, feed_lag_s=5),
     session_lease_s=12,
@@ -90,7 +90,7 @@ class Fleet(RuleBasedStateMachine):
         self.ended: dict[str, Session] = {}
         self.asked_to_stop: set[str] = set()
         self.exited: set[str] = set()
-        self.unbound: dict[str, Session] = {}
+        self.bound: set[str] = set()
         self.run(self.furnish())
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -119,7 +119,7 @@ class Fleet(RuleBasedStateMachine):
 
     # What players and operators do.
 
-    @initialize(requests=st.lists(requests, min_size=2, max_size=6))
+    @initialize(requests=st.lists(requests, min_size=3, max_size=10))
     def begin(self, requests: list[SessionRequest]) -> None:
         self.create_at_once(requests)
 
@@ -188,7 +188,7 @@ class Fleet(RuleBasedStateMachine):
             self.run(assignment.assign_session(self.world, OPERATOR, session_id, vm_id, ""))
         except (WrongState, Exhausted):
             return
-        self.unbound.pop(session_id, None)
+        self.bound.add(session_id)
 
     @rule(vm_id=ids)
     def drain(self, vm_id: str) -> None:
@@ -211,8 +211,11 @@ class Fleet(RuleBasedStateMachine):
 
     def follow_and_say(self, vm_id: str) -> None:
         """An agent that is linked fetches its plan, makes it so, and its report arrives."""
-        self.run(self.machines[vm_id].follow(self.now))
-        assert self.run(hosts.accept_report(self.world, vm_id, self.machines[vm_id].say()))
+        machine = self.machines[vm_id]
+        self.run(machine.follow(self.now))
+        report = machine.say()
+        assert self.run(hosts.accept_report(self.world, vm_id, report))
+        machine.accepted = report.epoch, report.sequence
 
     @rule(vm_id=ids, follow=st.booleans())
     def say_later(self, vm_id: str, follow: bool) -> None:
@@ -227,8 +230,12 @@ class Fleet(RuleBasedStateMachine):
         machine = self.machines[vm_id]
         if machine.reports:
             report = machine.reports[which % len(machine.reports)]
+            before = self.run(self.rows())
             accepted = self.run(hosts.accept_report(self.world, vm_id, report))
             assert accepted == (report.epoch == machine.epoch)
+            if (report.epoch, report.sequence) <= machine.accepted:
+                assert self.run(self.rows()) == before
+            machine.accepted = max(machine.accepted, (report.epoch, report.sequence))
 
     @rule(vm_id=ids, reason=exits, which=st.integers(0, 100), fresh=st.booleans())
     def game_ends(self, vm_id: str, reason: SessionReason, which: int, fresh: bool) -> None:
@@ -277,6 +284,7 @@ class Fleet(RuleBasedStateMachine):
                 if machine.linked and attentive:
                     self.follow_and_say(machine.vm_id)
             self.run(self.tick())
+            self.nothing_runs_twice()
 
     async def tick(self) -> None:
         await hosts.beat(self.world, sorted(m.vm_id for m in self.machines.values() if m.linked))
@@ -288,9 +296,9 @@ class Fleet(RuleBasedStateMachine):
 
     # What must hold.
 
-    async def rows(self) -> tuple[dict[str, Session], dict[str, Vm]]:
+    async def rows(self) -> tuple[dict[str, Session], dict[str, Vm], dict[str, Host]]:
         committed = self.world.store._committed  # type: ignore[attr-defined] - what a look past the store would see
-        return dict(committed.get("sessions", {})), dict(committed["vms"])
+        return dict(committed.get("sessions", {})), dict(committed["vms"]), dict(committed["hosts"])
 
     @invariant()
     def the_audit_finds_nothing(self) -> None:
@@ -332,14 +340,15 @@ class Fleet(RuleBasedStateMachine):
 
     @invariant()
     def who_came_first_is_placed_first(self) -> None:
-        waiting: dict[tuple[str, str], Session] = {}
-        for session in sorted(self.run(self.rows())[0].values(), key=lambda one: (one.created_at, one.id)):
-            wanted = session.game_id, session.preset_id
+        """Of those who ask for the same."""
+        sessions = sorted(self.run(self.rows())[0].values(), key=lambda one: (one.created_at, one.id))
+        waiting: set[tuple[str, str]] = set()
+        for session in sessions:
             if session.state is SessionState.PENDING:
-                waiting.setdefault(wanted, session)
-            elif session.state in ON_HOST and session.id in self.unbound and wanted in waiting:
-                raise AssertionError(f"{session.name} was placed before {waiting[wanted].name}")
-        self.unbound = {s.id: s for s in waiting.values()}
+                waiting.add((session.game_id, session.preset_id))
+            elif session.vm_id and session.id not in self.bound:
+                assert (session.game_id, session.preset_id) not in waiting, session
+        self.bound |= {session.id for session in sessions if session.vm_id}
 
 
 def died(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
