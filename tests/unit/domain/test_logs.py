@@ -68,6 +68,7 @@ def test_what_is_packed_is_unpacked(lines: list[LogLine]) -> None:
         gzip.compress(b"1\t2\tstdout\tx\n") + b"more",
         gzip.compress(b"1\t2\tstdout\t" + b"x" * UNPACKED_MAX_BYTES + b"\n"),
     ],
+    ids=lambda records: f"{len(records)} bytes",  # gzip keeps the time: two processes would name them otherwise
 )
 def test_what_is_no_chunk_is_refused(records: bytes) -> None:
     with pytest.raises(InvalidRequest):
