@@ -27,8 +27,9 @@ log = structlog.get_logger()
 CHUNK_BYTES = 512 * 1024
 # A line waits for company: so long in a young session, longer in one that has run for long.
 WAIT_S, LONGEST_WAIT_S, WAIT_SHARE = 2.0, 30.0, 0.05
-# What one session may send on the average; a game that says more loses the oldest lines of its spool.
-BYTES_PER_S = 256 * 1024
+# What one session may send at once, and in the long run; of what it says beyond, the spool loses the oldest lines.
+BURST_BYTES = 32 << 20
+BYTES_PER_S = 32 << 10
 LOOK_S = 0.5
 AT_ONCE = 4
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 30.0
@@ -48,6 +49,8 @@ class Shipment:
     pending_since: float | None = None
     not_before: float = 0.0
     failures: int = 0
+    allowance: float = BURST_BYTES
+    allowed_at: float = 0.0
 
     def due(self, now: float) -> bool:
         pending = self.spool.pending_bytes()
@@ -55,12 +58,20 @@ class Shipment:
             self.pending_since = None
         elif self.pending_since is None:
             self.pending_since = now
-        if now < self.not_before:
+        if now < self.not_before and not (self.over and self.failures == 0):
             return False
         if self.over or pending >= CHUNK_BYTES:
             return True
         wait_s = min(max(WAIT_S, WAIT_SHARE * (now - self.known_since)), LONGEST_WAIT_S)
         return self.pending_since is not None and now - self.pending_since >= wait_s
+
+    def sent(self, count: int, now: float) -> None:
+        """So many bytes are gone; the next may wait for their allowance. What is left of an ended session need not."""
+        self.pending_since = None
+        earned = (now - max(self.allowed_at, self.known_since)) * BYTES_PER_S
+        self.allowance, self.allowed_at = min(BURST_BYTES, self.allowance + earned) - count, now
+        if not self.over:
+            self.not_before = now + max(0.0, -self.allowance / BYTES_PER_S)
 
 
 class LogShipper:
@@ -153,9 +164,7 @@ class LogShipper:
             await asyncio.to_thread(spool.remove)
             return
         await asyncio.to_thread(spool.acknowledge, acknowledged, batch)
-        shipment.pending_since = None
-        if not over:
-            shipment.not_before = asyncio.get_running_loop().time() + len(batch.records) / BYTES_PER_S
+        shipment.sent(len(batch.records), asyncio.get_running_loop().time())
 
     def _refused(self, key: WorkloadKey, shipment: Shipment, batch: Batch | None, code: grpc.StatusCode) -> bool:
         """Whether it was refused for good; then it goes, for it would keep everything behind it waiting."""

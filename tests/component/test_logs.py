@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import grpc
+import httpx
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -49,7 +50,7 @@ class Talk:
     def __init__(self, house: House) -> None:
         self.house = house
         token = (house.data_dir / "operator.token").read_text().strip()
-        self._metadata = (("authorization", f"Bearer {token}"),)
+        self.metadata = (("authorization", f"Bearer {token}"),)
         options = [("grpc.max_reconnect_backoff_ms", 500), ("grpc.initial_reconnect_backoff_ms", 100)]
         self._channel = grpc.insecure_channel(f"127.0.0.1:{house.grpc_port}", options=options)
         self.logs = logs_pb2_grpc.LogServiceStub(self._channel)
@@ -64,7 +65,7 @@ class Talk:
         """Again when a killed part was in its way: what is called here may be called twice."""
         while True:
             try:
-                return method(request, metadata=self._metadata, timeout=timeout_s, wait_for_ready=True)
+                return method(request, metadata=self.metadata, timeout=timeout_s, wait_for_ready=True)
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.UNAVAILABLE:
                     raise
@@ -135,7 +136,7 @@ class Talk:
                 session=self.name, after_generation=last.generation, after_sequence=last.sequence
             )
             try:
-                for output in self.logs.FollowLogs(request, metadata=self._metadata):
+                for output in self.logs.FollowLogs(request, metadata=self.metadata):
                     self.missed += output.missed
                     self.followed += output.lines
                 return
@@ -229,6 +230,13 @@ def test_lines_are_found_and_counted(tmp_path: Path) -> None:
             printed = talk.house.run("sessions", "logs", talk.name, *verb).stdout.splitlines()
             assert printed[-1].endswith("wrapper over: stop_requested"), verb
             assert len(printed) == (3 if verb[0] == "--tail" else 1)
+        rest = httpx.Client(base_url=talk.house.url, headers=dict(talk.metadata))
+        two = rest.get(f"/v1/{talk.name}/logLines", params={"pageSize": 2, "streams": "LOG_STREAM_STDERR"}).json()
+        assert [line["text"].split()[1] for line in two["lines"]] == ["10", "20"]
+        assert two["nextPageToken"]
+        assert rest.get(f"/v1/{talk.name}/log").json()["complete"] is True
+        followed = rest.get(f"/v1/{talk.name}:followLogs", headers={"accept": "application/x-ndjson"}).text
+        assert followed.count('"text"') == len(lines)
         with pytest.raises(grpc.RpcError) as refused:
             talk.lines(pattern="(")
         assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT

@@ -210,3 +210,14 @@ async def test_what_a_game_may_not_do_in_its_container(fleet: Fleet, box_image: 
     assert (fleet.path() / "volumes" / "saves" / "c").exists()
     fleet.plane.plan(stop_line("game-1", digest))
     await fleet.until(EXITED)
+
+
+async def test_the_log_of_a_game_in_a_container_is_handed_on(fleet: Fleet) -> None:
+    digest = fleet.add(fleet.image, ("sh", "-c", "echo ready; echo broken >&2; sleep 600"))
+    fleet.start_agent()
+    await fleet.run(digest)
+    await fleet.plane.until(lambda: len(fleet.plane.logged.get("game-1", [])) == 2, 60)
+    await fleet.stop(digest)
+    await fleet.plane.until(lambda: "game-1" in fleet.plane.log_complete, 60)
+    heard = {(stream, text) for _, stream, text in fleet.plane.logged["game-1"]}
+    assert heard >= {("stdout", "ready"), ("stderr", "broken"), ("wrapper", "over: stop_requested")}

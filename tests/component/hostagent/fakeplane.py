@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -45,6 +46,11 @@ class FakePlane(agent_pb2_grpc.EnrolmentServiceServicer, agent_pb2_grpc.AgentLin
         self.enrolments = 0
         self.lose_answers = 0
         self.lines: list[agent_pb2.PlannedSession] = []
+        # (sequence, stream, text) by session; what else to answer than yes; sessions whose log is complete.
+        self.logged: dict[str, list[tuple[int, str, str]]] = {}
+        self.log_refusal: grpc.StatusCode | None = None
+        self.log_refused = 0
+        self.log_complete: set[str] = set()
         self.version = 0
         self._starts: list[str] = []
         self._news = asyncio.Condition()
@@ -129,6 +135,23 @@ class FakePlane(agent_pb2_grpc.EnrolmentServiceServicer, agent_pb2_grpc.AgentLin
 
     async def FetchSpecs(self, request, context) -> agent_pb2.FetchSpecsResponse:
         return agent_pb2.FetchSpecsResponse(specs={d: self.specs[d] for d in request.digests if d in self.specs})
+
+    async def AppendLog(self, request, context) -> agent_pb2.AppendLogResponse:
+        if self.log_refusal is not None:
+            self.log_refused += 1
+            async with self._news:
+                self._news.notify_all()
+            await context.abort(self.log_refusal, "refused")
+        known = self.logged.setdefault(request.session_id, [])
+        for record in gzip.decompress(request.records).decode().split("\n")[:-1] if request.records else ():
+            sequence, _, stream, text = record.split("\t", 3)
+            if not known or int(sequence) > known[-1][0]:
+                known.append((int(sequence), stream, text))
+        if request.complete:
+            self.log_complete.add(request.session_id)
+        async with self._news:
+            self._news.notify_all()
+        return agent_pb2.AppendLogResponse(acknowledged_sequence=known[-1][0] if known else 0)
 
     async def Link(self, request_iterator, context) -> AsyncIterator[agent_pb2.ControlMessage]:
         first = await anext(request_iterator)
