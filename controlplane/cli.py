@@ -9,6 +9,7 @@ import typer
 
 from controlplane.commands import (
     account,
+    backups,
     deadletters,
     events,
     fleet,
@@ -45,6 +46,7 @@ account.register(app)
 logs.register(sessions.app)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(saves.app, name="saves")
+app.add_typer(backups.app, name="backups")
 app.add_typer(fleet.hosts, name="hosts")
 replacements.register(machines.app)
 app.add_typer(machines.app, name="vms")

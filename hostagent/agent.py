@@ -188,6 +188,8 @@ class HostAgent:
             decision = decide(plan, self.workloads.observed(), unlisted_since, spent, loop.time(), grace_s)
             unlisted_since = decision.unlisted_since
             await self.workloads.carry_out(decision.actions)
+            for planned in plan.sessions if plan is not None else ():
+                self.workloads.back_up(planned.key, planned.backup_id)
             if plan is not None and plan is self._plan and plan.version != self._acted_version:
                 self._acted_version = plan.version
                 self._changed(urgent=True)

@@ -11,6 +11,7 @@ import gzip
 import os
 import stat
 import tarfile
+import time
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,8 @@ _MAX_ENTRIES = 200_000
 _BLOCK_BYTES = 1 << 18
 # Games write much and often: what the fastest level leaves is worth less than the processor's time.
 _LEVEL = 1
+# The kernel marks changes by a clock that moves on at least a hundred times a second.
+_TICK_NS = 20_000_000
 
 
 class ArchiveRefused(Exception):
@@ -49,8 +52,13 @@ class Contents:
 Places = Mapping[str, PurePosixPath]
 
 
-def pack(base: Path, places: Places, out: BinaryIO, max_bytes: int) -> Contents:
-    """Writes the archive; volumes that do not exist are empty. Raises ArchiveRefused, FilesChanging, OSError."""
+def pack(base: Path, places: Places, out: BinaryIO, max_bytes: int, *, live: bool = False) -> Contents:
+    """Writes the archive; volumes that do not exist are empty. `live`: somebody may be writing to them.
+
+    Raises ArchiveRefused, FilesChanging, OSError."""
+    if live:
+        time.sleep(2 * _TICK_NS / 1e9)  # what a game has written before it let us read is no longer suspect then
+    settled_ns = time.time_ns() - _TICK_NS
     with (
         gzip.GzipFile(filename="", fileobj=out, mode="wb", compresslevel=_LEVEL, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
@@ -59,7 +67,8 @@ def pack(base: Path, places: Places, out: BinaryIO, max_bytes: int) -> Contents:
         packing.all(base, places)
     again = _Packing(None, max_bytes)
     again.all(base, places)
-    if again.seen != packing.seen:
+    # Of two changes within a tick of the kernel's clock the second cannot be told: what has just changed is suspect.
+    if again.seen != packing.seen or (live and any(at_ns > settled_ns for _, at_ns in again.seen.values())):
         raise FilesChanging("the files changed while they were read")
     return packing.contents
 
@@ -112,7 +121,7 @@ class _Packing:
             self.contents = _plus(self.contents, files=1, size_bytes=found.st_size)
             if self.contents.size_bytes > self._max_bytes:
                 raise ArchiveRefused(f"the files are larger than {self._max_bytes} bytes together")
-            self.seen[path] = (found.st_size, found.st_mtime_ns)
+            self.seen[path] = (found.st_size, found.st_ctime_ns)
         if self._tar is not None:
             self._write(self._tar, info, file)
 
@@ -122,7 +131,9 @@ class _Packing:
         with os.fdopen(os.dup(file), "rb") as content:
             try:
                 tar.addfile(info, content)
-            except tarfile.ReadError as error:
+            except OSError as error:
+                if error.errno is not None:
+                    raise
                 raise FilesChanging(f"{info.name} became shorter while it was read") from error
 
 

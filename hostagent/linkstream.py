@@ -183,7 +183,13 @@ def plan_of(message: agent_pb2.Plan) -> Plan:
     """The plan as the diff reads it; a line that wants nothing known is left to the next version of the agent."""
     wants = {agent_pb2.PlannedSession.WANT_RUN: Want.RUN, agent_pb2.PlannedSession.WANT_STOP: Want.STOP}
     planned = tuple(
-        Planned(WorkloadKey(line.session_id, line.generation), line.spec_digest, wants[line.want], int(line.reason))
+        Planned(
+            WorkloadKey(line.session_id, line.generation),
+            line.spec_digest,
+            wants[line.want],
+            int(line.reason),
+            line.backup_id,
+        )
         for line in message.sessions
         if line.want in wants
     )

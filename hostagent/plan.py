@@ -33,12 +33,14 @@ class Want(Enum):
 
 @dataclass(frozen=True)
 class Planned:
-    """One line of a plan. `reason` is the number of a SessionReason: why it is to stop."""
+    """One line of a plan. `reason` is the number of a SessionReason: why it is to stop; `backup_id` names a backup that
+    is to be made of it."""
 
     key: WorkloadKey
     digest: str
     want: Want
     reason: int = 0
+    backup_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import asyncio
 import random
 import secrets
 import shutil
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Saves:
         self._patience = patience or Patience()
         self._details: dict[WorkloadKey, str] = {}
         self._delivering: dict[WorkloadKey, asyncio.Task[None]] = {}
+        # One at a time reads a running game's files.
+        self._reading: defaultdict[WorkloadKey, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def begin(self, sessions_root: Path) -> None:
         """Takes up what an earlier agent left; call once, with the event loop running."""
@@ -138,6 +141,7 @@ class Saves:
 
     def forget(self, key: WorkloadKey) -> None:
         """Of a session that never started. Raises OSError."""
+        self._reading.pop(key, None)
         if self._prepared(key).is_dir():
             shutil.rmtree(self._prepared(key))
 
@@ -156,20 +160,59 @@ class Saves:
                 await self._store_running(directory, spec, link)
 
     async def _store_running(self, directory: SessionDir, spec: wrapper_pb2.SessionSpec, link: WrapperLink) -> None:
-        key = directory.key
-        header = _header(key, secrets.token_hex(8), final=False)
-        pack = partial(archive.pack, directory.path, places_of(spec), max_bytes=spec.deployment.saves.max_bytes)
+        header = _header(directory.key, secrets.token_hex(8), final=False)
+        try:
+            await self._store_still(directory, spec, link, header)
+        except (NotNow, Refused, ArchiveRefused, OSError) as error:
+            log.warning("save not stored at its interval", workload=str(directory.key), why=str(error))
+
+    async def _store_still(
+        self,
+        directory: SessionDir,
+        spec: wrapper_pb2.SessionSpec,
+        link: WrapperLink,
+        header: agent_pb2.ArchiveHeader,
+    ) -> None:
+        """Stores a running game's files as they are when they keep still. Raises what ArchiveLink.store does."""
+        most = spec.deployment.saves.max_bytes
+        pack = partial(archive.pack, directory.path, places_of(spec), max_bytes=most, live=True)
         for attempt in range(_READ_TRIES):
             try:
-                async with reading(directory, spec, link):
+                async with self._reading[directory.key], reading(directory, spec, link):
                     await self._link.store(header, lambda out: pack(out=out))
                 return
             except FilesChanging:
-                await asyncio.sleep(_READ_PAUSE_S * 2**attempt)
-            except (NotNow, Refused, ArchiveRefused, OSError) as error:
-                log.warning("save not stored at its interval", workload=str(key), why=str(error))
-                return
-        log.warning("save not stored at its interval", workload=str(key), why="its files do not keep still")
+                if attempt == _READ_TRIES - 1:
+                    raise
+            await asyncio.sleep(_READ_PAUSE_S * 2**attempt)
+
+    async def back_up(
+        self, directory: SessionDir, spec: wrapper_pb2.SessionSpec, link: WrapperLink, backup_id: str
+    ) -> None:
+        """Makes one backup of a running game, or says why there will be none; insists until it is heard."""
+        header = _header(directory.key, backup_id, final=False)
+        header.backup_id = backup_id
+        attempt, failure = 0, ("", "")
+        while True:
+            try:
+                if failure[0]:
+                    await self._link.fail(header, *failure)
+                else:
+                    await self._store_still(directory, spec, link, header)
+                break
+            except NotNow as error:
+                log.warning("backup not stored yet", backup=backup_id, why=str(error))
+                await asyncio.sleep(self._pause_s(attempt))
+                attempt += 1
+            except Refused as error:
+                if failure[0]:
+                    break
+                failure = (error.reason or "REFUSED", str(error))
+            except FilesChanging as error:
+                failure = ("FILES_CHANGING", str(error))
+            except (ArchiveRefused, OSError) as error:
+                failure = ("FILES_UNREADABLE", str(error))
+        log.info("backup over", backup=backup_id, workload=str(directory.key), failure=failure[0])
 
     async def _read(self, directory: SessionDir, spec: wrapper_pb2.SessionSpec, link: WrapperLink) -> None:
         """An earlier agent died while it read: the game still waits to be told that it is over."""

@@ -29,6 +29,7 @@ Stub: TypeAlias = "agent_pb2_grpc.AgentLinkServiceAsyncStub"
 _CHUNK_BYTES = 256 << 10
 _AT_ONCE = 4
 _LONGEST_S = 3600.0
+_CALL_S = 10.0
 # The control plane, or something behind it, is away or busy: the same call may succeed later.
 _LATER = frozenset(
     {
@@ -92,6 +93,22 @@ class ArchiveLink:
             finally:
                 transport.close()  # whoever still packs into it is told by a broken pipe
                 call.cancel()
+
+    async def fail(self, header: agent_pb2.ArchiveHeader, reason: str, detail: str) -> None:
+        """Says that there will be no such archive. Raises NotNow, Refused."""
+        call = self._linked().StoreArchive(timeout=_CALL_S)
+        failure = agent_pb2.ArchiveFailure(reason=reason, detail=detail[:1000])
+        try:
+            await call.write(agent_pb2.StoreArchiveRequest(header=header))
+            await call.write(agent_pb2.StoreArchiveRequest(failure=failure))
+            await call.done_writing()
+            if not isinstance(await call.read(), agent_pb2.StoreArchiveResponse):
+                raise await _why(call, None)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
+            if await call.code() is not grpc.StatusCode.OK:
+                raise await _why(call, error) from error
+        finally:
+            call.cancel()
 
     async def fetch(self, key: WorkloadKey, target: Path) -> Found | None:
         """Writes to `target`, which is whole when this returns; None: there is nothing to begin with.

@@ -76,6 +76,7 @@ class Workload:
         self._task: asyncio.Task[None] | None = None
         self._link: WrapperLink | None = None
         self._lease_renewed_at = float("-inf")
+        self._backups: dict[str, asyncio.Task[None]] = {}
 
     @property
     def key(self) -> WorkloadKey:
@@ -144,6 +145,13 @@ class Workload:
         if self._preparing is not None:
             self._preparing.cancel()
         self._around.changed(True)
+
+    def back_up(self, backup_id: str) -> None:
+        """Begins to make a backup of the running game, once; one that its end cuts off is not made."""
+        if self.phase is Phase.RUNNING and self._link is not None and backup_id not in self._backups:
+            work = self._around.saves.back_up(self.directory, self._spec, self._link, backup_id)
+            self._backups[backup_id] = asyncio.create_task(work, name=f"backup {backup_id}")
+            self._backups[backup_id].add_done_callback(self._log_failure)
 
     def refuse(self, reason: sessions_pb2.SessionReason, detail: str) -> None:
         """Ends a workload of which there is no trace here: from now on it can never be started."""
@@ -247,9 +255,10 @@ class Workload:
             exit_code = await self._around.runtime.wait(instance)
         finally:
             self._link = None
-            for helper in helpers:
+            working = (*helpers, *self._backups.values())
+            for helper in working:
                 helper.cancel()
-            await asyncio.wait(helpers)
+            await asyncio.wait(working)
             await link.close()
         starved = await self._around.runtime.out_of_memory(self.directory.path)
         left = await self._kill(None)

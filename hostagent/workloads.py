@@ -79,6 +79,12 @@ class Workloads:
                 case Forget(key):
                     await self._forget(key)
 
+    def back_up(self, key: WorkloadKey, backup_id: str) -> None:
+        """Has this backup made of a running workload, once; "" is none."""
+        workload = self._by_key.get(key)
+        if backup_id and workload is not None:
+            workload.back_up(backup_id)
+
     def shortest_lease_s(self) -> float:
         """The shortest lease of a workload that has one; infinite when none has."""
         leases = [w.lease_s for w in self._by_key.values() if w.lease_s and w.phase is not Phase.EXITED]

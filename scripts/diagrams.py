@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from controlplane.domain.backup import BACKUP_MACHINE  # noqa: E402
 from controlplane.domain.host import HOST_MACHINE  # noqa: E402
 from controlplane.domain.machine import Machine  # noqa: E402
 from controlplane.domain.provisioning import PROVISIONING_MACHINE  # noqa: E402
@@ -27,6 +28,7 @@ MACHINES: tuple[Machine[Any, Any], ...] = (
     REPLACEMENT_MACHINE,
     SESSION_MACHINE,
     HOST_MACHINE,
+    BACKUP_MACHINE,
 )
 
 

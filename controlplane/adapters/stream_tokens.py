@@ -1,4 +1,7 @@
-"""Stream tokens as JWTs (RFC 7519), signed with the control plane's own key; single use is the store's business."""
+"""Tokens of streams and downloads as JWTs (RFC 7519), signed with the control plane's own key (HMAC-SHA256).
+
+Their audiences tell them apart; that a stream's is used once is the store's business.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from controlplane.domain.errors import Unauthenticated
 
 ALGORITHM = "HS256"
 AUDIENCE = "quarterdeck-stream"
+DOWNLOADS = "quarterdeck-download"
 ROLES = ("PLAYER", "VIEWER")
 
 
@@ -44,3 +48,24 @@ class JwtStreamTokens:
         if now >= ends_at:
             raise Unauthenticated("STREAM_TOKEN_EXPIRED", "this stream token has expired; ask for a new one")
         return session_id, role, jti, ends_at
+
+    def sign_download(self, name: str, project_id: str, expires_at: datetime) -> str:
+        claims = {"aud": DOWNLOADS, "sub": name, "project": project_id, "exp": expires_at.timestamp()}
+        return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+
+    def verify_download(self, token: str, now: datetime) -> tuple[str, str]:
+        """Raises Unauthenticated; as `verify`."""
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[ALGORITHM],
+                audience=DOWNLOADS,
+                options={"require": ["exp", "sub", "project"], "verify_exp": False},
+            )
+            ends_at = datetime.fromtimestamp(float(claims["exp"]), UTC)
+        except (jwt.PyJWTError, ValueError, OverflowError) as error:
+            raise Unauthenticated("DOWNLOAD_TOKEN_INVALID", "this is no download of ours") from error
+        if now >= ends_at:
+            raise Unauthenticated("DOWNLOAD_TOKEN_EXPIRED", "this download has expired; ask for a new one")
+        return str(claims["sub"]), str(claims["project"])

@@ -24,13 +24,17 @@ async def store(world: World, host_id: str, requests: Requests) -> None:
     if first is None or not first.HasField("header"):
         raise InvalidRequest("HEADER_FIRST", "the first message of an archive must be its header", field="header")
     header = first.header
-    sent = Sent(header.session_id, header.generation, header.archive_id, header.final)
+    sent = Sent(header.session_id, header.generation, header.archive_id, header.final, header.backup_id)
     upload = await archives.begin(world, host_id, sent)
     if upload is None:
         return
     incoming = _Incoming(requests, upload.max_bytes)
-    await world.objects.put(upload.object_key, incoming.content())
-    await archives.finish(world, upload, incoming.arrived())
+    try:
+        await world.objects.put(upload.object_key, incoming.content())
+    except _Abandoned as told:
+        await archives.fail(world, host_id, sent, told.failure.reason, told.failure.detail)
+    else:
+        await archives.finish(world, upload, incoming.arrived())
 
 
 async def fetch(world: World, host_id: str, request: pb.FetchArchiveRequest) -> AsyncIterator[pb.FetchArchiveResponse]:
@@ -51,6 +55,14 @@ async def fetch(world: World, host_id: str, request: pb.FetchArchiveRequest) -> 
             yield pb.FetchArchiveResponse(chunk=bytes(piece[start : start + CHUNK_BYTES]))
 
 
+class _Abandoned(Exception):
+    """The host says that there will be no archive."""
+
+    def __init__(self, failure: pb.ArchiveFailure) -> None:
+        super().__init__(failure.reason)
+        self.failure = failure
+
+
 class _Incoming:
     """The chunks of one archive, counted and hashed as they pass."""
 
@@ -69,6 +81,8 @@ class _Incoming:
                 if request.end.sha256 != self._hash.hexdigest():
                     raise InvalidRequest("ARCHIVE_DAMAGED", "what arrived is not what was sent", field="end.sha256")
                 return
+            if request.HasField("failure"):
+                raise _Abandoned(request.failure)
             if not request.HasField("chunk"):
                 raise InvalidRequest("HEADER_TWICE", "an archive has one header, first", field="header")
             self._size += len(request.chunk)

@@ -20,6 +20,8 @@ from quarterdeck.v1 import (
     accounts_pb2_grpc,
     agent_pb2,
     agent_pb2_grpc,
+    backups_pb2,
+    backups_pb2_grpc,
     console_pb2,
     console_pb2_grpc,
     deadletters_pb2,
@@ -52,6 +54,7 @@ from quarterdeck.v1 import (
 
 from controlplane.api import compat
 from controlplane.api.accounts import AccountServicer
+from controlplane.api.backups import BackupServicer
 from controlplane.api.channels import Channels
 from controlplane.api.console import ConsoleServicer
 from controlplane.api.consolechannels import ConsoleChannels
@@ -98,6 +101,7 @@ API_SERVICES = tuple(
         (console_pb2, "ConsoleService"),
         (logs_pb2, "LogService"),
         (saves_pb2, "SaveService"),
+        (backups_pb2, "BackupService"),
     )
 )
 API_SERVICES += compat.SERVICES
@@ -235,6 +239,7 @@ class Server:
         console_pb2_grpc.add_ConsoleServiceServicer_to_server(ConsoleServicer(world, consoles), server)
         saves_pb2_grpc.add_SaveServiceServicer_to_server(SaveServicer(world), server)
         logs_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(world, consoles), server)
+        backups_pb2_grpc.add_BackupServiceServicer_to_server(BackupServicer(world), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _reflect(server)
 

@@ -44,6 +44,7 @@ def plan_message(plan: HostPlan, network: Network) -> agent_pb2.Plan:
                 spec_digest=digest(serialized(spec_message(entry, plan.vm.advertised_address, network))),
                 want=agent_pb2.PlannedSession.WANT_RUN if entry.want_run else agent_pb2.PlannedSession.WANT_STOP,
                 reason=enum_value(sessions_pb2.SessionReason, "SESSION_REASON", entry.session.reason),
+                backup_id=entry.backup_id,
             )
             for entry in plan.entries
         ],

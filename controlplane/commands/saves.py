@@ -64,7 +64,7 @@ def get(
     from controlplane.commands.calls import resource, show
 
     with _service(target, token_file) as (call, stub):
-        show(call(stub.GetSave, saves_pb2.GetSaveRequest(name=resource("saves", name))), output, _rows)
+        show(call(stub.GetSave, saves_pb2.GetSaveRequest(name=resource("saves", name))), output, rows)
 
 
 @app.command()
@@ -117,7 +117,7 @@ def restore(
 
     request = saves_pb2.RestoreSaveRequest(name=resource("saves", name), version=version)
     with _service(target, token_file) as (call, stub):
-        show(call(stub.RestoreSave, request), output, _rows)
+        show(call(stub.RestoreSave, request), output, rows)
 
 
 @app.command()
@@ -134,7 +134,7 @@ def release(
     from controlplane.commands.calls import resource, show
 
     with _service(target, token_file) as (call, stub):
-        show(call(stub.ReleaseSave, saves_pb2.ReleaseSaveRequest(name=resource("saves", name))), output, _rows)
+        show(call(stub.ReleaseSave, saves_pb2.ReleaseSaveRequest(name=resource("saves", name))), output, rows)
 
 
 @app.command()
@@ -171,7 +171,8 @@ def _service(target: str | None, token_file: Path | None) -> Iterator[tuple[Any,
         yield call, saves_pb2_grpc.SaveServiceStub(call.channel)
 
 
-def _rows(save: Any) -> Iterator[tuple[str, str]]:
+def rows(save: Any) -> Iterator[tuple[str, str]]:
+    """A save, as (label, value) lines."""
     from controlplane.commands.calls import clock
 
     yield "save", save.name

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controlplane.gateway.app import create_app
 from controlplane.gateway.call import Limits
 from controlplane.gateway.console import console_route
+from controlplane.gateway.downloads import downloads_route
 from controlplane.gateway.hosts import Names
 from controlplane.gateway.metrics import ROUTE_KEY
 from controlplane.gateway.origins import OriginPolicy
@@ -63,6 +64,7 @@ def create_site(
         routes=[
             signalling_route(channel, policy),
             console_route(channel, policy),
+            downloads_route(channel),
             *signin_routes(channel),
             *routes,
             WebFiles(web),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from controlplane.interfaces.capacity import PoolRows, RentingRows, ReplacementRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, Page, ProvisioningRows, TransitionRows, VmRows
-from controlplane.interfaces.keeping import GarbageRows, HeldSave, SaveRows, SaveVersionRows
+from controlplane.interfaces.keeping import BackupRows, GarbageRows, HeldSave, SaveRows, SaveVersionRows, ScheduleRows
 from controlplane.interfaces.logs import LogPosition, LogRange, LogRows
 from controlplane.interfaces.news import (
     AuditEntry,
@@ -42,6 +42,7 @@ __all__ = [
     "AuditEntry",
     "AuditRecord",
     "Backlog",
+    "BackupRows",
     "BatchRows",
     "Bury",
     "Bus",
@@ -76,6 +77,7 @@ __all__ = [
     "ReplacementRows",
     "SaveRows",
     "SaveVersionRows",
+    "ScheduleRows",
     "SessionRows",
     "ShapeRows",
     "Store",

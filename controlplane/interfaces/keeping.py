@@ -1,4 +1,4 @@
-"""Rows of what outlives sessions: saves, their versions, and objects that are to go."""
+"""Rows of what outlives sessions: saves, their versions, backups and their schedules, and objects that are to go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.domain.backup import Backup
 from controlplane.domain.save import Save, SaveVersion
+from controlplane.domain.schedule import BackupSchedule
 from controlplane.interfaces.fleet import Page
 
 
@@ -61,6 +63,62 @@ class SaveVersionRows(Protocol):
         ...
 
     async def remove(self, version: SaveVersion) -> None: ...
+
+
+class BackupRows(Protocol):
+    async def get(self, backup_id: str) -> Backup | None: ...
+
+    async def add(self, backup: Backup) -> None:
+        """Raises AlreadyExists when (project, client_token) is taken, or its session has an unfinished one."""
+        ...
+
+    async def save(self, backup: Backup) -> None:
+        """As VmRows.save."""
+        ...
+
+    async def remove(self, backup: Backup) -> None: ...
+
+    async def by_client_token(self, project_id: str, client_token: str) -> Backup | None: ...
+
+    async def list(self, project_id: str, game_id: str, session_id: str, page: Page) -> Sequence[Backup]:
+        """Of a project, newest first; "" for any game and any session."""
+        ...
+
+    async def unfinished(self, session_ids: Sequence[str] | None = None) -> Sequence[Backup]:
+        """Oldest first, at most one of each session; None: of all, over all projects."""
+        ...
+
+    async def of_schedule(self, schedule_id: str) -> Sequence[Backup]:
+        """The completed ones, newest first."""
+        ...
+
+
+class ScheduleRows(Protocol):
+    async def get(self, schedule_id: str) -> BackupSchedule | None: ...
+
+    async def add(self, schedule: BackupSchedule) -> None:
+        """Raises AlreadyExists when (project, client_token) is taken."""
+        ...
+
+    async def save(self, schedule: BackupSchedule) -> None:
+        """As VmRows.save."""
+        ...
+
+    async def remove(self, schedule: BackupSchedule) -> None: ...
+
+    async def by_client_token(self, project_id: str, client_token: str) -> BackupSchedule | None: ...
+
+    async def list(self, project_id: str, page: Page) -> Sequence[BackupSchedule]:
+        """Newest first."""
+        ...
+
+    async def due(self, limit: int) -> Sequence[BackupSchedule]:
+        """Whose moment has come, longest ago first, over all projects."""
+        ...
+
+    async def bounding(self) -> Sequence[BackupSchedule]:
+        """Those that do not keep everything for ever, by id, over all projects."""
+        ...
 
 
 class GarbageRows(Protocol):

@@ -97,6 +97,14 @@ class StreamTokens(Protocol):
         """(session_id, role, jti, expires_at). Raises Unauthenticated (STREAM_TOKEN_INVALID or _EXPIRED)."""
         ...
 
+    def sign_download(self, name: str, project_id: str, expires_at: datetime) -> str:
+        """A token that opens the content of this name, as often as one likes until then."""
+        ...
+
+    def verify_download(self, token: str, now: datetime) -> tuple[str, str]:
+        """(name, project_id). Raises Unauthenticated (DOWNLOAD_TOKEN_INVALID or _EXPIRED)."""
+        ...
+
 
 class Ids(Protocol):
     """Randomness, as an argument."""

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from controlplane.interfaces.capacity import PoolRows, RentingRows, ReplacementRows
 from controlplane.interfaces.fleet import AttemptRows, HostRows, ProvisioningRows, TransitionRows, VmRows
-from controlplane.interfaces.keeping import GarbageRows, SaveRows, SaveVersionRows
+from controlplane.interfaces.keeping import BackupRows, GarbageRows, SaveRows, SaveVersionRows, ScheduleRows
 from controlplane.interfaces.logs import LogRows
 from controlplane.interfaces.news import DeadLetterRows, FeedRows, FigureRows, OutboxRows
 from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows
@@ -62,6 +62,10 @@ class Tx(Protocol):
     def saves(self) -> SaveRows: ...
     @property
     def save_versions(self) -> SaveVersionRows: ...
+    @property
+    def backups(self) -> BackupRows: ...
+    @property
+    def schedules(self) -> ScheduleRows: ...
     @property
     def garbage(self) -> GarbageRows: ...
 

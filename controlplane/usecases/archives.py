@@ -12,11 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from controlplane.domain.backup import Backup, BackupTrigger
 from controlplane.domain.errors import AlreadyExists, Conflict, Forbidden, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.save import MAX_BYTES, Save, SaveSpec, SaveVersion, surplus
 from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import AuditEntry, Tx
+from controlplane.usecases import backups
 from controlplane.usecases.saves import ALL, forget_version
 from controlplane.usecases.world import World
 
@@ -30,12 +32,14 @@ COLLECT_AGAIN_S = 600.0
 
 @dataclass(frozen=True)
 class Sent:
-    """What a host says that it sends: whose files, under which name of its own. `final`: nothing comes after it."""
+    """What a host says that it sends: whose files, under which name of its own. `final`: nothing comes after it.
+    `backup_id`: of a backup in its plan, "" of the session's save."""
 
     session_id: str
     generation: int
     archive_id: str
     final: bool
+    backup_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,20 @@ async def begin(world: World, host_id: str, sent: Sent) -> Upload | None:
     """None: it is on record already. Raises Forbidden, WrongState for what this host has no business to store."""
     async with world.store.tx() as tx:
         session = await _held(tx, host_id, sent.session_id, sent.generation)
-        if await tx.save_versions.by_archive(sent.session_id, sent.generation, sent.archive_id) is not None:
+        now = await tx.now()
+        if sent.backup_id:
+            backup = await _backup(tx, session, sent.backup_id)
+            if backup is None:
+                return None
+            await backups.settle(tx, backup, BackupTrigger.SENDING, now, "", "")
+            place = f"backups/{backup.project_id}/{backup.id}"
+        elif await tx.save_versions.by_archive(sent.session_id, sent.generation, sent.archive_id) is not None:
             return None
-        save = await _save_of(tx, session)
-        key = f"saves/{save.project_id}/{save.id}/{world.ids.new('o')}"
-        await tx.garbage.expect(key, await tx.now() + timedelta(seconds=UPLOAD_S))
+        else:
+            save = await _save_of(tx, session)
+            place = f"saves/{save.project_id}/{save.id}"
+        key = f"{place}/{world.ids.new('o')}"
+        await tx.garbage.expect(key, now + timedelta(seconds=UPLOAD_S))
         spec = await _spec(tx, session)
     # A tar is larger than what is in it by a block or two for each file; compressed it hardly ever is.
     return Upload(sent, host_id, key, 2 * spec.max_bytes)
@@ -74,8 +87,50 @@ async def begin(world: World, host_id: str, sent: Sent) -> Upload | None:
 
 async def finish(world: World, upload: Upload, arrived: Arrived) -> None:
     """Puts on record what lies under the key now; unchanged files make no new version. Raises as `begin`."""
-    await _insisting(lambda: _finish(world, upload, arrived))
+    work = _finish_backup if upload.sent.backup_id else _finish
+    await _insisting(lambda: work(world, upload, arrived))
     await world.tell()
+
+
+async def fail(world: World, host_id: str, sent: Sent, reason: str, detail: str) -> None:
+    """The host cannot make a backup that its plan asks for. Raises Forbidden."""
+
+    async def failing() -> None:
+        async with world.store.tx() as tx:
+            session = await _held(tx, host_id, sent.session_id, sent.generation)
+            backup = await _backup(tx, session, sent.backup_id)
+            if backup is not None:
+                await backups.settle(tx, backup, BackupTrigger.FAIL, await tx.now(), reason, detail)
+
+    await _insisting(failing)
+    await world.tell()
+
+
+async def _finish_backup(world: World, upload: Upload, arrived: Arrived) -> None:
+    async with world.store.tx() as tx:
+        session = await _held(tx, upload.host_id, upload.sent.session_id, upload.sent.generation)
+        backup, now = await _backup(tx, session, upload.sent.backup_id), await tx.now()
+        if backup is None:  # deleted, given up, or stored by an earlier try
+            await tx.garbage.expect(upload.object_key, now)
+            return
+        whole = replace(
+            backup,
+            object_key=upload.object_key,
+            size_bytes=arrived.size_bytes,
+            sha256=arrived.sha256,
+            content_bytes=arrived.content_bytes,
+            files=arrived.files,
+        )
+        await backups.settle(tx, whole, BackupTrigger.STORED, now, "", "")
+        host = f"hosts/{upload.host_id}"
+        await tx.outbox.audit(AuditEntry(backup.project_id, host, "StoreBackup", backup.name, ""))
+
+
+async def _backup(tx: Tx, session: Session, backup_id: str) -> Backup | None:
+    """The backup, while it is to be made of this session."""
+    backup = await tx.backups.get(backup_id)
+    made_of_it = backup is not None and backup.session_id == session.id and not backup.finished
+    return backup if made_of_it else None
 
 
 async def _finish(world: World, upload: Upload, arrived: Arrived) -> None:

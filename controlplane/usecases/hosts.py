@@ -44,13 +44,14 @@ class Enrolment:
 
 @dataclass(frozen=True)
 class PlanEntry:
-    """`want_run` False: stop it. `lease_s` None: it plays on through any outage."""
+    """`want_run` False: stop it. `lease_s` None: it plays on through any outage. `backup_id`: one is to be made."""
 
     session: Session
     deployment: Deployment
     ports: tuple[PortLease, ...]
     want_run: bool
     lease_s: float | None = None
+    backup_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -279,6 +280,8 @@ async def plan_of(world: World, host_id: str) -> HostPlan:
             raise NotFound("VM_NOT_FOUND", f"there is no VM 'vms/{host_id}'")
         sessions = await tx.sessions.on_vm(host_id)
         ports = await tx.ports.of_sessions([session.id for session in sessions])
+        unfinished = await tx.backups.unfinished([session.id for session in sessions]) if sessions else ()
+        wanted = {backup.session_id: backup.id for backup in unfinished}
         entries: list[PlanEntry] = []
         deployments: dict[tuple[str, str, int], Deployment | None] = {}
         for session in sessions:
@@ -290,7 +293,8 @@ async def plan_of(world: World, host_id: str) -> HostPlan:
             if want_run is None or deployment is None:
                 continue
             held = tuple(lease for lease in ports.get(session.id, ()) if lease.free_at is None)
-            entries.append(PlanEntry(session, deployment, held, want_run, session.lease_s or None))
+            backup_id = wanted.get(session.id, "")
+            entries.append(PlanEntry(session, deployment, held, want_run, session.lease_s or None, backup_id))
         return HostPlan(vm.plan_version, vm, tuple(entries))
 
 

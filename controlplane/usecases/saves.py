@@ -45,7 +45,7 @@ async def delete_save(world: World, who: Principal, save_id: str, request_id: st
     operators_only(who)
     async with world.store.tx() as tx:
         save = await _owned(tx, who, save_id)
-        check_free(save, await _holding(tx, save))
+        check_free(save, await holding(tx, save))
         now = await tx.now()
         for version in await tx.save_versions.list(who.project_id, save_id, ALL):
             await tx.garbage.expect(version.object_key, now + timedelta(seconds=DOOMED_S))
@@ -76,7 +76,7 @@ async def restore(world: World, who: Principal, save_id: str, number: int, reque
     async with world.store.tx() as tx:
         save = await _owned(tx, who, save_id)
         await _version(tx, save, number)
-        check_free(save, await _holding(tx, save))
+        check_free(save, await holding(tx, save))
         if save.current == number:
             return save
         save, event = save.restored(number, await tx.now())
@@ -92,9 +92,9 @@ async def release(world: World, who: Principal, save_id: str, request_id: str) -
     operators_only(who)
     async with world.store.tx() as tx:
         save = await _owned(tx, who, save_id)
-        holding = await _holding(tx, save)
-        if holding is not None and not holding.finished:
-            check_free(save, holding)
+        held = await holding(tx, save)
+        if held is not None and not held.finished:
+            check_free(save, held)
         if save.session_id:
             save = save.released(await tx.now())
             await tx.saves.save(save)
@@ -113,7 +113,7 @@ async def check_takeable(tx: Tx, project_id: str, save_id: str, deployment: Depl
         return
     if save.game_id != deployment.game_id:
         raise InvalidRequest("SAVE_OF_ANOTHER_GAME", f"{save.name} belongs to games/{save.game_id}", field="save_id")
-    check_free(save, await _holding(tx, save))
+    check_free(save, await holding(tx, save))
 
 
 async def hold(tx: Tx, session: Session, now: datetime) -> None:
@@ -149,7 +149,8 @@ async def forget_version(tx: Tx, version: SaveVersion, now: datetime) -> None:
     await tx.garbage.expect(version.object_key, now + timedelta(seconds=DOOMED_S))
 
 
-async def _holding(tx: Tx, save: Save) -> Holding | None:
+async def holding(tx: Tx, save: Save) -> Holding | None:
+    """What is known of the session that holds the save."""
     session = await tx.sessions.get(save.session_id) if save.session_id else None
     if session is None:
         return None

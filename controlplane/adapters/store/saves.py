@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
 from controlplane.adapters.store.connection import TxConnection, insert_new, paged
-from controlplane.adapters.store.tables import object_garbage, save_versions, saves, sessions
+from controlplane.adapters.store.tables import backups, object_garbage, save_versions, saves, sessions
 from controlplane.adapters.store.versions import version_conflict
 from controlplane.domain.save import Save, SaveVersion
 from controlplane.domain.session import FINISHED, SessionState
@@ -92,7 +92,7 @@ class SqlSaveVersions:
         return from_row(SaveVersion, row) if row else None
 
 
-REFERRED: Sequence[sa.Column[Any]] = (save_versions.c.object_key,)
+REFERRED: Sequence[sa.Column[Any]] = (save_versions.c.object_key, backups.c.object_key)
 
 
 class SqlGarbage:

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from controlplane.adapters.store.backups import SqlBackups, SqlSchedules
 from controlplane.adapters.store.batch import SqlBatch
 from controlplane.adapters.store.capacity import SqlPools, SqlRenting, SqlReplacements
 from controlplane.adapters.store.catalogue import SqlCatalogue
@@ -83,6 +84,8 @@ class SqlTx:
         self.figures = SqlFigures(connection)
         self.saves = SqlSaves(connection)
         self.save_versions = SqlSaveVersions(connection)
+        self.backups = SqlBackups(connection)
+        self.schedules = SqlSchedules(connection)
         self.garbage = SqlGarbage(connection)
         self.logs = SqlLogs(connection)
 

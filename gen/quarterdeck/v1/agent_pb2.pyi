@@ -150,7 +150,7 @@ class Plan(_message.Message):
     def __init__(self, version: _Optional[int] = ..., sessions: _Optional[_Iterable[_Union[PlannedSession, _Mapping]]] = ...) -> None: ...
 
 class PlannedSession(_message.Message):
-    __slots__ = ("session_id", "generation", "spec_digest", "want", "reason")
+    __slots__ = ("session_id", "generation", "spec_digest", "want", "reason", "backup_id")
     class Want(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         WANT_UNSPECIFIED: _ClassVar[PlannedSession.Want]
@@ -164,12 +164,14 @@ class PlannedSession(_message.Message):
     SPEC_DIGEST_FIELD_NUMBER: _ClassVar[int]
     WANT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     generation: int
     spec_digest: str
     want: PlannedSession.Want
     reason: _sessions_pb2.SessionReason
-    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., spec_digest: _Optional[str] = ..., want: _Optional[_Union[PlannedSession.Want, str]] = ..., reason: _Optional[_Union[_sessions_pb2.SessionReason, str]] = ...) -> None: ...
+    backup_id: str
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., spec_digest: _Optional[str] = ..., want: _Optional[_Union[PlannedSession.Want, str]] = ..., reason: _Optional[_Union[_sessions_pb2.SessionReason, str]] = ..., backup_id: _Optional[str] = ...) -> None: ...
 
 class FetchSpecsRequest(_message.Message):
     __slots__ = ("digests",)
@@ -251,26 +253,38 @@ class ChannelSignal(_message.Message):
     def __init__(self, channel_id: _Optional[str] = ..., signal: _Optional[_Union[_streaming_pb2.Signal, _Mapping]] = ..., console_output: _Optional[_Union[_console_pb2.ConsoleOutput, _Mapping]] = ..., console_taken: _Optional[_Union[ConsoleTaken, _Mapping]] = ...) -> None: ...
 
 class StoreArchiveRequest(_message.Message):
-    __slots__ = ("header", "chunk", "end")
+    __slots__ = ("header", "chunk", "end", "failure")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
     header: ArchiveHeader
     chunk: bytes
     end: ArchiveEnd
-    def __init__(self, header: _Optional[_Union[ArchiveHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ..., end: _Optional[_Union[ArchiveEnd, _Mapping]] = ...) -> None: ...
+    failure: ArchiveFailure
+    def __init__(self, header: _Optional[_Union[ArchiveHeader, _Mapping]] = ..., chunk: _Optional[bytes] = ..., end: _Optional[_Union[ArchiveEnd, _Mapping]] = ..., failure: _Optional[_Union[ArchiveFailure, _Mapping]] = ...) -> None: ...
+
+class ArchiveFailure(_message.Message):
+    __slots__ = ("reason", "detail")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    detail: str
+    def __init__(self, reason: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ArchiveHeader(_message.Message):
-    __slots__ = ("session_id", "generation", "archive_id", "final")
+    __slots__ = ("session_id", "generation", "archive_id", "final", "backup_id")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     ARCHIVE_ID_FIELD_NUMBER: _ClassVar[int]
     FINAL_FIELD_NUMBER: _ClassVar[int]
+    BACKUP_ID_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     generation: int
     archive_id: str
     final: bool
-    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., archive_id: _Optional[str] = ..., final: _Optional[bool] = ...) -> None: ...
+    backup_id: str
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., archive_id: _Optional[str] = ..., final: _Optional[bool] = ..., backup_id: _Optional[str] = ...) -> None: ...
 
 class ArchiveEnd(_message.Message):
     __slots__ = ("sha256", "content_bytes", "files")

@@ -46,12 +46,12 @@ class Player:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{house.grpc_port}")
+        self.channel = grpc.insecure_channel(f"127.0.0.1:{house.grpc_port}")
         token = (house.data_dir / "operator.token").read_text().strip()
         self._metadata = (("authorization", f"Bearer {token}"),)
-        self.games = games_pb2_grpc.GameServiceStub(self._channel)
-        self.sessions = sessions_pb2_grpc.SessionServiceStub(self._channel)
-        self.saves = saves_pb2_grpc.SaveServiceStub(self._channel)
+        self.games = games_pb2_grpc.GameServiceStub(self.channel)
+        self.sessions = sessions_pb2_grpc.SessionServiceStub(self.channel)
+        self.saves = saves_pb2_grpc.SaveServiceStub(self.channel)
 
     def call(self, method: Any, request: Any, timeout_s: float = WITHIN_S) -> Any:
         """Again while nobody answers: the control plane may just have been killed."""
@@ -104,7 +104,7 @@ class Player:
         return self.save(save_id)
 
     def close(self) -> None:
-        self._channel.close()
+        self.channel.close()
 
 
 def until(condition: Callable[[], object], why: Callable[[], object] = lambda: "", within_s: float = WITHIN_S) -> None:

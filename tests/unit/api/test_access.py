@@ -56,6 +56,7 @@ def test_only_agents_come_by_certificate() -> None:
 def test_what_is_public_is_known_here() -> None:
     assert {m for m, access in ACCESS.items() if access.public and m.startswith("/quarterdeck.")} == {
         "/quarterdeck.v1.AccountService/SignIn",
+        "/quarterdeck.v1.BackupService/ReadDownload",
         "/quarterdeck.v1.EnrolmentService/Enrol",
         "/quarterdeck.v1.StreamingService/Signal",
     }

@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 import pytest
-from quarterdeck.v1 import accounts_pb2, events_pb2, games_pb2, hosts_pb2, sessions_pb2, vms_pb2
+from quarterdeck.v1 import accounts_pb2, backups_pb2, events_pb2, games_pb2, hosts_pb2, sessions_pb2, vms_pb2
 
 from controlplane.api.events import wanted
 from controlplane.api.mapping.values import enum_member, enum_value
+from controlplane.domain.backup import BackupState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Picture
 from controlplane.domain.host import HostState
@@ -27,6 +28,7 @@ from controlplane.domain.vm import VmState
         (vms_pb2.VmState, "VM_STATE", VmState),
         (hosts_pb2.HostState, "HOST_STATE", HostState),
         (games_pb2.Picture, "PICTURE", Picture),
+        (backups_pb2.BackupState, "BACKUP_STATE", BackupState),
         (accounts_pb2.Role, "ROLE", Role),
     ],
 )

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from controlplane.domain import subjects
+from controlplane.domain.backup import BackupState
 from controlplane.domain.host import HOST_MACHINE
 from controlplane.domain.session import SESSION_MACHINE
 from controlplane.domain.vm import VM_MACHINE, WORDS
@@ -36,7 +37,9 @@ def of_tables() -> set[str]:
     }
     host = {str(t).lower() for (source, _), t in HOST_MACHINE.table.items() if source != t}
     session = {str(t).lower() for (source, _), t in SESSION_MACHINE.table.items() if source != t}
-    named = {"vm": vm, "host": host, "session": session}
+    # One that is being made is told from its start on.
+    backup = {str(state).lower() for state in BackupState}
+    named = {"vm": vm, "host": host, "session": session, "backup": backup}
     return {f"quarterdeck.{entity}.{word}" for entity, words in named.items() for word in words}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from controlplane.domain.backup import BACKUP_MACHINE
 from controlplane.domain.errors import WrongState
 from controlplane.domain.host import HOST_MACHINE
 from controlplane.domain.provisioning import PROVISIONING_MACHINE
@@ -11,7 +12,14 @@ from controlplane.domain.session import SESSION_MACHINE
 from controlplane.domain.succession import REPLACEMENT_MACHINE
 from controlplane.domain.vm import VM_MACHINE
 
-MACHINES = [VM_MACHINE, HOST_MACHINE, SESSION_MACHINE, PROVISIONING_MACHINE, REPLACEMENT_MACHINE]
+MACHINES = [
+    VM_MACHINE,
+    HOST_MACHINE,
+    SESSION_MACHINE,
+    PROVISIONING_MACHINE,
+    REPLACEMENT_MACHINE,
+    BACKUP_MACHINE,
+]
 words = pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: machine.name)
 
 

@@ -141,6 +141,33 @@ def test_files_that_change_while_they_are_read_are_no_state(session: Path) -> No
         archive.pack(session, PLACES, Meddling(), LARGE)
 
 
+def test_a_change_that_leaves_size_and_tick_alike_is_seen_while_a_game_runs(session: Path) -> None:
+    level = session / "home/world/level.dat"
+
+    class Meddling(io.BytesIO):
+        def write(self, data) -> int:
+            level.write_bytes(os.urandom(300_000))
+            return super().write(data)
+
+    with pytest.raises(FilesChanging):
+        archive.pack(session, PLACES, Meddling(), LARGE, live=True)
+    assert archive.pack(session, PLACES, io.BytesIO(), LARGE, live=True).files == 3
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_no_state(session: Path) -> None:
+    level = session / "home/world/level.dat"
+    level.write_bytes(os.urandom(8 << 20))
+
+    class Meddling(io.BytesIO):
+        def write(self, data) -> int:
+            if self.tell() > 1 << 20:
+                level.write_bytes(b"")
+            return super().write(data)
+
+    with pytest.raises(FilesChanging, match="shorter"):
+        archive.pack(session, PLACES, Meddling(), LARGE)
+
+
 @pytest.mark.parametrize(
     "content",
     [

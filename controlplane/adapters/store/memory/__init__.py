@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 
+from controlplane.adapters.store.memory.backups import MemoryBackups, MemorySchedules
 from controlplane.adapters.store.memory.batch import MemoryBatch, MemoryQueue
 from controlplane.adapters.store.memory.capacity import MemoryPools, MemoryRenting, MemoryReplacements
 from controlplane.adapters.store.memory.dead_letters import MemoryDeadLetters
@@ -49,6 +50,8 @@ class MemoryTx:
         self.figures = MemoryFigures(tables)
         self.saves = MemorySaves(tables)
         self.save_versions = MemorySaveVersions(tables)
+        self.backups = MemoryBackups(tables)
+        self.schedules = MemorySchedules(tables)
         self.garbage = MemoryGarbage(tables)
         self.logs = MemoryLogs(tables)
 

@@ -89,6 +89,9 @@ class MemorySaveVersions:
         self._tables.own("save_versions").pop((version.project_id, version.save_id, version.number), None)
 
 
+REFERRED = ("save_versions", "backups")
+
+
 class MemoryGarbage:
     def __init__(self, tables: TxTables) -> None:
         self._tables = tables
@@ -98,7 +101,7 @@ class MemoryGarbage:
 
     async def due(self, limit: int, retry_at: datetime) -> Sequence[str]:
         now, rows = await self._tables.now(), self._tables.own("object_garbage")
-        referred = {version.object_key for version in self._tables.seen("save_versions").values()}
+        referred = {row.object_key for table in REFERRED for row in self._tables.seen(table).values()}
         for key in [key for key, due_at in rows.items() if due_at <= now and key in referred]:
             del rows[key]
         over = sorted((due_at, key) for key, due_at in rows.items() if due_at <= now)[:limit]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from controlplane.adapters.store.tables.base import metadata
 from controlplane.adapters.store.tables.capacity import budgets, pools, replacements
 from controlplane.adapters.store.tables.fleet import hosts, provisionings, vm_attempts, vm_transitions, vms
-from controlplane.adapters.store.tables.keeping import object_garbage, save_versions, saves
+from controlplane.adapters.store.tables.keeping import backup_schedules, backups, object_garbage, save_versions, saves
 from controlplane.adapters.store.tables.logs import log_chunks, log_heads
 from controlplane.adapters.store.tables.news import audit, dead_letters, duties, feed, inbox, outbox, tides
 from controlplane.adapters.store.tables.scope import (
@@ -26,6 +26,8 @@ from controlplane.adapters.store.tables.sessions import port_leases, sessions
 
 __all__ = [
     "audit",
+    "backup_schedules",
+    "backups",
     "budgets",
     "credentials",
     "dead_letters",
