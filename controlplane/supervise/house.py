@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.settings import Settings, child_environment, sign_in_link
-from controlplane.supervise import broker, claims, family
+from controlplane.supervise import broker, claims, containers, family
 from controlplane.supervise.oneshot import OneShots
 from controlplane.supervise.part import Part, PartFailed, Recipe, trim_log
 
@@ -92,7 +92,7 @@ class House:
             self._start_agent(welcome)
         elif self._with_agent:
             tell("No host agent: an operator has terminated vms/local. Another --data-dir starts afresh.")
-        self._greet(welcome)
+        self._greet(welcome, await asyncio.to_thread(containers.notice, self._environment) if self._with_agent else "")
         if self._with_demo:
             await self._first_session()
 
@@ -163,9 +163,11 @@ class House:
         self._parts.append(part)
         return part
 
-    def _greet(self, welcome: dict[str, Any]) -> None:
+    def _greet(self, welcome: dict[str, Any], about_containers: str) -> None:
         settings = self._settings
         tell("")
+        if about_containers:
+            tell(f"  Docker   {about_containers}")
         tell(f"  Page     {sign_in_link(settings.gateway_url, welcome['sign_in_code'])}")
         tell("           (signs one browser in; `quarterdeck signin` makes another link)")
         tell(f"  gRPC     {settings.own_target}, token in {settings.token_file}")
