@@ -146,12 +146,22 @@ class SessionDir:
         content = self.read(OUTPUT) or b""
         return content[-max_bytes:].decode("utf-8", "replace").strip()
 
-    def remove(self, keep_log_in: Path | None = None) -> None:
-        """Removes the directory and all in it, but for a log that somebody still waits for: that moves there.
-        One that is gone already is fine."""
+    def strip(self, keep_log_in: Path | None = None) -> None:
+        """Removes all but the records that this workload was started here and has ended; a log that somebody still
+        waits for moves to `keep_log_in`."""
         if keep_log_in is not None and (self.path / LOG).is_dir() and not (keep_log_in / self.path.name).exists():
             keep_log_in.mkdir(mode=0o700, exist_ok=True)
             (self.path / LOG).rename(keep_log_in / self.path.name)
+        for entry in self.path.iterdir() if self.path.exists() else ():
+            if entry.name in (_LAUNCH, STATUS):
+                continue
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+
+    def remove(self) -> None:
+        """Removes the directory and all in it; one that is gone already is fine."""
         if self.path.exists():
             shutil.rmtree(self.path)
 

@@ -157,12 +157,17 @@ class Workload:
         """Ends a workload of which there is no trace here: from now on it can never be started."""
         self.settle(statuses.exited(self.key, reason, detail))
 
-    async def forget(self, keep_log_in: Path) -> None:
-        """Removes the directory of an ended workload, once nothing in it is to be kept. Raises OSError."""
+    async def forget(self, keep_log_in: Path, note: Callable[[], None]) -> None:
+        """Removes the directory of an ended workload, once nothing in it is to be kept. Raises OSError.
+
+        `note` remembers the end for good: once its files are gone, whose room it may need, and before its records are.
+        """
         await self.close()
         self._around.saves.set_aside(self.directory)
         self._around.saves.forget(self.key)
-        await asyncio.to_thread(self.directory.remove, keep_log_in)
+        await asyncio.to_thread(self.directory.strip, keep_log_in)
+        note()
+        await asyncio.to_thread(self.directory.remove)
 
     async def ended(self) -> None:
         """Returns when the workload has ended, or its task was closed."""

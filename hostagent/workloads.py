@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -136,8 +137,7 @@ class Workloads:
             return
         self._forgetting.add(key)
         try:
-            self.ledger.add(key)
-            await self._by_key[key].forget(self.root.parent / KEPT_LOGS)
+            await self._by_key[key].forget(self.root.parent / KEPT_LOGS, partial(self.ledger.add, key))
         except OSError as error:
             log.error("an ended workload's directory could not be removed", workload=str(key), why=str(error))
         else:

@@ -34,10 +34,10 @@ def main() -> int:
     try:
         directory = SessionDirectory(path)
         spec = wire.parse_spec(directory.read_spec())
-    except (DirectoryError, wire.SpecError) as error:
+        log = BoundedLog(path / WRAPPER_LOG)
+    except (DirectoryError, wire.SpecError, OSError) as error:
         print(f"wrapper: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2
-    log = BoundedLog(path / WRAPPER_LOG)
     _log_to(log, spec)
     keeper.become_subreaper()
     asyncio.run(_live(spec, directory))

@@ -79,7 +79,10 @@ class Life:
         return self.hub.figures() if self.hub is not None else None
 
     async def run(self, save: Callable[[Life], None]) -> None:
-        """Starts the game, waits for its end. `save` keeps the status after every change of the session."""
+        """Starts the game, waits for its end. `save` keeps the status after every change of the session.
+
+        Raises OSError when the first cannot be kept: a game never begins without a durable word of it.
+        """
         self._save = save
         save(self)
         self._in_background(self._watch_limits())
@@ -203,6 +206,7 @@ class Life:
             await self._ask_by_command(self._game)
             self._game.ask_to_stop()
             await asyncio.sleep(grace_s)
+            self._become(self.session.cut_short(f"It did not stop within {grace_s:g} s and was killed."))
             self._log.info("the grace is over", grace_s=grace_s)
             self._game.kill()
 
@@ -264,7 +268,11 @@ class Life:
     def _become(self, session: Session) -> None:
         if session != self.session:
             self.session = session
-            self._save(self)
+            try:
+                self._save(self)
+            except OSError as error:
+                # Watchers are told; the next change is kept again. A full disk is no reason to end a game.
+                self._log.warning("status not kept", state=session.state.value, why=str(error))
             self._notify()
 
     def _notify(self) -> None:

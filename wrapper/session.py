@@ -88,6 +88,10 @@ class Session:
             return replace(self, state=state)
         return replace(self, state=state, reason=reason, detail=detail)
 
+    def cut_short(self, detail: str) -> Session:
+        """The game is killed because it did not stop; the detail of why it was to stop comes first."""
+        return replace(self, detail=f"{self.detail} {detail}".strip())
+
     def ended(self, age_s: float, exit_code: int | None, failure: str = "") -> Session:
         """The game is over, or never was: `failure` says why it could not start or be told from a crash."""
         if self.state is State.EXITED:

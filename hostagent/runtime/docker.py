@@ -57,9 +57,19 @@ class DockerRuntime:
         """See Runtime.prepare: the images, and for a game of its own image what begins it there."""
         if order.image:
             images.check_allowed(order.image, self._settings.allowed_images, self._settings.digest_needed)
-        await self._fetch(self._settings.wrapper_image, Pull.IF_NOT_PRESENT, tell)
-        if order.image:
-            await self._fetch(order.image, order.pull, tell)
+        try:
+            await self._fetch_wrapper(tell)
+            if order.image:
+                await self._fetch(order.image, order.pull, tell)
+        except APIError as error:
+            raise StartFailed(f"the engine cannot tell of its images: {_explain(error)}") from error
+
+    async def _fetch_wrapper(self, tell: Callable[[str], None]) -> None:
+        try:
+            await self._fetch(self._settings.wrapper_image, Pull.IF_NOT_PRESENT, tell)
+        except StartFailed as error:
+            remedy = "`make wrapper-image` builds the wrapper's image, --wrapper-image names another"
+            raise StartFailed(f"{error} ({remedy})") from error
 
     async def _fetch(self, image: str, policy: Pull, tell: Callable[[str], None]) -> None:
         present = await self._engine.image(image) is not None
@@ -325,7 +335,10 @@ def _unpack(archive: bytes, place: Path) -> None:
 def _keep_output(session_dir: Path, output: str) -> None:
     path = session_dir / OUTPUT
     if output and session_dir.is_dir() and not path.exists():
-        path.write_text(output)
+        try:
+            path.write_text(output)
+        except OSError as error:
+            log.warning("a wrapper's last words are lost", of=session_dir.name, why=str(error), words=output[-300:])
 
 
 def _exit_code(state: dict[str, Any]) -> int:

@@ -86,6 +86,7 @@ class Engine:
             )
             images.follow(image, events, say)
 
+        tell(f"pulling {image}")  # a registry may take its time for a first word
         try:
             await loop.run_in_executor(self._pulls, fetch)
         except APIError as error:

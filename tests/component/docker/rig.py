@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ PATIENCE_S = 60
 class Fleet:
     """One machine: its agent, its engine and what the control plane hears."""
 
+    # False: its games are programs of this machine.
+    contained = True
+
     def __init__(self, plane: FakePlane, agents: Agents, engine: Engine, image: str) -> None:
         self.plane = plane
         self.agents = agents
@@ -32,7 +36,8 @@ class Fleet:
 
     def start_agent(self, *options: str):
         docker = ("--runtime", "docker", "--docker-socket", self.engine.socket, "--wrapper-image", self.image)
-        return self.agents.start(*docker, *options)
+        process = ("--runtime", "process", "--wrapper-command", f"{sys.executable} -P -m wrapper")
+        return self.agents.start(*(docker if self.contained else process), *options)
 
     def path(self, session_id: str = "game-1") -> Path:
         return self.agents.session_dir(session_id)
@@ -41,8 +46,9 @@ class Fleet:
         """Makes a spec for a game of `image`; returns its digest. `choices` change the deployment."""
         spec = wrapper_pb2.SessionSpec(session_id=session_id, generation=1, project="p")
         deployment = spec.deployment
-        deployment.container.image = image
-        deployment.container.pull = games_pb2.PULL_POLICY_NEVER
+        if self.contained:
+            deployment.container.image = image
+            deployment.container.pull = games_pb2.PULL_POLICY_NEVER
         deployment.command.extend(command)
         deployment.picture = choices.pop("picture", games_pb2.PICTURE_NONE)
         deployment.stop_grace.FromMilliseconds(choices.pop("grace_ms", 3000))

@@ -142,53 +142,6 @@ async def test_a_game_that_fails_says_why(fleet: Fleet, box_image: str, name: st
     await eventually(lambda: not fleet.containers())
 
 
-async def test_a_game_that_ignores_the_stop_and_forks_is_killed_with_all_it_made(fleet: Fleet, box_image: str) -> None:
-    deaf = "trap '' TERM; echo ready; sleep 600; sleep 600"
-    script = f'for i in 1 2 3; do /bin/busybox setsid sh -c "{deaf}" & done; {deaf}'
-    digest = fleet.add(box_image, ("sh", "-c", script), grace_ms=500)
-    fleet.start_agent()
-    await fleet.run(digest)
-    ended = await fleet.stop(digest)
-    assert ended.reason == Reason.SESSION_REASON_STOP_REQUESTED
-    await eventually(lambda: not fleet.agents.marked())
-    await eventually(lambda: not fleet.containers())
-
-
-async def test_a_game_that_fills_its_log_plays_on_and_the_log_stays_small(fleet: Fleet, box_image: str) -> None:
-    digest = fleet.add(
-        box_image,
-        (
-            "sh",
-            "-c",
-            "echo ready; yes 0123456789 | /bin/busybox head -c 8000000; touch $HOME/done; sleep 600",
-        ),
-    )
-    fleet.start_agent()
-    await fleet.run(digest)
-    await eventually(lambda: (fleet.path() / "home" / "done").exists(), 60)
-    logs = sum(file.stat().st_size for file in (fleet.path() / "log").iterdir())
-    assert 0 < logs <= 16 << 20
-    await fleet.stop(digest)
-
-
-@pytest.mark.parametrize(
-    ("image", "policy", "detail"),
-    [
-        ("quarterdeck-test/none:1", games_pb2.PULL_POLICY_NEVER, "may not be pulled"),
-        ("127.0.0.1:1/none:1", games_pb2.PULL_POLICY_IF_NOT_PRESENT, "cannot be pulled"),
-        ("forbidden/game:1", games_pb2.PULL_POLICY_NEVER, "not on this host's list"),
-    ],
-    ids=["not there", "registry unreachable", "not allowed"],
-)
-async def test_an_image_that_cannot_be_had_says_why(fleet: Fleet, image: str, policy: int, detail: str) -> None:
-    fleet.plane.plan(run_line("game-1", fleet.add(image, container={"pull": policy})))
-    fleet.start_agent("--allow-image", "quarterdeck-test/*", "--allow-image", "127.0.0.1:*")
-    status = await fleet.until(EXITED)
-    assert status.reason == Reason.SESSION_REASON_START_FAILED
-    assert detail in status.reason_detail
-    assert not fleet.containers()
-
-
 async def test_what_a_game_may_not_do_in_its_container(fleet: Fleet, box_image: str) -> None:
     script = (
         "id -u; touch /etc/x; touch /bin/x; cat /proc/self/status; touch /tmp/a $HOME/b /saves/c && echo written;"
