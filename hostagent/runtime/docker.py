@@ -62,14 +62,14 @@ class DockerRuntime:
             if order.image:
                 await self._fetch(order.image, order.pull, tell)
         except APIError as error:
-            raise StartFailed(f"the engine cannot tell of its images: {_explain(error)}") from error
+            raise images.ImageCorrupt(f"the engine cannot tell of its images: {_explain(error)}") from error
 
     async def _fetch_wrapper(self, tell: Callable[[str], None]) -> None:
         try:
             await self._fetch(self._settings.wrapper_image, Pull.IF_NOT_PRESENT, tell)
         except StartFailed as error:
             remedy = "`make wrapper-image` builds the wrapper's image, --wrapper-image names another"
-            raise StartFailed(f"{error} ({remedy})") from error
+            raise type(error)(f"{error} ({remedy})") from error
 
     async def _fetch(self, image: str, policy: Pull, tell: Callable[[str], None]) -> None:
         present = await self._engine.image(image) is not None

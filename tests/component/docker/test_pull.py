@@ -15,6 +15,7 @@ from tests import registry as registries
 from tests.component.docker.rig import EXITED, RUNNING, Fleet, Reason
 from tests.component.hostagent.fakeplane import run_line
 from tests.registry import Registry
+from tests.spooled import said
 
 ALWAYS, IF_NOT_PRESENT = games_pb2.PULL_POLICY_ALWAYS, games_pb2.PULL_POLICY_IF_NOT_PRESENT
 READY = ("sh", "-c", "cat /version; echo ready; exec sleep 600")
@@ -48,7 +49,7 @@ def publish(fleet: Fleet, registry: Registry, box: str, name: str, ballast: int 
 
 
 def log(fleet: Fleet, session_id: str = "game-1") -> str:
-    return (fleet.path(session_id) / "game.log").read_text()
+    return said(fleet.path(session_id))
 
 
 async def test_if_not_present_asks_once_and_always_asks_each_time(
