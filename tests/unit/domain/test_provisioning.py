@@ -5,7 +5,7 @@ The worker below is the use case in miniature: it commits the row, calls, and ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controlplane.domain.attempt import Failure as ProvisioningFailure
-from controlplane.domain.attempt import Offer
+from controlplane.domain.attempt import Offer, Outcome
 from controlplane.domain.provisioning import (
     PROVISIONING_MACHINE,
     Patience,
@@ -30,7 +30,7 @@ from controlplane.domain.provisioning import (
     released,
     running,
 )
-from controlplane.domain.retry import FailureKind, Remedy
+from controlplane.domain.retry import FailureKind, Remedy, Schedule
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENCE = Patience(listing_lag_s=30, poll_s=10)
@@ -162,3 +162,43 @@ def test_a_failed_machine_is_destroyed_at_once_and_only_the_next_attempt_waits()
 @pytest.mark.parametrize("phase", [p for p in Phase if p not in (Phase.RELEASED, Phase.RELEASING)])
 def test_every_phase_can_be_released(phase):
     assert (phase, "release") in PROVISIONING_MACHINE.table
+
+
+schedules = st.builds(
+    Schedule,
+    attempts=st.integers(1, 6),
+    first_delay_s=st.floats(0, 100),
+    multiplier=st.floats(1, 3),
+    cap_s=st.floats(0, 300),
+    jitter=st.floats(0, 1),
+    budget_s=st.floats(0, 2000),
+)
+remedies = st.sampled_from([Remedy.RETRY, Remedy.RETRY, Remedy.ANOTHER_OFFER, Remedy.GIVE_UP])
+
+
+@given(
+    each=st.fixed_dictionaries(dict.fromkeys(FailureKind, schedules)),
+    script=st.lists(st.tuples(st.sampled_from(list(FailureKind)), remedies, st.booleans()), min_size=8, max_size=8),
+    chance=st.floats(0, 1, exclude_max=True),
+)
+def test_retries_are_as_many_as_their_schedules_allow_and_every_one_is_told(each, script, chance):
+    patience, row, now = Patience(schedules=each), ROW, NOW
+    for number, (kind, remedy, had_offer) in enumerate(script, 1):
+        offer = replace(OFFER, machine_type=f"kind-{number}")
+        row = buying(row, offer, now) if had_offer else row
+        spent_s, schedule = (now - NOW).total_seconds(), each[kind]
+        row = failed(row, ProvisioningFailure(kind, "WHY", "for a reason", remedy), now, patience, chance)
+        wait_s = None if remedy is Remedy.GIVE_UP else schedule.another(number, spent_s, chance)
+        assert row.last is not None
+        assert (row.last.number, row.last.outcome, row.last.ended_at) == (number, Outcome.FAILED, now)
+        assert row.last.offer == (offer if had_offer else None)
+        if wait_s is None:
+            assert (row.release_for_good, row.last.next_attempt_at) == (True, None)
+            assert row.phase is (Phase.RELEASING if had_offer else Phase.RELEASED)
+            return
+        assert number < schedule.attempts
+        assert spent_s + wait_s <= schedule.budget_s
+        assert row.last.next_attempt_at == row.next_attempt_at == now + timedelta(seconds=wait_s)
+        assert (row.phase, row.attempt) == (Phase.WANTED, number + 1)
+        assert (offer.key in row.refused) == (had_offer and remedy is Remedy.ANOTHER_OFFER)
+        now = row.next_attempt_at
