@@ -24,6 +24,7 @@ def create_vm(
     ports: Annotated[
         str, typer.Option(metavar="FIRST-LAST", help="Ports its sessions may lease. [default: of the control plane]")
     ] = "",
+    client_token: Annotated[str, typer.Option(help="The same token gives the same VM.")] = "",
     target: Target = None,
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
@@ -46,6 +47,7 @@ def create_vm(
         template=template,
         fallback_regions=fallback or (),
         port_range=span,
+        client_token=client_token,
     )
     _call("CreateVm", request, target, token_file, output)
 

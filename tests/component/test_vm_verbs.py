@@ -61,7 +61,8 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 @dataclass(frozen=True)
 class Step:
     """What is typed; the state that is answered, or the refusal: code, reason, and words that help. `then` is what the
-    VM `rented` comes to by itself: its state and its phase."""
+    VM `rented` comes to by itself: its state and its phase. What is answered is remembered by the name `keep`, or
+    `is_` the one that was."""
 
     typed: str
     state: str = ""
@@ -69,6 +70,7 @@ class Step:
     says: str = ""
     then: tuple[str, str] | None = None
     keep: str = ""
+    is_: str = ""
 
 
 WRONG = "FAILED_PRECONDITION VM_WRONG_STATE"
@@ -83,6 +85,8 @@ CREATION = (
     Step("vms create Not-An-Id", refused="INVALID_ARGUMENT", says="vm_id"),
     Step("vms create owned", "PROVISIONING"),
     Step("vms create owned", refused="ALREADY_EXISTS VM_EXISTS", says="vms/owned"),
+    Step("vms create --client-token one", "PROVISIONING", keep="same"),
+    Step("vms create --client-token one", "PROVISIONING", is_="{same}"),
     *(
         Step(f"vms {verb} nowhere", refused=NOT_THERE, says="vms/nowhere")
         for verb in (
@@ -169,6 +173,7 @@ def test_a_verb(system: System, step: Step) -> None:
         told = system.house.json(*words)
         assert told["state"].endswith(f"_STATE_{step.state}"), told
         system.names |= {step.keep: told["name"]} if step.keep else {}
+        assert step.is_.format_map(system.names) in ("", told["name"])
     if step.then:
         state, phase = vms_pb2.VmState.Value(f"VM_STATE_{step.then[0]}"), step.then[1]
         system.until("rented", lambda vm: (vm.state, vm.provisioning.phase) == (state, phase))

@@ -1,6 +1,6 @@
 """Checks the invariants of ARCHITECTURE.md that a database can show, on a live one: reads a snapshot, changes nothing.
 
-I1 capacity, I3 ports, I4 outbox, I6 transitions. What the schema forbids by itself is not asked again.
+I1 capacity, I3 ports, I4 outbox, I6 transitions, I10 rented machines. What the schema forbids is not asked again.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.address import SQLITE, address
 from controlplane.adapters.store.refusals import refusing
-from controlplane.adapters.store.tables import outbox, port_leases, sessions, vms
+from controlplane.adapters.store.tables import outbox, port_leases, provisionings, sessions, vm_attempts, vms
+from controlplane.domain.attempt import Outcome
 from controlplane.domain.host import HOST_MACHINE
 from controlplane.domain.machine import Machine
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.session import FINISHED, ON_HOST, SESSION_MACHINE
-from controlplane.domain.vm import VM_MACHINE
+from controlplane.domain.vm import PLACEABLE, STATIC, VM_MACHINE, VmState
 
 # Published events are forgotten after eight days; what changed since a week must still have its event.
 EVENTS_KEPT = timedelta(days=7)
 # A relay publishes within a second; a broker that is away for longer is worth telling.
 PUBLISHED_WITHIN = timedelta(minutes=5)
+# In these there is none, or it is on its way out.
+MACHINELESS = frozenset({Phase.WANTED, Phase.PARKED, Phase.RELEASING, Phase.RELEASED})
 
 
 def violations(url: str) -> list[str]:
@@ -43,7 +47,13 @@ def violations(url: str) -> list[str]:
 def found(connection: sa.Connection) -> list[str]:
     """The same of what a connection sees."""
     now = _now(connection)
-    return [*_capacity(connection), *_ports(connection), *_events(connection, now), *_transitions(connection)]
+    return [
+        *_capacity(connection),
+        *_ports(connection),
+        *_events(connection, now),
+        *_transitions(connection),
+        *_machines(connection),
+    ]
 
 
 def _now(connection: sa.Connection) -> datetime:
@@ -125,3 +135,23 @@ def _transitions(connection: sa.Connection) -> Iterator[str]:
     )
     for row in connection.execute(unended):
         yield f"I6 sessions/{row.id}: is {row.state} without an end and a reason"
+
+
+def _machines(connection: sa.Connection) -> Iterator[str]:
+    """Rented VMs and their purchase tell the same."""
+    rented = (
+        sa.select(vms.c.id, vms.c.state, provisionings.c.phase)
+        .outerjoin(provisionings, provisionings.c.id == vms.c.id)
+        .where(vms.c.provider != STATIC)
+    )
+    for row in connection.execute(rented):
+        if row.phase is None:
+            yield f"I10 vms/{row.id}: is rented, but no row wants its machine"
+        elif row.state == VmState.TERMINATED and row.phase != Phase.RELEASED:
+            yield f"I10 vms/{row.id}: is TERMINATED, but its machine is {row.phase}"
+        elif row.state in PLACEABLE and row.phase in MACHINELESS:
+            yield f"I10 vms/{row.id}: is {row.state} without a machine, which is {row.phase}"
+    doubled = sa.select(vm_attempts.c.vm_id).where(vm_attempts.c.outcome == str(Outcome.OPEN))
+    doubled = doubled.group_by(vm_attempts.c.vm_id).having(sa.func.count() > 1)
+    for row in connection.execute(doubled):
+        yield f"I10 vms/{row.vm_id}: has more than one attempt under way"

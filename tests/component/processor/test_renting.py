@@ -19,6 +19,7 @@ import pytest
 from controlplane.adapters.bus.jetstream import JetStreamBus
 from controlplane.adapters.clouds.local import LocalProvider
 from controlplane.adapters.store import open_store
+from controlplane.adapters.store.audit import violations
 from controlplane.domain import rental
 from controlplane.domain.attempt import Attempt
 from controlplane.domain.provisioning import Phase, Provisioning
@@ -207,6 +208,7 @@ async def test_killed_at_every_await_a_vm_gets_its_machine_once_and_gives_it_bac
             if len(rented.steps) == deaths:
                 break
         steps = rented.steps
+        assert violations(postgres_store_url) == []
     calls = ("offers", "create", "find", "destroy", "stop", "start", "tx")
     expected = {f"{when} {call}" for call in calls for when in ("before", "after")}
     assert sites(steps) >= {*expected, "within tx", "machine made", "agent started"}

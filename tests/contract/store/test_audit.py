@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import sqlalchemy as sa
 
 from controlplane.adapters.store import open_store
 from controlplane.adapters.store.audit import violations
+from controlplane.domain.attempt import Attempt, Purpose
 from controlplane.domain.events import EventDraft
+from controlplane.domain.provisioning import Phase
 from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
 from controlplane.domain.template import UNITS_PER_SEAT
 from tests.contract.store.rows import NOW, a_lease, a_session, a_vm, furnish, synchronous
+from tests.contract.store.test_provisionings import a_provisioning
 
 
 @pytest.fixture
@@ -71,3 +76,29 @@ async def test_a_step_that_no_table_allows_is_told(sound: str) -> None:
         await tx.outbox.append([ended.event("running", previous="STOPPED")])
     await store.close()
     assert "I6 sessions/s-9: went from STOPPED to RUNNING" in violations(sound)
+
+
+OPEN = """INSERT INTO vm_attempts (vm_id, number, purpose, started_at, instance_id, outcome)
+    SELECT id, 2, 'STOP', created_at, '', 'OPEN' FROM provisionings"""
+MACHINES = {
+    "is rented, but no row wants its machine": ("DELETE FROM vm_attempts", "DELETE FROM provisionings"),
+    "is TERMINATED, but its machine is HELD": ("UPDATE vms SET state = 'TERMINATED' WHERE id = 'vm-2'",),
+    "is READY without a machine, which is RELEASED": ("UPDATE provisionings SET phase = 'RELEASED'",),
+    "has more than one attempt under way": (OPEN,),
+}
+
+
+@pytest.mark.parametrize(("told", "statements"), MACHINES.items(), ids=MACHINES)
+async def test_a_rented_vm_and_its_purchase_tell_the_same(sound: str, told: str, statements: tuple[str, ...]) -> None:
+    store = open_store(sound)
+    async with store.tx() as tx:
+        await tx.vms.add(a_vm("vm-2", provider="local", terminate_requested_at=None))
+        await tx.provisionings.add(a_provisioning("vm-2"))
+        row = await tx.provisionings.get("vm-2")
+        assert row is not None
+        held = replace(row, phase=Phase.HELD, last=Attempt(1, Purpose.RENT, NOW), version=row.version + 1)
+        await tx.provisionings.save(held)
+    await store.close()
+    assert violations(sound) == []
+    change(sound, *statements)
+    assert violations(sound) == [f"I10 vms/vm-2: {told}"]
