@@ -10,9 +10,11 @@ import typer
 from controlplane.commands import (
     account,
     backups,
+    console,
     deadletters,
     events,
     fleet,
+    games,
     logs,
     machines,
     pools,
@@ -21,6 +23,7 @@ from controlplane.commands import (
     roles,
     saves,
     sessions,
+    shapes,
 )
 
 app = typer.Typer(
@@ -44,13 +47,18 @@ app = typer.Typer(
 roles.register(app)
 account.register(app)
 logs.register(sessions.app)
+console.register(sessions.app)
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(saves.app, name="saves")
 app.add_typer(backups.app, name="backups")
+app.add_typer(games.app, name="games")
 app.add_typer(fleet.hosts, name="hosts")
 replacements.register(machines.app)
 app.add_typer(machines.app, name="vms")
 app.add_typer(ports.app, name="ports")
 app.add_typer(pools.app, name="pools")
 app.add_typer(events.app, name="events")
+app.add_typer(shapes.templates, name="templates")
+app.add_typer(shapes.presets, name="presets")
+app.add_typer(shapes.regions, name="regions")
 app.add_typer(deadletters.app, name="deadletters")

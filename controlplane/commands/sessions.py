@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from controlplane.commands.documents import Parameters, pairs
 from controlplane.commands.options import Output, OutputOption, Target, TokenFile
 
 if TYPE_CHECKING:
     from quarterdeck.v1 import sessions_pb2
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Play sessions: create, list, get, stop, watch.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Play sessions: create, watch, type into, stop.")
 
 SessionName = Annotated[str, typer.Argument(metavar="SESSION", help="sessions/ID, or the ID alone.")]
 Seconds = float | None
@@ -39,6 +40,7 @@ def create(
     preset: Annotated[str, typer.Option(help="Streaming quality; the game's own when empty.")] = "",
     region: Annotated[str, typer.Option(help="Where to play; anywhere when empty.")] = "",
     save: Annotated[str, typer.Option(help="Begin with this save, and store into it; made when there is none.")] = "",
+    parameter: Parameters = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return only when it is playable, or over.")] = False,
     client_token: Annotated[
         str, typer.Option(help="The same token gives the same session; made anew when empty.")
@@ -57,7 +59,7 @@ def create(
     \b
     quarterdeck sessions create broadside --wait
     quarterdeck sessions create broadside --max-duration 600 --output json
-    quarterdeck sessions create island --save alices-world
+    quarterdeck sessions create island --save alices-world --parameter difficulty=hard
     """
     from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
 
@@ -68,6 +70,7 @@ def create(
         preset=preset,
         region=region,
         save_id=save.removeprefix("saves/"),
+        parameters=pairs(parameter),
         wait_until_playable=wait,
         client_token=client_token or uuid.uuid4().hex,
     )
@@ -224,56 +227,6 @@ def watch(
             told = [clock(session, "update_time"), enum_word(session, "state"), enum_word(session, "reason")]
             told += ["unreachable" if session.unreachable else "", session.reason_detail]
             typer.echo("  ".join(word for word in told if word))
-
-
-@app.command()
-def console(
-    name: SessionName,
-    after: Annotated[int, typer.Option(min=0, help="Only lines after this sequence.")] = 0,
-    target: Target = None,
-    token_file: TokenFile = None,
-    output: OutputOption = Output.TABLE,
-) -> None:
-    """Print what a session's game prints, as it comes, until it is over.
-
-    \b
-    quarterdeck sessions console s-4k2j9x
-    quarterdeck sessions console s-4k2j9x --after 120 --output json    # one JSON object per line
-    """
-    from quarterdeck.v1 import console_pb2, console_pb2_grpc
-
-    from controlplane.commands.calls import as_json, calling, resource, shown
-
-    request = console_pb2.StreamConsoleRequest(session=resource("sessions", name), after_sequence=after)
-    with calling(target, token_file) as call:
-        stub = console_pb2_grpc.ConsoleServiceStub(call.channel)
-        for printed in call(stub.StreamConsole, request, None):
-            if printed.missed and output is not Output.JSON:
-                typer.echo(f"({printed.missed} lines are not kept any more)", err=True)
-            for line in printed.lines:
-                told = json.dumps(as_json(line), ensure_ascii=False) if output is Output.JSON else shown(line.text)
-                typer.echo(told)
-
-
-@app.command()
-def send(
-    name: SessionName,
-    lines: Annotated[list[str], typer.Argument(metavar="LINE…", help="Each is typed as one line.")],
-    target: Target = None,
-    token_file: TokenFile = None,
-) -> None:
-    """Type lines into the console of a session's game.
-
-    \b
-    quarterdeck sessions send s-4k2j9x "say hello"
-    """
-    from quarterdeck.v1 import console_pb2, console_pb2_grpc
-
-    from controlplane.commands.calls import calling, resource
-
-    request = console_pb2.SendConsoleInputRequest(session=resource("sessions", name), lines=lines)
-    with calling(target, token_file) as call:
-        call(console_pb2_grpc.ConsoleServiceStub(call.channel).SendConsoleInput, request)
 
 
 def _bind(method: str, request: Any, target: Any, token_file: Any, output: Output) -> None:

@@ -34,7 +34,7 @@ export function FleetPage({ account, onSignOut }) {
       ${operator && html`<${Summary} fleet=${fleet} />`}
       <div class="columns">
         <div class="main">
-          <${Sessions} sessions=${fleet.sessions} finished=${fleet.finished} vms=${fleet.vms} act=${act} />
+          <${Sessions} sessions=${fleet.sessions} finished=${fleet.finished} operator=${operator} act=${act} />
           ${operator && html`<${Vms} vms=${fleet.vms} hosts=${fleet.hosts} loaded=${fleet.sessions !== null} act=${act} />`}
         </div>
         <${Launch} />

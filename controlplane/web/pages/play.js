@@ -48,7 +48,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
         ${link !== "live" && !finished(session) && session && html`<${LinkState} link=${link} />`}
         <span class="glance figure" data-testid="glance">${view.state === "live" && glance(view)}</span>
         <span class="spacer"></span>
-        <${Tools} session=${session} player=${player} view=${view} stage=${stage} video=${video} open=${open} toggle=${toggle} />
+        <${Tools} session=${session} operator=${account.role === "ROLE_OPERATOR"} player=${player} view=${view} stage=${stage} video=${video} open=${open} toggle=${toggle} />
         <button class="danger" disabled=${!session || finished(session) || stopping} onClick=${toggle("stop")}>
           ${stopping && !finished(session) ? "Stopping …" : "Stop"}</button>
       </div>
@@ -59,7 +59,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
     <//>`}`;
 }
 
-function Tools({ session, player, view, stage, video, open, toggle }) {
+function Tools({ session, operator, player, view, stage, video, open, toggle }) {
   const live = view.state === "live";
   const [muted, setMuted] = useState(true);
   const sound = () => setMuted((video.current.muted = !video.current.muted));
@@ -67,7 +67,7 @@ function Tools({ session, player, view, stage, video, open, toggle }) {
     ${view.audio && html`<button onClick=${sound} aria-pressed=${!muted}>Sound ${muted ? "off" : "on"}</button>`}
     <button onClick=${toggle("figures")} aria-pressed=${open === "figures"} disabled=${!live}>Figures</button>
     <button onClick=${toggle("keys")} aria-pressed=${open === "keys"}>Keys</button>
-    <a class="button" href=${consoleHash(idOf(session?.name))}>Console</a>
+    ${operator && html`<a class="button" href=${consoleHash(idOf(session?.name))}>Console</a>`}
     <button onClick=${() => player.current?.input.lockPointer()} disabled=${!live || !document.exitPointerLock}>Lock mouse</button>
     <button onClick=${() => fullscreen(stage.current)} disabled=${!live || !document.fullscreenEnabled}>Fullscreen</button>`;
 }

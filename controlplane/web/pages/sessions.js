@@ -6,7 +6,7 @@ import { consoleHash, playHash } from "../router.js";
 import { stagesOf } from "../stages.js";
 import { Chip, Confirm } from "../ui.js";
 
-export function Sessions({ sessions, finished, act }) {
+export function Sessions({ sessions, finished, operator, act }) {
   const [stopping, setStopping] = useState(null);
   const answer = (yes) => {
     const session = stopping;
@@ -20,7 +20,7 @@ export function Sessions({ sessions, finished, act }) {
         : sessions.length === 0
           ? html`<p class="empty">Nobody plays at the moment.</p>`
           : html`<ul class="rows">${sessions.map(
-              (session) => html`<${Row} key=${session.name} session=${session} onStop=${() => setStopping(session)} />`,
+              (session) => html`<${Row} key=${session.name} session=${session} operator=${operator} onStop=${() => setStopping(session)} />`,
             )}</ul>`}
       ${finished.length > 0 && html`<${Finished} sessions=${finished} />`}
     </section>
@@ -30,7 +30,7 @@ export function Sessions({ sessions, finished, act }) {
     <//>`}`;
 }
 
-function Row({ session, onStop }) {
+function Row({ session, operator, onStop }) {
   const id = idOf(session.name);
   const stopping = session.state === "SESSION_STATE_STOPPING";
   return html`<li class="row session">
@@ -46,7 +46,7 @@ function Row({ session, onStop }) {
     <div class="where">${whereabouts(session)}</div>
     <div class="row-actions">
       ${session.streamed !== false && html`<a class="button" href=${playHash(id)}>Open</a>`}
-      <a class="button" href=${consoleHash(id)} aria-label="Console of session ${id}">Console</a>
+      ${operator && html`<a class="button" href=${consoleHash(id)} aria-label="Console of session ${id}">Console</a>`}
       <button onClick=${onStop} disabled=${stopping} aria-label="Stop session ${id}">Stop</button>
     </div>
   </li>`;
