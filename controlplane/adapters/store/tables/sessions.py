@@ -57,9 +57,9 @@ sessions = sa.Table(
     number("lease_s"),
     json("choice"),
     moment("last_activity_at", optional=True),
+    text("save_id"),
     json("usage", optional=True),
     text("progress"),
-    text("save_id"),
     sa.ForeignKeyConstraint(
         ["project_id", "game_id", "deployment_number"],
         ["deployments.project_id", "deployments.game_id", "deployments.number"],
