@@ -80,10 +80,11 @@ class Spool:
         """All up to `sequence` is safe elsewhere: it is noted, and goes from here. Raises OSError."""
         self.cursor = max(self.cursor, sequence)
         self._next = batch.end if self.cursor >= batch.last else None
-        write_atomic(self.path / ACKED, b"%d\n" % self.cursor)
         for segment in self._segments():
             if self._next is not None and segment < self._next[0]:
                 (self.path / segment).unlink(missing_ok=True)
+        # Afterwards: on a full disk, that has made the room. What the note would have spared is sent again, to no harm.
+        write_atomic(self.path / ACKED, b"%d\n" % self.cursor)
 
     def remove(self) -> None:
         shutil.rmtree(self.path)

@@ -23,6 +23,7 @@ from google.rpc import status_pb2
 
 from controlplane.api import identity, status
 from controlplane.api.access import ACCESS, Access
+from controlplane.api.admission import Admission
 from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, Forbidden, QuarterdeckError, Unavailable
 
@@ -58,23 +59,6 @@ class Outcome:
 
     code: str = grpc.StatusCode.CANCELLED.name
     reason: str = ""
-
-
-class Admission:
-    """Our own bound on what is in flight: the library's can be bypassed (grpc/grpc#41531)."""
-
-    def __init__(self, limit: int, what: str) -> None:
-        self._free = limit
-        self._what = what
-
-    def enter(self) -> None:
-        """Raises Exhausted."""
-        if self._free <= 0:
-            raise Exhausted("TOO_MANY_REQUESTS", f"too many {self._what} at once; try again", retry_after_s="1")
-        self._free -= 1
-
-    def leave(self) -> None:
-        self._free += 1
 
 
 class Chain(grpc.aio.ServerInterceptor):

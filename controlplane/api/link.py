@@ -11,6 +11,7 @@ import structlog
 from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
 
 from controlplane.api import archives, identity
+from controlplane.api.admission import Admission
 from controlplane.api.links import HostLink, Links
 from controlplane.api.mapping.fleet import inventory_of
 from controlplane.api.mapping.values import duration
@@ -22,6 +23,9 @@ from controlplane.usecases.links import admitted
 from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
+
+# While the object store is dead each waits for it: the hosts' other calls must find room beside them.
+APPENDS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
         self._terms = terms
         self._decode_report = decode_report
         self._replica_id = replica_id
+        self._appending = Admission(APPENDS_AT_ONCE, "logs")
 
     async def Link(
         self, request_iterator: AsyncIterator[agent_pb2.AgentMessage], context: Any
@@ -123,14 +128,18 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
             yield message
 
     async def AppendLog(self, request: agent_pb2.AppendLogRequest, context: Any) -> agent_pb2.AppendLogResponse:
-        acknowledged = await logs.append(
-            self._world,
-            identity.host_id(),
-            request.session_id,
-            request.generation,
-            request.records,
-            request.complete,
-        )
+        self._appending.enter()
+        try:
+            acknowledged = await logs.append(
+                self._world,
+                identity.host_id(),
+                request.session_id,
+                request.generation,
+                request.records,
+                request.complete,
+            )
+        finally:
+            self._appending.leave()
         return agent_pb2.AppendLogResponse(acknowledged_sequence=acknowledged)
 
     async def RenewCertificate(

@@ -37,7 +37,9 @@ def open_objects(url: str, endpoint: str = "") -> Bucket:
             raise Unavailable(
                 "OBJECT_STORE_AWAY", f"{root} cannot be made ({error.strerror}): give another QUARTERDECK_OBJECTS_URL"
             ) from error
-        return Bucket(LocalStore(root), str(root), root)
+        bucket = Bucket(LocalStore(root), str(root), root)
+        bucket.sweep()
+        return bucket
     if parts.scheme == "s3":
         client: ClientConfig = {
             "connect_timeout": timedelta(seconds=CONNECT_S),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -30,6 +31,8 @@ PIECE_BYTES = 4 << 20
 # A part of an upload; S3 takes ten thousand of them, so that an object is at most 78 GiB.
 PART_BYTES = 8 << 20
 THREADS = 8
+# An upload that has not grown for so long has nobody who writes it.
+LEFT_OVER_S = 86400.0
 _FULL = ("os error 28", "os error 122")
 
 
@@ -47,6 +50,11 @@ class Bucket:
     async def close(self) -> None:
         for pool in (self._short, self._long):
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def sweep(self) -> None:
+        """Begins to remove what uploads of processes that died have left in a directory."""
+        if self._root is not None:
+            self._short.submit(_sweep, self._root, time.time() - LEFT_OVER_S)
 
     async def put(self, key: str, content: AsyncIterable[bytes]) -> int:
         check_key(key)
@@ -167,6 +175,16 @@ async def _first(source: AsyncIterator[bytes]) -> tuple[bytes, bool]:
         if size >= PART_BYTES:
             return b"".join(pieces), False
     return b"".join(pieces), True
+
+
+def _sweep(root: Path, before: float) -> None:
+    """Unfinished uploads have a number behind their name, which no key has; live ones are written all the time."""
+    for path in root.rglob("*#*"):
+        try:
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # another process sweeps too
 
 
 def _make_durable(root: Path, key: str) -> None:

@@ -218,3 +218,21 @@ def test_a_directory_that_cannot_be_made_is_told_with_the_remedy(tmp_path: Path)
     with pytest.raises(Unavailable, match="QUARTERDECK_OBJECTS_URL"):
         open_objects((tmp_path / "file" / "objects").as_uri())
     assert os.listdir(tmp_path) == ["file"]
+
+
+async def test_what_a_dead_process_left_half_written_goes_a_day_later(tmp_path: Path) -> None:
+    bucket = open_objects((tmp_path / "objects").as_uri())
+    await put(bucket, "a/b", b"whole")
+    left, fresh = tmp_path / "objects/a/c#1", tmp_path / "objects/a/d#1"
+    for path in (left, fresh):
+        path.write_bytes(b"half")
+    os.utime(left, (0, 0))
+    assert [info.key for info in await bucket.list("")] == ["a/b"]
+    await bucket.close()
+    again = open_objects((tmp_path / "objects").as_uri())
+    async with asyncio.timeout(20):
+        while left.exists():
+            await asyncio.sleep(0.01)
+    assert fresh.exists()
+    assert await read(again, "a/b") == b"whole"
+    await again.close()

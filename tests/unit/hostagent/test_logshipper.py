@@ -1,0 +1,67 @@
+"""When a spool is due, and what is given up when too many wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from hostagent import logshipper
+from hostagent.logshipper import BURST_BYTES, BYTES_PER_S, CHUNK_BYTES, LONGEST_WAIT_S, WAIT_S, LogShipper, Shipment
+from hostagent.logspool import Spool
+
+
+def lines(directory: Path, count: int) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / f"{1:020d}").write_text("".join(f"{n}\t5\tstdout\tline\n" for n in range(1, count + 1)))
+    return directory
+
+
+def test_a_line_waits_for_company_longer_the_older_its_session(tmp_path: Path) -> None:
+    spool = Spool(lines(tmp_path / "log", 1))
+    young = Shipment(spool, known_since=0.0)
+    assert not young.due(1.0)
+    assert not young.due(1.0 + WAIT_S - 0.1)
+    assert young.due(1.0 + WAIT_S)
+    old = Shipment(spool, known_since=0.0)
+    assert not old.due(100_000.0)
+    assert not old.due(100_000.0 + LONGEST_WAIT_S - 0.1)
+    assert old.due(100_000.0 + LONGEST_WAIT_S)
+
+
+def test_a_full_chunk_and_an_ended_session_wait_for_nothing(tmp_path: Path) -> None:
+    assert Shipment(Spool(lines(tmp_path / "full", 40_000)), 0.0).due(0.0)
+    assert Shipment(Spool(lines(tmp_path / "over", 1)), 0.0, over=True).due(0.0)
+    assert not Shipment(Spool(tmp_path / "none"), 0.0).due(1e9)
+
+
+def test_a_flood_goes_at_once_up_to_a_burst_and_then_at_its_rate(tmp_path: Path) -> None:
+    flood = Shipment(Spool(lines(tmp_path / "log", 40_000)), known_since=0.0)
+    now, sent = 0.0, 0
+    while flood.due(now):
+        flood.sent(CHUNK_BYTES, now)
+        sent += CHUNK_BYTES
+    assert BURST_BYTES < sent <= BURST_BYTES + CHUNK_BYTES
+    began = now
+    for _ in range(50):
+        now = flood.not_before
+        assert flood.due(now)
+        flood.sent(CHUNK_BYTES, now)
+    assert 50 * CHUNK_BYTES / (flood.not_before - began) == pytest.approx(BYTES_PER_S, rel=0.05)
+    flood.over = True
+    assert flood.due(began)
+
+
+async def test_of_too_many_logs_of_ended_sessions_the_oldest_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logshipper, "KEPT_BYTES", 5000)
+    workloads = SimpleNamespace(root=tmp_path / "sessions", over=lambda _: False)
+    shipper = LogShipper(workloads, None)  # type: ignore[arg-type]
+    for number in range(3):
+        lines(tmp_path / "logs" / f"game-{number}.1", 100)
+        (tmp_path / "logs" / "not ours").mkdir(exist_ok=True)
+        shipper._look(float(number))
+    left = sorted(path.name for path in (tmp_path / "logs").iterdir())
+    assert left == ["game-1.1", "game-2.1", "not ours"]
