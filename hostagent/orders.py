@@ -35,6 +35,8 @@ def order_of(session_dir: Path, spec: wrapper_pb2.SessionSpec) -> Order:
             for lease in spec.ports
             if lease.protocol in _PROTOCOLS and lease.host_port
         ),
+        gpu_index=spec.gpu_index if container.gpu and spec.HasField("gpu_index") else None,
+        render=container.render,
         resources=Resources(container.memory_bytes, container.cpu_millis, container.pids),
     )
 

@@ -79,6 +79,7 @@ def spec_message(entry: PlanEntry, advertised_address: str, network: Network) ->
         advertised_addresses=[advertised_address] if _is_ip(advertised_address) else [],
         loopback_candidate=network.loopback_candidate,
         lease=duration(entry.lease_s),
+        gpu_index=session.gpu_index,
         save=named("saves", session.save_id),
         files=[
             wrapper_pb2.RenderedFile(path=path, content=text.encode()) for path, text in sorted(rendered.files.items())

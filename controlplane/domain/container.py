@@ -31,7 +31,8 @@ class ContainerVolume:
 
 @dataclass(frozen=True)
 class Container:
-    """Bounds of 0 leave it to the host; `run_as_user` is UID or UID:GID, empty for what image and host say."""
+    """Bounds of 0 leave it to the host; `run_as_user` is UID or UID:GID, empty for what image and host say. `gpu`: one
+    NVIDIA card of the host; `render`: its device files to draw with."""
 
     image: str
     pull: PullPolicy = PullPolicy.IF_NOT_PRESENT
@@ -41,6 +42,8 @@ class Container:
     volumes: tuple[ContainerVolume, ...] = ()
     writable_root: bool = False
     run_as_user: str = ""
+    gpu: bool = False
+    render: bool = False
 
 
 def check_container(container: Container | None, command: tuple[str, ...], environment: Mapping[str, str]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from controlplane.domain.game import Picture
-from controlplane.domain.host import Host, HostState
+from controlplane.domain.host import Gpu, Host, HostState
 from controlplane.domain.portrange import any_outside, covering
 from controlplane.domain.template import Preset, weight
 from controlplane.domain.vm import PLACEABLE, Vm
@@ -35,6 +36,8 @@ class Need:
     ports: bool = False
     # Whether the game comes as an image; None: not known yet, so that any host will do.
     contained: bool | None = None
+    # What of the host's cards its container asks for: "nvidia", "render".
+    graphics: tuple[str, ...] = ()
     fixed: tuple[PortKey, ...] = ()
     game_id: str = ""
 
@@ -125,6 +128,18 @@ def assign_many(
     return tuple(choices), {need: rank(need, map(filled, fleet.values()))[1] for need in unmet}
 
 
+def _ungranted(need: Need, host: Host) -> Iterator[str]:
+    for word in need.graphics:
+        if word not in host.inventory.runtimes or (word == "nvidia" and not host.inventory.gpus):
+            yield word
+
+
+def next_gpu(gpus: Sequence[Gpu], held: Iterable[int | None]) -> int | None:
+    """The card with the fewest sessions, the first of several; None without cards."""
+    load = Counter(index for index in held if index is not None)
+    return min((gpu.index for gpu in gpus), key=lambda index: (load[index], index), default=None)
+
+
 def _unfixed(need: Need, candidate: Candidate) -> Iterator[str]:
     for protocol, number in need.fixed:
         if covering(number, candidate.host.inventory.ephemeral_ports):
@@ -164,6 +179,7 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
             "its host has no X display server",
         ),
         (bool(need.contained) and "docker" not in host.inventory.runtimes, "its host runs no containers"),
+        *((True, f"its host grants no {word} card to containers") for word in _ungranted(need, host)),
         (
             need.preset.min_vram_gb * 10**9 > sum(gpu.memory_bytes for gpu in host.inventory.gpus),
             f"has less than {need.preset.min_vram_gb} GB of GPU memory",

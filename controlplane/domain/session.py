@@ -167,6 +167,7 @@ class Session:
     last_activity_at: datetime | None = None
     usage: Usage | None = None
     progress: str = ""
+    gpu_index: int | None = None
     client_token: str = ""
     request_sha256: str = ""
     created_by: str = ""

@@ -13,7 +13,18 @@ from controlplane.domain import subjects
 from controlplane.domain.events import EventDraft
 from controlplane.domain.fallback import Wish
 from controlplane.domain.game import MEDIA_PORT, Deployment, Picture, PortSpec
-from controlplane.domain.placement import Candidate, Choice, Held, Need, PassedOver, PortKey, assign_many, rank
+from controlplane.domain.host import Host
+from controlplane.domain.placement import (
+    Candidate,
+    Choice,
+    Held,
+    Need,
+    PassedOver,
+    PortKey,
+    assign_many,
+    next_gpu,
+    rank,
+)
 from controlplane.domain.ports import Berth, Lack, held, leases_for
 from controlplane.domain.region import Law
 from controlplane.domain.session import PortLease, Session, SessionState, SessionTrigger
@@ -215,10 +226,19 @@ class _Placing:
                 key = (vm.id, lease.protocol)
                 taken[key] = taken.get(key, frozenset()) | {lease.host_port}
                 known.setdefault(vm.id, {})[lease.protocol, lease.host_port] = lease
-            bound = self._take(ask, vm, choice)
+            bound = self._take(ask, vm, choice, await self._gpu(ask, vm, hosts[vm.id]))
             self._done[index] = Placement(bound, leases)
             leased.extend(leases)
         await self._tx.batch.lease_ports(leased, self._now)
+
+    async def _gpu(self, ask: Ask, vm: Vm, host: Host) -> int | None:
+        """The card for a session whose container asks for one: that which fewest use."""
+        container = ask.deployment.container
+        if container is None or not container.gpu:
+            return None
+        before = [session.gpu_index for session in await self._tx.sessions.on_vm(vm.id)]
+        now = [done.bound.gpu_index for done in self._done.values() if done.bound and done.bound.vm_id == vm.id]
+        return next_gpu(host.inventory.gpus, [*before, *now])
 
     def _note(self, vm: Vm, lack: Lack) -> None:
         if lack.number:
@@ -227,13 +247,14 @@ class _Placing:
         else:
             self._portless.add(vm.id)
 
-    def _take(self, ask: Ask, vm: Vm, choice: Choice) -> Session:
+    def _take(self, ask: Ask, vm: Vm, choice: Choice, gpu_index: int | None) -> Session:
         self._vms[vm.id], vm_events = vm.take(choice.units, self._now)
         bound = replace(
             ask.session,
             vm_id=vm.id,
             region_id=vm.region_id,
             units=choice.units,
+            gpu_index=gpu_index,
             stages=replace(ask.session.stages, allocated_at=self._now),
         )
         if bound.state is SessionState.PENDING:
@@ -354,14 +375,16 @@ async def settle_all(
 
 
 def _need(ask: Ask, way: Way) -> Need:
-    must_have = fixed(ask.ports)
+    must_have, container = fixed(ask.ports), ask.deployment.container
+    asked = (("nvidia", container.gpu), ("render", container.render)) if container is not None else ()
     return Need(
         ask.session.project_id,
         ask.preset,
         ask.deployment.picture,
         way.regions,
         ports=len(ask.ports) > len(must_have),
-        contained=ask.deployment.container is not None,
+        contained=container is not None,
+        graphics=tuple(word for word, wanted in asked if wanted),
         fixed=must_have,
         # Only these tell games apart: all others are placed alike.
         game_id=ask.session.game_id if must_have else "",

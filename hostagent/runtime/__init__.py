@@ -69,6 +69,10 @@ class Order:
     user: str = ""
     ports: tuple[Published, ...] = ()
     resources: Resources = Resources()
+    # The NVIDIA card of the host that the session may use, by its number; None: none.
+    gpu_index: int | None = None
+    # Whether the game draws with the host's cards.
+    render: bool = False
 
 
 @dataclass(frozen=True)

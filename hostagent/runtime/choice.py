@@ -42,6 +42,7 @@ async def choose_runtime(
 
     from hostagent.runtime.docker import DockerRuntime
     from hostagent.runtime.dockerhost import LOST, Engine
+    from hostagent.runtime.graphics import find_graphics
 
     try:
         engine = Engine(wanted.socket)
@@ -61,7 +62,7 @@ async def choose_runtime(
             "a restart of the Docker Engine would end every session: live restore is off",
             remedy='set "live-restore": true in /etc/docker/daemon.json, then: systemctl reload docker',
         )
-    containers = DockerRuntime(root, wanted, engine)
+    containers = DockerRuntime(root, wanted, engine, find_graphics(info))
     return containers if choice is RuntimeChoice.DOCKER else BothRuntimes(processes, containers)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from hostagent.procfs import MARK
 from hostagent.runtime import Order, Resources, StartFailed
+from hostagent.runtime.graphics import Graphics
 
 ROOT_LABEL = "quarterdeck.sessions-root"
 SESSION_LABEL = "quarterdeck.session-dir"
@@ -43,11 +44,7 @@ class Confinement:
     # 0: as many as the engine gives.
     open_files: int = 0
     shared_memory_bytes: int = 256 << 20
-    # Device files of the graphics cards that are there, and the groups that may open them.
-    devices: tuple[str, ...] = ()
-    groups: tuple[str, ...] = ()
-    # The one NVIDIA card granted to this session, by its index; empty: none.
-    gpu: str = ""
+    graphics: Graphics = field(default_factory=Graphics)
     allow_root: bool = False
 
 
@@ -95,7 +92,7 @@ def wrapper_container(order: Order, image: str, user: str, root: Path, host: Con
         "Binds": binds,
         "ShmSize": host.shared_memory_bytes,
         "PortBindings": {f"{port.inside}/{port.protocol}": [{"HostPort": str(port.host_port)}] for port in order.ports},
-        **_graphics(host),
+        **_card(order, host),
     }
     home = f"{directory}/{HOME}"
     return {
@@ -133,7 +130,8 @@ def game_container(
         "NetworkMode": f"container:{beside}",
         "ReadonlyRootfs": not order.writable_root,
         "Binds": binds,
-        **_graphics(host),
+        **_card(order, host),
+        **_render(order, host),
     }
     settings["Tmpfs"]["/run"] = "rw,nosuid,nodev,noexec,size=16m,mode=1777"
     box = f"{LAUNCHER}/busybox"
@@ -196,17 +194,29 @@ def _confined(user: str, asked: Resources, host: Confinement) -> dict[str, Any]:
     return settings
 
 
-def _graphics(host: Confinement) -> dict[str, Any]:
-    granted: dict[str, Any] = {}
-    if host.devices:
-        granted["Devices"] = [
-            {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"} for path in host.devices
-        ]
-        granted["GroupAdd"] = list(host.groups)
-    if host.gpu:
-        wanted = ["gpu", "compute", "graphics", "utility", "video"]
-        granted["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": [host.gpu], "Capabilities": [wanted]}]
-    return granted
+def _card(order: Order, host: Confinement) -> dict[str, Any]:
+    """One NVIDIA card, through NVIDIA's runtime. Raises StartFailed."""
+    if order.gpu_index is None:
+        return {}
+    if not host.graphics.nvidia:
+        raise StartFailed(
+            "this host grants no NVIDIA card to containers: install its driver and nvidia-container-toolkit, then run "
+            "nvidia-ctk runtime configure and restart the engine and the agent"
+        )
+    wanted = ["gpu", "compute", "graphics", "utility", "video"]
+    return {"DeviceRequests": [{"Driver": "nvidia", "DeviceIDs": [str(order.gpu_index)], "Capabilities": [wanted]}]}
+
+
+def _render(order: Order, host: Confinement) -> dict[str, Any]:
+    """The cards' device files, and the groups that may open them. Raises StartFailed."""
+    if not order.render:
+        return {}
+    if not host.graphics.render:
+        raise StartFailed("this host has no graphics card to draw with: there is no /dev/dri/renderD*")
+    devices = [
+        {"PathOnHost": path, "PathInContainer": path, "CgroupPermissions": "rw"} for path in host.graphics.render
+    ]
+    return {"Devices": devices, "GroupAdd": list(host.graphics.groups)}
 
 
 def _labels(order: Order, root: Path, role: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from hostagent.runtime import Instance, Order, Pull, StartFailed, Usage, cgroups
 from hostagent.runtime import container_spec as spec
 from hostagent.runtime.dockerhost import LOST, Engine
 from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
+from hostagent.runtime.graphics import Graphics
 from hostagent.runtime.pidfd import gone
 from hostagent.runtime.process import ProcessRuntime
 from hostagent.sessiondir import OUTPUT
@@ -42,12 +43,12 @@ _ENDS_KEPT = 256
 class DockerRuntime:
     """Wrappers, and games beside them, in containers labelled with `root`, the directory of session directories."""
 
-    names: tuple[str, ...] = ("docker",)
-
-    def __init__(self, root: Path, settings: DockerSettings, engine: Engine) -> None:
+    def __init__(self, root: Path, settings: DockerSettings, engine: Engine, graphics: Graphics | None = None) -> None:
         self._root = root
         self._settings = settings
         self._engine = engine
+        self._graphics = graphics or Graphics()
+        self.names: tuple[str, ...] = ("docker", *self._graphics.words)
         self._busy: set[Path] = set()
         self._exit_codes: dict[Path, int] = {}
         self._counted: dict[Path, list[cgroups.Cgroup]] = {}
@@ -109,7 +110,9 @@ class DockerRuntime:
         image = await self._engine.image(order.image) if order.image else spec.ImageDefaults()
         if image is None:
             raise StartFailed(f"{order.image} is not on this host")
-        confinement = replace(self._settings.confinement, network=await self._engine.network(self._root))
+        confinement = replace(
+            self._settings.confinement, network=await self._engine.network(self._root), graphics=self._graphics
+        )
         user = spec.user_of(order, image, confinement)
         await asyncio.to_thread(_hand_over, order, user)
         body = spec.wrapper_container(order, self._settings.wrapper_image, user, self._root, confinement)

@@ -20,6 +20,8 @@ def container_message(container: Container | None) -> pb.Container | None:
         volumes=[pb.ContainerVolume(volume_name=volume.name, path=volume.path) for volume in container.volumes],
         writable_root=container.writable_root,
         run_as_user=container.run_as_user,
+        gpu=container.gpu,
+        render=container.render,
     )
 
 
@@ -34,4 +36,6 @@ def container_of(wire: pb.Container) -> Container:
         volumes=tuple(ContainerVolume(volume.volume_name, volume.path) for volume in wire.volumes),
         writable_root=wire.writable_root,
         run_as_user=wire.run_as_user,
+        gpu=wire.gpu,
+        render=wire.render,
     )

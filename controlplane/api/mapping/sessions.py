@@ -78,6 +78,7 @@ def session_message(view: SessionView) -> pb.Session:
         last_activity_time=timestamp(session.last_activity_at),
         usage=usage_message(session.usage),
         progress=session.progress,
+        gpu_index=session.gpu_index,
     )
 
 

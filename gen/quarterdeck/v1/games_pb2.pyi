@@ -252,7 +252,7 @@ class ContainerVolume(_message.Message):
     def __init__(self, volume_name: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class Container(_message.Message):
-    __slots__ = ("image", "pull", "memory_bytes", "cpu_millis", "pids", "volumes", "writable_root", "run_as_user")
+    __slots__ = ("image", "pull", "memory_bytes", "cpu_millis", "pids", "volumes", "writable_root", "run_as_user", "gpu", "render")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     PULL_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +261,8 @@ class Container(_message.Message):
     VOLUMES_FIELD_NUMBER: _ClassVar[int]
     WRITABLE_ROOT_FIELD_NUMBER: _ClassVar[int]
     RUN_AS_USER_FIELD_NUMBER: _ClassVar[int]
+    GPU_FIELD_NUMBER: _ClassVar[int]
+    RENDER_FIELD_NUMBER: _ClassVar[int]
     image: str
     pull: PullPolicy
     memory_bytes: int
@@ -269,7 +271,9 @@ class Container(_message.Message):
     volumes: _containers.RepeatedCompositeFieldContainer[ContainerVolume]
     writable_root: bool
     run_as_user: str
-    def __init__(self, image: _Optional[str] = ..., pull: _Optional[_Union[PullPolicy, str]] = ..., memory_bytes: _Optional[int] = ..., cpu_millis: _Optional[int] = ..., pids: _Optional[int] = ..., volumes: _Optional[_Iterable[_Union[ContainerVolume, _Mapping]]] = ..., writable_root: _Optional[bool] = ..., run_as_user: _Optional[str] = ...) -> None: ...
+    gpu: bool
+    render: bool
+    def __init__(self, image: _Optional[str] = ..., pull: _Optional[_Union[PullPolicy, str]] = ..., memory_bytes: _Optional[int] = ..., cpu_millis: _Optional[int] = ..., pids: _Optional[int] = ..., volumes: _Optional[_Iterable[_Union[ContainerVolume, _Mapping]]] = ..., writable_root: _Optional[bool] = ..., run_as_user: _Optional[str] = ..., gpu: _Optional[bool] = ..., render: _Optional[bool] = ...) -> None: ...
 
 class SaveSpec(_message.Message):
     __slots__ = ("volumes", "interval", "keep_versions", "max_bytes", "before_lines", "settled_text", "settled_within", "after_lines")

@@ -28,7 +28,7 @@ WORKLOAD_STATE_STOPPING: WorkloadState
 WORKLOAD_STATE_EXITED: WorkloadState
 
 class SessionSpec(_message.Message):
-    __slots__ = ("session_id", "generation", "project", "deployment", "video", "ports", "limits", "ice_servers", "advertised_addresses", "loopback_candidate", "lease", "files", "save")
+    __slots__ = ("session_id", "generation", "project", "deployment", "video", "ports", "limits", "ice_servers", "advertised_addresses", "loopback_candidate", "lease", "files", "save", "gpu_index")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
     PROJECT_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class SessionSpec(_message.Message):
     LEASE_FIELD_NUMBER: _ClassVar[int]
     FILES_FIELD_NUMBER: _ClassVar[int]
     SAVE_FIELD_NUMBER: _ClassVar[int]
+    GPU_INDEX_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     generation: int
     project: str
@@ -55,7 +56,8 @@ class SessionSpec(_message.Message):
     lease: _duration_pb2.Duration
     files: _containers.RepeatedCompositeFieldContainer[RenderedFile]
     save: str
-    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., project: _Optional[str] = ..., deployment: _Optional[_Union[_games_pb2.Deployment, _Mapping]] = ..., video: _Optional[_Union[VideoSpec, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_sessions_pb2.PortLease, _Mapping]]] = ..., limits: _Optional[_Union[_sessions_pb2.SessionLimits, _Mapping]] = ..., ice_servers: _Optional[_Iterable[_Union[_streaming_pb2.IceServer, _Mapping]]] = ..., advertised_addresses: _Optional[_Iterable[str]] = ..., loopback_candidate: _Optional[bool] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., files: _Optional[_Iterable[_Union[RenderedFile, _Mapping]]] = ..., save: _Optional[str] = ...) -> None: ...
+    gpu_index: int
+    def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., project: _Optional[str] = ..., deployment: _Optional[_Union[_games_pb2.Deployment, _Mapping]] = ..., video: _Optional[_Union[VideoSpec, _Mapping]] = ..., ports: _Optional[_Iterable[_Union[_sessions_pb2.PortLease, _Mapping]]] = ..., limits: _Optional[_Union[_sessions_pb2.SessionLimits, _Mapping]] = ..., ice_servers: _Optional[_Iterable[_Union[_streaming_pb2.IceServer, _Mapping]]] = ..., advertised_addresses: _Optional[_Iterable[str]] = ..., loopback_candidate: _Optional[bool] = ..., lease: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., files: _Optional[_Iterable[_Union[RenderedFile, _Mapping]]] = ..., save: _Optional[str] = ..., gpu_index: _Optional[int] = ...) -> None: ...
 
 class RenderedFile(_message.Message):
     __slots__ = ("path", "content")

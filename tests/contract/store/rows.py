@@ -134,6 +134,7 @@ def a_full_session() -> Session:
         request_sha256="ab" * 32,
         usage=Usage(12.5, 2**31, 2**32, 17, 1, at(90)),
         progress="pulling orbit:1: 45 %",
+        gpu_index=3,
         coordinates=(52.52, -13.4),
         territory="DE",
         passed_over=(PassedOver("", "is full", "eu-west-1"), PassedOver("vm-9", "is DRAINING", "local")),
@@ -168,7 +169,7 @@ def a_deployment(game_id: str = "orbit", **fields: Any) -> Deployment:
         "stop_grace_s": 4.5,
         "replaceable": True,
         "container": Container(
-            "orbit:1", PullPolicy.ALWAYS, 1 << 40, 1500, 64, (ContainerVolume("v", "/v"),), True, "7:8"
+            "orbit:1", PullPolicy.ALWAYS, 1 << 40, 1500, 64, (ContainerVolume("v", "/v"),), True, "7:8", True, True
         ),
     }
     return Deployment(**{**values, **fields})

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from controlplane.domain.errors import Exhausted
 from controlplane.domain.game import Picture
-from controlplane.domain.host import Encoder, Host, HostState, Inventory
-from controlplane.domain.placement import Candidate, Held, Need, assign_many, rank
+from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
+from controlplane.domain.placement import Candidate, Held, Need, assign_many, next_gpu, rank
 from controlplane.domain.template import UNITS_PER_SEAT, Preset, weight
 from controlplane.domain.vm import Vm, VmState
 
@@ -166,3 +166,15 @@ def test_a_port_that_is_not_to_be_had_is_told(fields, why: str) -> None:
     choices, passed = rank(wanted, [replace(candidate(), **fields)])
     assert bool(choices) is not bool(why)
     assert why in "".join(entry.why for entry in passed)
+
+
+def test_cards_are_asked_of_hosts_that_grant_them_and_shared_evenly() -> None:
+    wanted = replace(need(), contained=True, graphics=("nvidia", "render"))
+    bare = Inventory(encoders=ABLE.encoders, runtimes=("docker",))
+    assert "grants no nvidia card" in rank(wanted, [candidate(inventory=bare)])[1][0].why
+    carded = replace(bare, runtimes=("docker", "nvidia", "render"))
+    assert "grants no nvidia card" in rank(wanted, [candidate(inventory=carded)])[1][0].why
+    cards = (Gpu(0, "L4", 24), Gpu(1, "L4", 24))
+    assert rank(wanted, [candidate(inventory=replace(carded, gpus=cards))])[0]
+    assert [next_gpu(cards, held) for held in ([], [0], [0, 1, None], [1, 1, 0, None])] == [0, 1, 0, 0]
+    assert next_gpu((), []) is None

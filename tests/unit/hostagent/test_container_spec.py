@@ -19,6 +19,7 @@ from hostagent.runtime.container_spec import (
     user_of,
     wrapper_container,
 )
+from hostagent.runtime.graphics import Graphics
 
 ROOT = Path("/var/lib/quarterdeck/sessions")
 HOST = Confinement("quarterdeck-abc", "10001:10001", ("python3", "-m", "wrapper"))
@@ -118,15 +119,42 @@ def test_a_deployment_gets_what_it_asks_for() -> None:
     assert game["User"] == "1000:1000"
 
 
-def test_a_card_is_granted_by_its_number_and_device_files_by_their_paths() -> None:
-    host = Confinement("n", "1:1", ("w",), devices=("/dev/dri/renderD128",), groups=("104",), gpu="2")
-    granted = wrapper_container(Order(ROOT / "game-1.1"), "wrapper", "1:1", ROOT, host)["HostConfig"]
-    assert granted["Devices"] == [
+CARDS = Graphics(render=("/dev/dri/renderD128",), groups=("104",), nvidia=True)
+
+
+def test_a_card_is_granted_by_its_number_to_both_and_device_files_to_the_game_alone() -> None:
+    host = Confinement("n", "1:1", ("w",), graphics=CARDS)
+    order = Order(ROOT / "game-1.1", image="g", command=("x",), gpu_index=2, render=True)
+    wrapper = wrapper_container(order, "wrapper", "1:1", ROOT, host)["HostConfig"]
+    game = game_container(order, ImageDefaults(), "1:1", ROOT, "w1", Path("/launcher"), host)["HostConfig"]
+    for granted in (wrapper, game):
+        (request,) = granted["DeviceRequests"]
+        assert (request["Driver"], request["DeviceIDs"]) == ("nvidia", ["2"])
+    assert game["Devices"] == [
         {"PathOnHost": "/dev/dri/renderD128", "PathInContainer": "/dev/dri/renderD128", "CgroupPermissions": "rw"}
     ]
-    assert granted["GroupAdd"] == ["104"]
-    (request,) = granted["DeviceRequests"]
-    assert (request["Driver"], request["DeviceIDs"]) == ("nvidia", ["2"])
+    assert game["GroupAdd"] == ["104"]
+    assert not {"Devices", "GroupAdd"} & wrapper.keys()
+
+
+def test_what_nobody_asked_for_is_not_granted() -> None:
+    host = Confinement("n", "1:1", ("w",), graphics=CARDS)
+    order = Order(ROOT / "game-1.1", image="g", command=("x",))
+    bodies = (
+        wrapper_container(order, "wrapper", "1:1", ROOT, host),
+        game_container(order, ImageDefaults(), "1:1", ROOT, "w1", Path("/launcher"), host),
+    )
+    for body in bodies:
+        assert not {"DeviceRequests", "Devices", "GroupAdd"} & body["HostConfig"].keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"), [({"gpu_index": 0}, "nvidia-container-toolkit"), ({"render": True}, "/dev/dri/renderD")]
+)
+def test_a_card_that_is_not_there_is_refused_with_the_remedy(asked: dict[str, object], why: str) -> None:
+    order = Order(ROOT / "game-1.1", image="g", command=("x",), **asked)
+    with pytest.raises(StartFailed, match=why):
+        game_container(order, ImageDefaults(), "1:1", ROOT, "w1", Path("/launcher"), HOST)
 
 
 @pytest.mark.parametrize(

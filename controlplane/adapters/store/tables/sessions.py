@@ -60,6 +60,7 @@ sessions = sa.Table(
     text("save_id"),
     json("usage", optional=True),
     text("progress"),
+    sa.Column("gpu_index", sa.BigInteger()),
     sa.ForeignKeyConstraint(
         ["project_id", "game_id", "deployment_number"],
         ["deployments.project_id", "deployments.game_id", "deployments.number"],
