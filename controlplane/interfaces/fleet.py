@@ -83,7 +83,8 @@ class ProvisioningRows(Protocol):
 
     async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
         """Rows with something to do now that nobody has a lease on, longest waiting first: of those in a phase that
-        goes on by itself, whose next attempt is due; and of VMs that are to be terminated and are empty."""
+        goes on by itself, whose next attempt is due; and of VMs that are to be terminated, are empty, and have no save
+        of a session to store that ended within STORED_WITHIN_S."""
         ...
 
     async def apply(self, row: Provisioning, lease_token: str, *, keep: bool = False) -> None:

@@ -16,11 +16,12 @@ from controlplane.adapters.store.connection import (
     words,
 )
 from controlplane.adapters.store.tables import provisionings as rows
-from controlplane.adapters.store.tables import vm_attempts, vm_transitions, vms
+from controlplane.adapters.store.tables import saves, sessions, vm_attempts, vm_transitions, vms
 from controlplane.adapters.store.versions import version_conflict, version_read
 from controlplane.domain.attempt import Attempt, Outcome
 from controlplane.domain.errors import AlreadyExists
 from controlplane.domain.provisioning import SELF_MOVING, Phase, Provisioning
+from controlplane.domain.save import STORED_WITHIN_S
 from controlplane.domain.vm import Transition
 from controlplane.interfaces import Page
 
@@ -74,8 +75,13 @@ class SqlProvisionings:
 
     async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
         now = await self._connection.now()
+        storing = sa.exists().where(
+            sessions.c.vm_id == vms.c.id,
+            sessions.c.ended_at > now - timedelta(seconds=STORED_WITHIN_S),
+            saves.c.session_id == sessions.c.id,
+        )
         ending = sa.exists().where(
-            vms.c.id == rows.c.id, vms.c.terminate_requested_at.is_not(None), vms.c.active_sessions == 0
+            vms.c.id == rows.c.id, vms.c.terminate_requested_at.is_not(None), vms.c.active_sessions == 0, ~storing
         )
         moves = rows.c.phase.in_(words(list(SELF_MOVING))) & (
             rows.c.next_attempt_at.is_(None) | (rows.c.next_attempt_at <= now)

@@ -12,9 +12,11 @@ from controlplane.domain.attempt import Attempt, Failure, Offer, Outcome, Purpos
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.retry import FailureKind, Remedy
+from controlplane.domain.save import STORED_WITHIN_S, Save
+from controlplane.domain.session import SessionReason, SessionState
 from controlplane.domain.vm import Vm, VmState, VmTrigger
 from controlplane.interfaces import Page, Store
-from tests.contract.store.rows import NOW, PROJECT, TOKYO, a_vm, at, furnish, next_of
+from tests.contract.store.rows import NOW, PROJECT, TOKYO, a_session, a_vm, at, furnish, next_of
 
 
 def a_provisioning(vm_id: str = "vm-1", **fields: Any) -> Provisioning:
@@ -114,6 +116,29 @@ async def test_a_vm_to_be_terminated_is_due_once_it_is_empty_whatever_its_phase(
     assert await claim(store, "one") == ["vm-2"]
     await change("vm-1", active_sessions=0)
     assert await claim(store, "two") == ["vm-1"]
+
+
+async def test_a_machine_that_has_a_save_to_store_is_waited_for_but_not_for_ever(store_url: str) -> None:
+    clock = [at(100)]
+    store = open_store(store_url, clock=lambda: clock[0])
+    await rented(store, a_provisioning("vm-1", phase=Phase.HELD))
+    ended = a_session("s-1", vm_id="vm-1", state=SessionState.STOPPED, reason=SessionReason.IDLE, ended_at=at(90))
+    save = Save("mine", PROJECT, "orbit", NOW, NOW, session_id="s-1")
+    async with store.tx() as tx:
+        await tx.vms.save(next_of(await tx.vms.lock("vm-1"), terminate_requested_at=NOW))
+        await tx.sessions.add(ended)
+        await tx.saves.add(save)
+    assert await claim(store, "one") == []
+    async with store.tx() as tx:
+        await tx.saves.save(save.released(NOW))
+    assert await claim(store, "two") == ["vm-1"]
+    async with store.tx() as tx:
+        await tx.provisionings.give_back("two")
+        await tx.saves.save(save.released(NOW).held_by("s-1", NOW))
+    assert await claim(store, "three") == []
+    clock[0] = at(90 + STORED_WITHIN_S)
+    assert await claim(store, "four") == ["vm-1"]
+    await store.close()
 
 
 async def test_a_lapsed_lease_passes_on_and_its_worker_is_too_late(store_url: str) -> None:

@@ -9,6 +9,7 @@ from controlplane.adapters.store.memory.tables import TxTables, exists
 from controlplane.adapters.store.versions import version_conflict
 from controlplane.domain.attempt import Attempt, Outcome
 from controlplane.domain.provisioning import SELF_MOVING, Phase, Provisioning
+from controlplane.domain.save import STORED_WITHIN_S
 from controlplane.domain.vm import Transition, Vm
 from controlplane.interfaces import Page
 
@@ -67,7 +68,7 @@ class MemoryProvisionings:
         now = await self._tables.now()
         leases = self._tables.own(LEASES)
         free = [row for row in self._rows() if row.id not in leases or leases[row.id][1] <= now]
-        due = [row for row in free if self._moves(row, now) or self._ends(row)]
+        due = [row for row in free if self._moves(row, now) or self._ends(row, now)]
         due.sort(key=lambda row: (row.next_attempt_at or row.created_at, row.id))
         claimed = sorted(due[:limit], key=lambda row: row.id)
         leases.update({row.id: (lease_token, now + timedelta(seconds=lease_s)) for row in claimed})
@@ -96,8 +97,13 @@ class MemoryProvisionings:
     def _moves(self, row: Provisioning, now: datetime) -> bool:
         return row.phase in SELF_MOVING and (row.next_attempt_at is None or row.next_attempt_at <= now)
 
-    def _ends(self, row: Provisioning) -> bool:
+    def _ends(self, row: Provisioning, now: datetime) -> bool:
         if row.phase is Phase.RELEASED or row.release_for_good:
             return False
         vm: Vm | None = self._tables.seen("vms").get(row.id)
-        return vm is not None and vm.terminate_requested_at is not None and vm.active_sessions == 0
+        if vm is None or vm.terminate_requested_at is None or vm.active_sessions:
+            return False
+        sessions = self._tables.seen("sessions")
+        held = [sessions.get(save.session_id) for save in self._tables.seen("saves").values()]
+        lately = now - timedelta(seconds=STORED_WITHIN_S)
+        return not any(one and one.vm_id == vm.id and one.ended_at and one.ended_at > lately for one in held)
