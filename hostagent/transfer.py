@@ -73,11 +73,13 @@ class ArchiveLink:
         self._stub = stub
         # Threads of their own: they wait for the network, and nothing else of the agent may wait for them.
         self._threads = ThreadPoolExecutor(_AT_ONCE, "archive")
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._sending = asyncio.Semaphore(_AT_ONCE)
+        # Apart: a start shall not wait for what others send.
+        self._fetching = asyncio.Semaphore(_AT_ONCE)
 
     async def store(self, header: agent_pb2.ArchiveHeader, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
         """Sends what `pack` writes; None when it was on record already. Raises what `pack` does, NotNow, Refused."""
-        async with self._turns:
+        async with self._sending:
             call = self._linked().StoreArchive(timeout=_LONGEST_S)
             reader, writer = os.pipe2(os.O_CLOEXEC)
             packing = self._threads.submit(_packed, pack, writer)
@@ -115,7 +117,7 @@ class ArchiveLink:
 
         Raises NotNow, Refused (also for what is damaged), OSError when it cannot be written."""
         request = agent_pb2.FetchArchiveRequest(session_id=key.session_id, generation=key.generation)
-        async with self._turns:
+        async with self._fetching:
             call = self._linked().FetchArchive(request, timeout=_LONGEST_S)
             try:
                 first = await call.read()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import signal
 import tarfile
 import urllib.error
 import urllib.request
+from typing import Any
 
 import grpc
 import pytest
@@ -194,3 +196,35 @@ def test_a_schedule_backs_up_what_runs_and_keeps_the_newest(house: House, player
     assert {backup.backup_schedule for backup in keeper.all()} == {made["name"]}
     assert house.run("backups", "unschedule", made["name"]).returncode == 0
     assert house.json("backups", "schedules")["backupSchedules"] == []
+
+
+def test_all_of_it_over_rest(house: House, player: Player) -> None:
+    player.add_game()
+    session = player.play("mine")
+
+    def rest(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        token = (house.data_dir / "operator.token").read_text().strip()
+        headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(f"{house.url}/v1/{path}", data, headers, method=method)
+        with urllib.request.urlopen(asked) as answer:
+            told: dict[str, Any] = json.loads(answer.read())
+        return told
+
+    backup = rest("POST", "backups", {"session": session.name, "clientToken": "once"})
+    until(lambda: rest("GET", backup["name"])["state"] == "BACKUP_STATE_COMPLETED", house.logs)
+    assert [one["name"] for one in rest("GET", "backups?game=games/counter")["backups"]] == [backup["name"]]
+    assert rest("POST", f"{backup['name']}:restore", {"saveId": "copy"})["currentVersion"] == "saves/copy/versions/1"
+    assert rest("POST", "downloads", {"name": "saves/copy/versions/1"})["url"].startswith("/v1/downloads/")
+    wanted = {"game": "games/counter", "cron": "0 4 * * *", "timeZone": "Europe/Berlin", "keepFor": "86400s"}
+    made = rest("POST", "backupSchedules", {"backupSchedule": wanted, "clientToken": "once"})
+    paused = rest("PUT", made["name"], {"cron": "0 5 * * *", "paused": True})
+    assert (paused["paused"], paused["cron"], paused.get("nextTime")) == (True, "0 5 * * *", None)
+    assert rest("DELETE", made["name"]) == rest("DELETE", backup["name"]) == {}
+    player.stop(session)
+    player.until_free()
+    assert rest("GET", "saves/mine")["currentVersion"] == "saves/mine/versions/1"
+    (version,) = rest("GET", "saves/mine/versions")["versions"]
+    assert (version["name"], version["final"]) == ("saves/mine/versions/1", True)
+    assert rest("POST", "saves/mine:restore", {"version": 1})["session"] == ""
+    assert rest("DELETE", "saves/mine") == {}
