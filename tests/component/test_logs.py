@@ -13,6 +13,7 @@ from pathlib import Path
 
 import grpc
 import httpx
+import psutil
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -27,6 +28,7 @@ from quarterdeck.v1 import (
 )
 
 from tests.house import House
+from tests.s3 import BUCKET, CREDENTIALS, s3_server
 from tests.small_disk import small_disk
 
 PATIENCE_S = 120.0
@@ -255,6 +257,32 @@ def test_a_full_disk_of_the_store_keeps_the_log_on_the_host(tmp_path: Path) -> N
         talk.grows()
         talk.stop()
         whole(talk.lines())
+
+
+def test_an_s3_that_freezes_costs_no_line_and_no_secret_leaves_the_control_plane(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with s3_server(tmp_path) as s3:
+        house = House(tmp_path / "house", objects_url=f"s3://{BUCKET}/house", objects_endpoint=s3.endpoint)
+        with talking(house) as talk:
+            talk.start()
+            talk.grows()
+            assert s3.process is not None
+            s3.process.send_signal(signal.SIGSTOP)
+            seen = talk.followed[-1].sequence
+            talk.until(lambda: talk.followed[-1].sequence > seen + 1000)
+            s3.process.send_signal(signal.SIGCONT)
+            talk.grows(1000)
+            wrapper = psutil.Process(house.pid("wrapper"))
+            for process in (wrapper, *wrapper.children(recursive=True)):
+                assert not [name for name in process.environ() if name.startswith("AWS_")]
+            talk.stop()
+            whole(talk.lines())
+            whole(talk.followed)
+            for log in (house.data_dir / "log").iterdir():
+                assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in log.read_text(errors="replace")
 
 
 def test_a_game_that_floods_its_log_plays_on_and_the_log_says_what_is_lost(tmp_path: Path) -> None:
