@@ -54,7 +54,8 @@ async def until(registries: list[CollectorRegistry], expected: float, name: str,
 async def test_each_event_is_counted_once_by_whoever_published_it(store: Store, replicas: Any) -> None:
     queued = a_session(created_at=NOW)
     starting, told = queued.on(SessionTrigger.ALLOCATED, at(3))
-    starting = replace(starting, stages=Stages(at(3), at(4), at(4.5), at(5)))
+    reached = Stages(allocated_at=at(3), image_ready_at=at(4), game_started_at=at(4.5), first_frame_at=at(5))
+    starting = replace(starting, stages=reached)
     running, more = starting.on(SessionTrigger.PLAYABLE, at(5.25))
     _, end = running.on(SessionTrigger.CRASHED, at(60), SessionReason.GAME_CRASHED)
     _, rejected = a_session("s-2", created_at=NOW).on(SessionTrigger.DEADLINE, at(30), SessionReason.QUEUE_DEADLINE)
