@@ -128,7 +128,7 @@ def test_the_provider_local_is_as_it_is_set_up() -> None:
         local_vm_ports="42000-42099",
     )
     terms = bootstrap._providers(house)["local"]._terms  # type: ignore[attr-defined]
-    kind = MachineType(price_micro_per_hour=250_000)
+    kind = MachineType(price_micro_per_hour=250_000, templates=frozenset({"local"}))
     faults = {Fault.SOLD_OUT: 0.25, Fault.SILENT: 0.5}
     regions = frozenset({"local", "eu-west-1"})
     assert terms == Terms(3, regions, (kind,), 1.5, faults, (42000, 42099))

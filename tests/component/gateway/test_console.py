@@ -73,7 +73,8 @@ async def test_output_goes_on_after_the_last_sequence_and_the_end_closes_well(si
     async with site.connect(additional_headers=headers) as socket:
         await socket.send(json.dumps({"session": "sessions/s-1", "afterSequence": "41"}))
         output = json.loads(await socket.recv())
-        assert output["lines"] == [{"sequence": "42", "text": "ready"}]
+        (line,) = output["lines"]
+        assert (line["sequence"], line["text"]) == ("42", "ready")
         assert await closed(socket) == (1000, "the game is over")
     assert site.consoles.callers == ["Bearer t-1"]
 
