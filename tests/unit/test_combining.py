@@ -41,6 +41,19 @@ async def test_who_comes_while_a_batch_runs_goes_with_the_next() -> None:
     assert work.batches == [[1], [2, 3, 4], [5, 6]]
 
 
+async def test_who_is_on_the_way_goes_along_and_a_full_batch_waits_for_nobody() -> None:
+    work, combiner = Work(), Combiner(max_batch=3)
+    work.gate.set()
+
+    async def come(number: int, turns: int) -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await combiner.join(number, work)
+
+    assert await asyncio.gather(*(come(number, 3 * number) for number in range(5))) == [0, 2, 4, 6, 8]
+    assert work.batches == [[0, 1, 2], [3, 4]]
+
+
 async def test_a_refused_or_broken_member_leaves_its_neighbours_alone() -> None:
     work, combiner = Work(), Combiner()
     work.gate.set()
