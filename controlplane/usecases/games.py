@@ -13,6 +13,7 @@ from controlplane.domain.identity import Principal
 from controlplane.domain.parameters import Parameter, check_declarations
 from controlplane.domain.region import Law
 from controlplane.interfaces import AuditEntry, Page, Tx
+from controlplane.usecases.ports import check_available
 from controlplane.usecases.world import World, operators_only
 
 
@@ -89,7 +90,8 @@ async def _sound(tx: Tx, game: Game) -> Game:
 async def create_deployment(world: World, who: Principal, deployment: Deployment, request_id: str) -> Deployment:
     """Adds the next number of the game and makes it current; one that equals the current one is that one again.
 
-    Raises NotFound (game), InvalidRequest naming the field that does not fit the others."""
+    Raises NotFound (game), InvalidRequest naming the field that does not fit the others, WrongState when no machine may
+    give it its ports."""
     operators_only(who)
     async with world.store.tx() as tx:
         game = await tx.catalogue.game(who.project_id, deployment.game_id)
@@ -101,6 +103,7 @@ async def create_deployment(world: World, who: Principal, deployment: Deployment
             same = replace(deployment, number=current.number, created_at=current.created_at)
             if same == current:
                 return current
+        await check_available(tx, who.project_id, game.id, deployment.ports)
         added = await tx.catalogue.add_deployment(
             replace(deployment, project_id=who.project_id, created_at=await tx.now())
         )

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from controlplane.domain.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, WrongState
+from controlplane.domain.game import PortSpec
 from controlplane.domain.identity import Principal
 from controlplane.domain.placement import given_away
 from controlplane.domain.portrange import FIRST_UNPRIVILEGED, covering, free_port
 from controlplane.domain.ports import held, in_use
 from controlplane.domain.session import PortLease
-from controlplane.domain.vm import Vm, VmState
+from controlplane.domain.vm import LIVE, Vm, VmState
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.vms import owned
 from controlplane.usecases.world import World, operators_only
+
+MACHINES, TOLD = 10_000, 5
 
 
 @dataclass(frozen=True)
@@ -137,3 +140,27 @@ async def release_port(
             )
         await tx.ports.unreserve(lease)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "ReleasePort", lease.name, request_id))
+
+
+async def check_available(tx: Tx, project_id: str, game_id: str, ports: Sequence[PortSpec]) -> None:
+    """Whether some machine of the project may ever give a deployment its fixed ports: what a session holds comes free,
+    what is kept for something else, or given away by the kernel, does not. Without machines nothing is known.
+
+    Raises WrongState."""
+    wanted = [(port.protocol, port.host_port) for port in ports if port.host_port]
+    if not wanted:
+        return
+    vms = await tx.vms.list(project_id, sorted(LIVE), Page(MACHINES))
+    kept = {host.id: host.inventory.ephemeral_ports for host in await tx.hosts.list(project_id, Page(MACHINES))}
+    foreign: dict[str, list[str]] = {}
+    for vm in vms:
+        away = sorted({number for _, number in wanted if covering(number, kept.get(vm.id, ()))})
+        if away:
+            foreign[vm.id] = [given_away(number, number) for number in away]
+    for lease in await tx.batch.leases_at([vm.id for vm in vms], wanted):
+        if lease.purpose and lease.game_id != game_id:
+            why = f"its {lease.protocol} port {lease.host_port} is reserved for {lease.purpose}"
+            foreign.setdefault(lease.vm_id, []).append(why)
+    if vms and len(foreign) == len(vms):
+        told = "; ".join(f"vms/{vm_id}: {', '.join(why)}" for vm_id, why in sorted(foreign.items())[:TOLD])
+        raise WrongState("PORT_UNAVAILABLE", f"no machine may give it its ports. {told}", field="deployment.ports")

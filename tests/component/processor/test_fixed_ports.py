@@ -12,7 +12,7 @@ from controlplane.domain.errors import Conflict, Exhausted, WrongState
 from controlplane.domain.game import PortSpec
 from controlplane.domain.session import SessionReason, SessionState
 from controlplane.interfaces import Page, Store
-from controlplane.usecases import assignment, creation, ports, queue, sessions
+from controlplane.usecases import assignment, creation, games, ports, queue, sessions
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.ports import PortRequest
 from controlplane.usecases.sessions import SessionView
@@ -135,3 +135,26 @@ async def test_ports_that_the_kernel_gives_away_are_not_leased(world: World, sto
     assert (view.session.vm_id, number(view)["any"], number(view)["media"]) == ("vm-1", 28010, 28010)
     with pytest.raises(Exhausted, match="ip_local_reserved_ports=25565"):
         await start(world)
+
+
+async def test_a_deployment_whose_port_no_machine_may_give_is_refused(world: World) -> None:
+    again = replace(a_deployment("moon", ports=(GAME,)), command=("another",))
+    await ports.allocate_port(world, OPERATOR, HERE, "r")
+    await start(world, "moon")  # on vm-2: what a session holds comes free again
+    assert (await games.create_deployment(world, OPERATOR, again, "r")).number == 2
+    (held,) = [
+        lease for lease in (await ports.list_ports(world, OPERATOR, "vm-2", Page()))[0] if lease.host_port == 25565
+    ]
+    assert held.session_id
+    async with world.store.tx() as tx:
+        host = await tx.hosts.lock("vm-2")
+        assert host is not None
+        told = replace(host.inventory, ephemeral_ports=((25000, 26000),))
+        await tx.hosts.save(replace(host, inventory=told, version=host.version + 1))
+    third = replace(again, command=("a third",))
+    with pytest.raises(WrongState) as refused:
+        await games.create_deployment(world, OPERATOR, third, "r")
+    assert "vms/vm-1: its tcp port 25565 is reserved for the orbit" in refused.value.message
+    assert "vms/vm-2: its kernel gives ports 25565" in refused.value.message
+    elsewhere = replace(third, ports=(PortSpec("game", "tcp", 80, 27000),))
+    assert (await games.create_deployment(world, OPERATOR, elsewhere, "r")).number == 3
