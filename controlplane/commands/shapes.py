@@ -142,5 +142,7 @@ def capacity(target: Target = None, token_file: TokenFile = None, output: Output
         "VMS": lambda c: f"{c.available_vms} +{c.provisioning_vms} -{c.draining_vms}",
         "WAITING": lambda c: str(c.waiting_sessions),
         "WAIT": lambda c: f"{c.expected_wait.seconds} s" if c.HasField("expected_wait") else "",
+        "RENTED": lambda c: f"{c.rented_vms} of {c.max_rented_vms}" if c.rented_vms or c.max_rented_vms else "",
+        "BLOCKED": lambda c: c.blocked,
     }
     show_list("capacities", found, output, columns)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from controlplane.domain.errors import NotFound
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal
+from controlplane.domain.pool import RENTING
 from controlplane.domain.queueing import wait_s
 from controlplane.domain.region import low_capacity, tide
 from controlplane.domain.vm import PLACEABLE, VmState
-from controlplane.interfaces import Flow, RegionFigure
+from controlplane.interfaces import Flow, RegionFigure, Tx
 from controlplane.usecases.survey import MEASURED_S
 from controlplane.usecases.world import World, operators_only
 
+LOOKED_AT = 100
 UNDERWAY = frozenset({VmState.PROVISIONING, VmState.BOOTING})
 
 
@@ -22,7 +25,9 @@ UNDERWAY = frozenset({VmState.PROVISIONING, VmState.BOOTING})
 class Capacity:
     """VMs of one region: `available` take sessions now, `unavailable` are in another state or their host is away.
     Slots are whole seats of available VMs. `waiting` sessions wish for this region; `expected_wait_s` is what one more
-    would wait, from the slots freed lately: 0 with a slot free, None when too few were freed to tell."""
+    would wait, from the slots freed lately: 0 with a slot free, None when too few were freed to tell. `rented` machines
+    count over all projects, as their limit does; `blocked` is why none is rented for the session that waits longest of
+    those that are told so: a code and a sentence."""
 
     region_id: str
     available: int = 0
@@ -35,6 +40,9 @@ class Capacity:
     active_sessions: int = 0
     waiting: int = 0
     expected_wait_s: float | None = None
+    rented: int = 0
+    max_rented: int = 0
+    blocked: str = ""
 
 
 async def capacities(world: World, who: Principal, region_id: str = "") -> Sequence[Capacity]:
@@ -44,26 +52,46 @@ async def capacities(world: World, who: Principal, region_id: str = "") -> Seque
         regions = await tx.shapes.regions()
         figures = await tx.figures.regions(who.project_id)
         flows = await tx.figures.flow(who.project_id, await tx.now() - timedelta(seconds=MEASURED_S))
-    asked = [region.id for region in regions if region_id in ("", region.id)]
+        rented = Counter(one.vm.region_id for one in await tx.renting.fleet(await tx.now()) if one.held)
+        blocked = await _blocked(tx, who) if any(flow.waiting for flow in flows) else {}
+    asked = [region for region in regions if region_id in ("", region.id)]
     if not asked:
         raise NotFound("REGION_NOT_FOUND", f"there is no region 'regions/{region_id}'", field="name")
-    return [capacity_of(one, figures, flows) for one in asked]
+    return [
+        replace(
+            capacity_of(region.id, figures, flows),
+            rented=rented[region.id],
+            max_rented=region.max_rented_vms,
+            blocked=blocked.get(region.id, ""),
+        )
+        for region in asked
+    ]
+
+
+async def _blocked(tx: Tx, who: Principal) -> Mapping[str, str]:
+    """By region, from what waiting sessions have been told; the oldest hundred."""
+    told: dict[str, str] = {}
+    for session in await tx.queue.after(None, LOOKED_AT):
+        for entry in session.passed_over if session.project_id == who.project_id else ():
+            if entry.code and entry.code != RENTING:
+                told.setdefault(entry.region_id, f"{entry.code}: {entry.why}")
+    return told
 
 
 def capacity_of(region_id: str, figures: Sequence[RegionFigure], flows: Sequence[Flow]) -> Capacity:
     here = [figure for figure in figures if figure.region_id == region_id]
     able = [figure for figure in here if figure.state in PLACEABLE and figure.online]
-    counted = {
-        "available": sum(figure.vms for figure in able),
-        "provisioning": sum(figure.vms for figure in here if figure.state in UNDERWAY),
-        "draining": sum(figure.vms for figure in here if figure.state is VmState.DRAINING),
-    }
+    available = sum(figure.vms for figure in able)
+    provisioning = sum(figure.vms for figure in here if figure.state in UNDERWAY)
+    draining = sum(figure.vms for figure in here if figure.state is VmState.DRAINING)
     flow = next((flow for flow in flows if flow.region_id == region_id), Flow(region_id, 0, 0))
     free_slots = sum(figure.free_seats for figure in able)
     return Capacity(
         region_id=region_id,
-        **counted,
-        unavailable=sum(figure.vms for figure in here) - sum(counted.values()),
+        available=available,
+        provisioning=provisioning,
+        draining=draining,
+        unavailable=sum(figure.vms for figure in here) - available - provisioning - draining,
         free_slots=free_slots,
         capacity_units=sum(figure.capacity_units for figure in able),
         used_units=sum(figure.used_units for figure in able),

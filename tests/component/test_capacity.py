@@ -64,6 +64,47 @@ def test_a_waiting_session_rents_a_machine_that_goes_when_it_is_empty(tmp_path: 
         assert house.run("audit").returncode == 0
 
 
+def test_a_pool_keeps_a_machine_ready_and_a_session_outlives_its_replacement(tmp_path: Path) -> None:
+    settings = {"provider_listing_lag_s": "1", "provider_poll_s": "1", "local_vms": "2"}
+    with House(tmp_path, "--no-agent", **settings) as house:
+        house.json("pools", "limit", "local", "2")
+        figures = ("--min-free", "1", "--max-vms", "2", "--idle-after", "3")
+        made = house.json("pools", "create", "warm", *figures)
+        assert made["maxVms"] == 2
+        ready = awaited(lambda: _ready(house), "waited for the pool's machine", house)
+        asked = house.json("sessions", "create", "broadside", "--wait")
+        assert (asked["state"], asked["vm"]) == ("SESSION_STATE_RUNNING", ready["name"])
+
+        house.json("pools", "update", "warm", "--min-free", "0")
+        (queued,) = house.json("vms", "replace", "--pool", "warm")["replacements"]
+        assert (queued["vm"], queued["scope"]) == (ready["name"], "pools/warm")
+        draining = awaited(lambda: _replacement(house, "DRAINING"), "waited for the successor", house)
+        successor = next(vm for vm in rented(house) if vm["name"] == draining["successor"])
+        assert successor["state"] == "VM_STATE_READY"
+        assert _in_state(house, asked["name"], "RUNNING"), "the session plays on"
+
+        house.json("sessions", "stop", asked["name"])
+        awaited(lambda: _replacement(house, "DONE"), "waited for the old machine to go", house)
+        awaited(
+            lambda: all(vm["state"] == "VM_STATE_TERMINATED" for vm in rented(house)),
+            "waited for the rest to go",
+            house,
+        )
+        assert agents(house) == []
+        assert house.run("audit").returncode == 0
+
+
+def _ready(house: House) -> dict[str, Any] | None:
+    return next((vm for vm in rented(house) if vm["state"] == "VM_STATE_READY"), None)
+
+
+def _replacement(house: House, state: str) -> dict[str, Any] | None:
+    (row,) = house.json("vms", "replacements")["replacements"]
+    assert row["state"] not in ("REPLACEMENT_STATE_FAILED", "REPLACEMENT_STATE_CANCELLED"), row
+    found: dict[str, Any] = row
+    return found if row["state"] == f"REPLACEMENT_STATE_{state}" else None
+
+
 def _in_state(house: House, name: str, state: str) -> dict[str, Any] | None:
     session: dict[str, Any] = house.json("sessions", "get", name)
     assert session["state"] not in ("SESSION_STATE_CRASHED", "SESSION_STATE_REJECTED"), session

@@ -130,6 +130,9 @@ def capacity_message(capacity: Capacity) -> pb.RegionCapacity:
         active_sessions=capacity.active_sessions,
         waiting_sessions=capacity.waiting,
         expected_wait=duration(capacity.expected_wait_s),
+        rented_vms=capacity.rented,
+        max_rented_vms=capacity.max_rented,
+        blocked=capacity.blocked,
     )
 
 

@@ -31,7 +31,7 @@ from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
-from controlplane.usecases import creation, hosts, pools, provisioning, queue, renting, sessions, vms
+from controlplane.usecases import capacity, creation, hosts, pools, provisioning, queue, renting, sessions, vms
 from controlplane.usecases.allocation import settle
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
@@ -245,6 +245,8 @@ async def test_the_budget_holds_and_says_so_until_an_operator_raises_it(rig: Rig
     last = await rig.see(views[-1])
     assert (last.session.state, told(last)["eu-west-1"]) == (SessionState.PENDING, "BUDGET_SPENT")
     assert "the cheapest machine is 0.50 USD an hour; 0.50 of 0.70 USD an hour are spent" in last.session.reason_detail
+    (room,) = await capacity.capacities(rig.world, OPERATOR, "eu-west-1")
+    assert (room.rented, room.max_rented, room.blocked.partition(":")[0]) == (1, 5, "BUDGET_SPENT")
     budget = await pools.get_budget(rig.world, OPERATOR)
     assert (budget.spent_micro_per_hour, budget.rented_vms) == (500_000, 1)
     await pools.update_budget(rig.world, OPERATOR, lambda b: replace(b, micro_per_hour=1_000_000), "r")
