@@ -188,8 +188,13 @@ def presumed(vm: Vm, template: Template | None, known: Inventory | None, host: H
 def _promised(template: Template | None) -> Inventory:
     gpus = (Gpu(0, template.gpu_model, template.vram_gb * 10**9),) if template and template.gpu_model else ()
     seats = template.seats if template else 1
-    runtimes = ("docker", "process", "render", *(("nvidia",) if gpus else ()))
-    return Inventory(gpus=gpus, encoders=(Encoder("", seats),), runtimes=runtimes, has_display_server=True)
+    cards = ("nvidia", "render") if gpus else ()
+    return Inventory(
+        gpus=gpus,
+        encoders=(Encoder("", seats),),
+        runtimes=("docker", "process", *cards),
+        has_display_server=True,
+    )
 
 
 def slots(units: int) -> int:

@@ -21,7 +21,7 @@ from controlplane.adapters.store import open_store
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
-from controlplane.domain.host import Encoder, Inventory
+from controlplane.domain.host import Encoder, Gpu, Inventory
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing, ProviderRefused
 from controlplane.domain.pool import Budget, Pool
@@ -50,7 +50,12 @@ OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 PLAYER = Principal(DEFAULT_PROJECT, "player", Role.PLAYER)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SOLD_OUT = Failure(FailureKind.PROVISIONING, "SOLD_OUT", "none left", Remedy.RETRY)
-ABLE = Inventory(encoders=(Encoder("x264", 4),), has_display_server=True, runtimes=("docker", "process"))
+ABLE = Inventory(
+    gpus=(Gpu(0, "NVIDIA L4", 12 * 10**9),),
+    encoders=(Encoder("x264", 4),),
+    has_display_server=True,
+    runtimes=("docker", "process", "nvidia", "render"),
+)
 
 
 @dataclass
