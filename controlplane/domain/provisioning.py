@@ -338,3 +338,9 @@ def vanished(row: Provisioning) -> Provisioning:
     """The machine that was held or kept is gone, and nobody had asked for it."""
     lost = Failure(FailureKind.PROVISIONING, "MACHINE_GONE", "its provider has the machine no more", Remedy.GIVE_UP)
     return replace(gone(row), failure=lost, release_for_good=True)
+
+
+def broken_down(row: Provisioning, told: str) -> Provisioning:
+    """The machine that was held is there and does not run, and nobody had asked for it: kept, for somebody to look."""
+    down = Failure(FailureKind.BOOT, "MACHINE_DOWN", f"its provider says that it is {told}", Remedy.GIVE_UP)
+    return replace(row, failure=down, version=row.version + 1)

@@ -9,23 +9,24 @@ from datetime import datetime
 
 from controlplane.domain.attempt import Offer
 from controlplane.domain.events import EventDraft, Value
-from controlplane.domain.instance import Instance
+from controlplane.domain.instance import Instance, InstanceState
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 
 JOINED = frozenset({VmState.READY, VmState.IN_USE, VmState.DRAINING})
 ON_THE_WAY = frozenset({VmState.PROVISIONING, VmState.BOOTING})
-# In which phase a failure takes a VM in which state out of service: it has no machine (any more), or one that refused
-# to be stopped or started.
+# In which phase a failure takes a VM in which state out of service: it has no machine (any more), one that is down, or
+# one that refused to be stopped or started.
 FAILS: Mapping[Phase, frozenset[VmState]] = {
     Phase.WANTED: ON_THE_WAY,
     Phase.RELEASING: ON_THE_WAY,
     Phase.RELEASED: ON_THE_WAY | JOINED | {VmState.STOPPED},
-    Phase.HELD: frozenset({VmState.STOPPED}),
+    Phase.HELD: JOINED | {VmState.STOPPED},
     Phase.PARKED: frozenset({VmState.BOOTING}),
 }
 # A machine that is ours and at rest: nobody looks for it but the sweep.
 KEPT = frozenset({Phase.HELD, Phase.PARKED})
+DOWN = frozenset({InstanceState.FAILED, InstanceState.STOPPED})
 TAG_ID_CHARS = 40
 REAPED_AT_LEAST, REAPED_SHARE = 5, 0.1
 
@@ -101,7 +102,7 @@ def furnished(vm: Vm, instance: Instance, now: datetime) -> Vm:
 @dataclass(frozen=True)
 class Sweep:
     """`orphans` may go now; `suspects` are unwanted but too young, or too many for one round. `vanished` are the VMs
-    whose machine is gone, `missing` those whose machine may be."""
+    whose machine is gone or down, `missing` those whose machine may be."""
 
     orphans: tuple[Instance, ...]
     suspects: tuple[Instance, ...]
@@ -134,7 +135,13 @@ def sweep(
         and (instance.tag not in wanted or wanted[instance.tag] not in ("", instance.id))
     ]
     listed = {instance.id for instance in instances}
-    lacking = [row for row in rows if row.phase in KEPT and row.instance_id not in listed]
+    down = {instance.id for instance in instances if instance.state in DOWN}
+    lacking = [
+        row
+        for row in rows
+        if (row.phase in KEPT and row.instance_id not in listed)
+        or (row.phase is Phase.HELD and row.instance_id in down and row.failure is None)
+    ]
 
     def old(key: str) -> bool:
         return now_s - first_seen_s.get(key, now_s) >= age_s

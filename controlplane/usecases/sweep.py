@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from controlplane.domain import rental
 from controlplane.domain.host import HostState
-from controlplane.domain.instance import Instance
-from controlplane.domain.provisioning import Provisioning, vanished
+from controlplane.domain.instance import Instance, InstanceState
+from controlplane.domain.provisioning import Provisioning, broken_down, vanished
 from controlplane.interfaces import Provider
 from controlplane.usecases.provisioning import UNKNOWN
 from controlplane.usecases.world import World
@@ -57,13 +57,14 @@ class Sweeper:
         watched |= {row.name for row in (*found.vanished, *found.missing)}
         others = {key: since for key, since in self._first_seen_s.items() if key[0] != provider.name}
         self._first_seen_s = others | {(provider.name, known): seen.get(known, now_s) for known in watched}
+        states = {instance.id: instance.state for instance in listing.instances}
         for row in found.vanished:
-            await self._tell(row)
+            await self._tell(row, states.get(row.instance_id))
         for instance in found.orphans:
             await provider.destroy(instance.id)
             reaped.append(instance)
 
-    async def _tell(self, missed: Provisioning) -> None:
+    async def _tell(self, missed: Provisioning, state: InstanceState | None) -> None:
         """The VM is in ERROR, unless its agent is heard: then the listing is wrong, whatever it calls itself."""
         async with self.world.store.tx() as tx:
             host, vm = await tx.hosts.lock(missed.id), await tx.vms.lock(missed.id)
@@ -72,7 +73,7 @@ class Sweeper:
                 return
             if host is not None and host.state is HostState.ONLINE:
                 return
-            after = vanished(row)
+            after = broken_down(row, state) if state else vanished(row)
             failed, events = rental.follow(vm, row, after, await tx.now())
             await tx.provisionings.save(after)
             if failed != vm:

@@ -10,7 +10,7 @@ import pytest
 from controlplane.domain.attempt import Failure, Outcome, Purpose
 from controlplane.domain.errors import WrongState
 from controlplane.domain.host import HostState, Inventory
-from controlplane.domain.instance import ProviderRefused
+from controlplane.domain.instance import InstanceState, ProviderRefused
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import VmState
@@ -173,6 +173,27 @@ async def test_a_machine_that_is_gone_takes_its_vm_to_error(parked: bool) -> Non
     ended = await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False)
     assert ended.state is VmState.TERMINATED
     assert rig.provider.made == 1, "nobody has asked for another"
+
+
+@pytest.mark.parametrize("state", [InstanceState.FAILED, InstanceState.STOPPED])
+async def test_a_machine_that_its_provider_has_switched_off_takes_its_vm_to_error_and_is_kept(
+    state: InstanceState,
+) -> None:
+    rig = await held()
+    ((machine_id, machine),) = rig.provider.machines.items()
+    rig.provider.machines[machine_id] = replace(machine, state=state)
+    await swept(rig, 3)
+    assert (await rig.vm())[0].state is VmState.READY, "its agent speaks"
+    await away(rig)
+    await swept(rig, 3)
+    vm, row = await rig.vm()
+    assert (vm.state, row.phase) == (VmState.ERROR, Phase.HELD)
+    assert vm.reason_detail == f"MACHINE_DOWN: its provider says that it is {state}"
+    rig.provider.machines[machine_id] = machine
+    await hosts.hello(rig.world, "v", "again", Inventory(2), ["192.0.2.1"], "r", "l2")
+    assert (await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")).state is VmState.READY
+    await swept(rig, 3)
+    assert (await rig.vm())[0].state is VmState.READY
 
 
 async def test_a_machine_whose_agent_speaks_is_not_gone_whatever_a_listing_says() -> None:

@@ -106,6 +106,12 @@ class ARentedVm(RuleBasedStateMachine):
             del self.rig.provider.machines[machine.id]
         self.do(self._unheard())
 
+    @rule(state=st.sampled_from([InstanceState.FAILED, InstanceState.STOPPED]))
+    def machine_breaks_down(self, state: InstanceState) -> None:
+        for machine in self.ours():
+            self.rig.provider.machines[machine.id] = replace(machine, state=state)
+        self.do(self._unheard())
+
     async def _unheard(self) -> None:
         async with self.rig.world.store.tx() as tx:
             host = await tx.hosts.lock("v")
