@@ -49,10 +49,12 @@ class ContainerHouse:
         return method(request, metadata=self._metadata, timeout=timeout_s, wait_for_ready=True)
 
     def add_game(self, game_id: str, image: str, command: Sequence[str] = (), **choices: Any) -> None:
-        """A game out of `image`; `choices` are fields of its deployment."""
+        """A game out of `image`; `choices` are fields of its deployment, volumes by name and path."""
         game = games_pb2.Game(display_name=game_id.capitalize())
         self._call(self._games.CreateGame, games_pb2.CreateGameRequest(game_id=game_id, game=game))
         container = games_pb2.Container(image=image, pull=games_pb2.PULL_POLICY_NEVER)
+        for name, path in choices.pop("volumes", {}).items():
+            container.volumes.add(volume_name=name, path=path)
         deployment = games_pb2.Deployment(command=command, container=container, **choices)
         request = games_pb2.CreateDeploymentRequest(parent=f"games/{game_id}", deployment=deployment)
         self._call(self._games.CreateDeployment, request)
@@ -65,9 +67,9 @@ class ContainerHouse:
         given = {"picture": games_pb2.PICTURE_NONE, "readiness": readiness, "stop_grace": grace, "ports": [port]}
         self.add_game(game_id, image, ("sh", "-c", script), **(given | choices))
 
-    def ask(self, game_id: str, wait: bool = False) -> sessions_pb2.Session:
-        request = sessions_pb2.CreateSessionRequest(game=f"games/{game_id}", wait_until_playable=wait)
-        return self._call(self._sessions.CreateSession, request)
+    def ask(self, game_id: str, wait: bool = False, save_id: str = "") -> sessions_pb2.Session:
+        wish = sessions_pb2.CreateSessionRequest(game=f"games/{game_id}", wait_until_playable=wait, save_id=save_id)
+        return self._call(self._sessions.CreateSession, wish)
 
     def get(self, name: str) -> sessions_pb2.Session:
         return self._call(self._sessions.GetSession, sessions_pb2.GetSessionRequest(name=name))

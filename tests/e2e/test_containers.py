@@ -14,12 +14,26 @@ from playwright.async_api import Browser, Page
 from quarterdeck.v1 import games_pb2
 
 from hostagent import procfs
+from tests.console import typed
 from tests.docker_engine import Engine
 from tests.e2e.containers import ContainerHouse, eventually, off, reason_word, state_word
 from tests.e2e.test_play import SAILS, advance, sails_reach
 from tests.e2e.waiting import until
 
+# A game of ours as it is, and beside it a listener on its console that keeps what it hears in a volume.
+LISTENS = (
+    "cat /world/heard; exec 4<&0; (while read -r line; do echo $line >>/world/heard; echo heard $line; done) <&4 &"
+    " exec python3 -P -m examples.broadside </dev/null"
+)
+
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
+
+
+KEPT = {
+    "picture": games_pb2.PICTURE_FRAMES,
+    "volumes": {"world": "/world"},
+    "saves": games_pb2.SaveSpec(volumes=["world"]),
+}
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -44,17 +58,17 @@ async def house(
     house = ContainerHouse(tmp_path, docker_engine, shipped_image, **options)
     try:
         await off(house.start)
-        await off(house.add_game, "broadside-in-a-box", broadside_image, picture=games_pb2.PICTURE_FRAMES)
+        await off(house.add_game, "broadside-in-a-box", broadside_image, ("sh", "-c", LISTENS), **KEPT)
         yield house
     finally:
         await off(house.stop)
     assert house.networks() == []
 
 
-async def test_a_game_in_a_container_is_played_in_a_browser_and_leaves_nothing(
+async def test_a_game_in_a_container_is_played_saved_and_played_on_and_leaves_nothing(
     house: ContainerHouse, page: Page
 ) -> None:
-    session = await off(house.ask, "broadside-in-a-box", True)
+    session = await off(house.ask, "broadside-in-a-box", True, "voyage")
     assert state_word(session) == "RUNNING", f"{session}\n{house.logs()}"
     await page.goto(f"{house.house.page}/play/{session.name.partition('/')[2]}")
     await until(page, "quarterdeckPlayer.state === 'live'", timeout_s=60)
@@ -80,9 +94,21 @@ async def test_a_game_in_a_container_is_played_in_a_browser_and_leaves_nothing(
     await sails_reach(page, 0.0, 0.2)
     await page.keyboard.up("ArrowLeft")
 
+    printed = await typed(house.house, session.name, "land ho", "heard land ho")
+    assert await typed(house.house, session.name, "again", "heard again", printed[-1][0]) == [
+        (printed[-1][0] + 1, "heard again")
+    ]
     await off(house.stop_session, session.name)
     ended = await off(house.until, session.name, "STOPPED")
     assert reason_word(ended) == "STOP_REQUESTED"
+    await off(house.until_nothing_is_left)
+
+    following = await off(house.ask, "broadside-in-a-box", True, "voyage")
+    assert state_word(following) == "RUNNING", f"{following}\n{house.logs()}"
+    printed = await typed(house.house, following.name, "home", "heard home")
+    assert [text for _, text in printed][:2] == ["land ho", "again"], "the save was not restored"
+    await off(house.stop_session, following.name)
+    await off(house.until, following.name, "STOPPED")
     await off(house.until_nothing_is_left)
 
 
