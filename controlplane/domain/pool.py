@@ -112,9 +112,13 @@ class Rented:
 
     @property
     def failing(self) -> bool:
-        """It has no machine yet, or none any more, because something went wrong."""
-        underway = self.vm.state in (VmState.PROVISIONING, VmState.BOOTING, VmState.ERROR)
-        return self.row.failure is not None and (underway or not self.held)
+        """Something went wrong before its agent came, or it broke. What goes wrong while a machine is given back says
+        nothing of the next."""
+        if self.row.failure is None:
+            return False
+        if self.held:
+            return self.vm.state in (VmState.PROVISIONING, VmState.BOOTING, VmState.ERROR)
+        return self.host is None or self.host.epoch == 0
 
     @property
     def coming(self) -> bool:

@@ -129,6 +129,13 @@ def test_what_failed_lately_is_given_up_and_the_next_region_tried():
     assert codes(decided([need("near")], [], shop)) == [[("near", "RENTING")]]
 
 
+def test_a_failure_while_a_machine_was_given_back_is_none_of_renting():
+    away = Failure(FailureKind.PROVIDER_API, "DESTROY_FAILED", "no answer", Remedy.RETRY)
+    gone = machine("vm-1", offer(), VmState.TERMINATED, phase=Phase.RELEASED, failure=away)
+    gone = replace(gone, host=Host("vm-1", "default", HostState.OFFLINE, epoch=1))
+    assert codes(decided([need()], [gone], market(offer()))) == [[("near", "RENTING")]]
+
+
 def test_where_machines_may_not_be_rented_nothing_is_said():
     assert decided([need("elsewhere")], [], market(offer(region="elsewhere"))).told == (None,)
 
