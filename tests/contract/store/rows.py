@@ -169,7 +169,7 @@ def a_deployment(game_id: str = "orbit", **fields: Any) -> Deployment:
         "stop_grace_s": 4.5,
         "replaceable": True,
         "container": Container(
-            "orbit:1", PullPolicy.ALWAYS, 1 << 40, 1500, 64, (ContainerVolume("v", "/v"),), True, "7:8", True, True
+            "orbit:1", PullPolicy.ALWAYS, 1 << 40, 1500, 64, (ContainerVolume("v", "/v"),), True, "7:8"
         ),
     }
     return Deployment(**{**values, **fields})

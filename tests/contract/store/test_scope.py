@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from controlplane.domain.container import Container
 from controlplane.domain.errors import AlreadyExists, NotFound
 from controlplane.domain.host import Feed
 from controlplane.domain.identity import CredentialKind
@@ -89,7 +90,9 @@ async def test_games_and_their_deployments_come_back_as_they_went(store: Store) 
         with pytest.raises(AlreadyExists):
             await tx.catalogue.add_game(a_game(display_name="Another"))
         first = await tx.catalogue.add_deployment(a_deployment(number=77))
-        second = await tx.catalogue.add_deployment(a_deployment(readiness=None, ports=(), environment={}))
+        second = await tx.catalogue.add_deployment(
+            a_deployment(readiness=None, ports=(), environment={}, container=Container("o", gpu=True))
+        )
     assert (first.number, second.number) == (1, 2)
     async with store.reading() as tx:
         assert await tx.catalogue.deployment("default", "orbit", 1) == a_deployment(number=1)
