@@ -48,6 +48,7 @@ bench: $(DEV_STAMP) system-packages ## figures of house, stream, bus and placeme
 	$(BIN)/python -m tests.bench.stream
 	$(BIN)/python -m tests.bench.bus --events 2000
 	$(BIN)/python -m tests.bench.allocation
+	QUARTERDECK_TEST_STREAMS=12 $(BIN)/python -m pytest -q -s tests/e2e/test_many_streams.py
 
 check: $(DEV_STAMP) ## style, types, layers, protos, gen/
 	$(BIN)/ruff check .
