@@ -247,7 +247,10 @@ class Saves:
                 self._details[key] = why
                 self._changed(True)
             await asyncio.sleep(pause_s)
-        await asyncio.to_thread(shutil.rmtree, self._ready(key))
+        # Out of the way in one step: what is half deleted must not be taken for a save by the next agent.
+        gone = self._root / f".{key}.gone"
+        self._ready(key).rename(gone)
+        await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
         del self._details[key], self._delivering[key]
         self._changed(True)
         log.info("save stored", workload=str(key))

@@ -1,0 +1,37 @@
+"""What an agent finds of saves when it begins: what is to be stored, and what only lies about."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from quarterdeck.v1 import wrapper_pb2
+
+from hostagent.saves import Saves
+from hostagent.transfer import ArchiveLink
+
+
+async def test_what_is_kept_is_told_and_the_rest_goes(tmp_path: Path) -> None:
+    root, sessions = tmp_path / "unstored", tmp_path / "sessions"
+    for name in ("s-kept.1", ".s-gone.1.gone", ".s-never.1", ".s-running.1"):
+        (root / name).mkdir(parents=True)
+        (root / name / "spec.binpb").write_bytes(wrapper_pb2.SessionSpec(save="saves/x").SerializeToString())
+    (sessions / "s-running.1").mkdir(parents=True)
+    changes: list[bool] = []
+    told = asyncio.Event()
+
+    def changed(urgent: bool) -> None:
+        changes.append(urgent)
+        if any(one.detail for one in saves.unstored()):
+            told.set()
+
+    saves = Saves(root, ArchiveLink(lambda: None), changed)
+    saves.begin(sessions)
+    try:
+        assert [(one.session_id, one.generation, one.detail) for one in saves.unstored()] == [("s-kept", 1, "")]
+        await asyncio.wait_for(told.wait(), 10)
+        assert [one.detail for one in saves.unstored()] == ["there is no link to the control plane"]
+    finally:
+        await saves.close()
+    assert changes[0]
+    assert sorted(path.name for path in root.iterdir()) == [".s-running.1", "s-kept.1"]
