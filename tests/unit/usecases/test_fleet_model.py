@@ -37,6 +37,7 @@ from controlplane.usecases.vms import VmRequest
 from controlplane.usecases.world import Policy, World
 from tests.component.api.plane import OPERATOR
 from tests.contract.store.rows import a_deployment, a_game, a_host
+from tests.unit.usecases.hurry import HurryingLoop
 from tests.unit.usecases.machines import Machine
 from tests.unit.usecases.rig import Crash, Fate, MortalStore
 
@@ -79,7 +80,7 @@ class Fleet(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
+        self.runner = asyncio.Runner(loop_factory=HurryingLoop)
         self.runner.get_loop().set_exception_handler(died)
         self.now = START
         self.fate = Fate()

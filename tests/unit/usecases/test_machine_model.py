@@ -26,6 +26,7 @@ from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import VM_MACHINE, VmState, VmTrigger
 from controlplane.interfaces import Page
 from controlplane.usecases import hosts, vm_states, vms
+from tests.unit.usecases.hurry import HurryingLoop
 from tests.unit.usecases.rig import OPERATOR, Authority, Rig
 
 OURS = rental.tag_prefix(Authority.ca_sha256)
@@ -43,7 +44,7 @@ OTHERS = (
 class ARentedVm(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner()
+        self.runner = asyncio.Runner(loop_factory=HurryingLoop)
         self.rig = Rig()
         self.strays = 0
         self.closed: dict[int, Attempt] = {}
