@@ -112,10 +112,22 @@ def ends_lost(house: ContainerHouse, name: str, stage: str) -> None:
         assert "the wrapper" in session.reason_detail, session
 
 
+def ends_well_or_says_why(house: ContainerHouse, name: str, stage: str) -> None:
+    """An engine that is killed just as it starts a wrapper may forget it and start a second one, which refuses: what has
+    spoken once is never started again. That one session ends, and says so."""
+    if stage in ("creating", "starting"):
+        session = house.until(name, "RUNNING", "CRASHED")
+        if state_word(session) == "CRASHED":
+            assert reason_word(session) == "WRAPPER_LOST", session
+            assert session.reason_detail == "the wrapper died with exit code 2", session
+            return
+    ends_well(house, name, stage)
+
+
 VICTIMS: dict[str, tuple[Callable[[ContainerHouse, str], None], Callable[[ContainerHouse, str, str], None]]] = {
     "agent": (kill_agent, ends_well),
     "wrapper": (kill_wrapper, ends_lost),
-    "engine": (kill_engine, ends_well),
+    "engine": (kill_engine, ends_well_or_says_why),
 }
 
 
