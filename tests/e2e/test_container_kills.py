@@ -113,8 +113,8 @@ def ends_lost(house: ContainerHouse, name: str, stage: str) -> None:
 
 
 def ends_well_or_says_why(house: ContainerHouse, name: str, stage: str) -> None:
-    """An engine that is killed just as it starts a wrapper may forget it and start a second one, which refuses: what has
-    spoken once is never started again. That one session ends, and says so."""
+    """An engine that is killed just as it starts a wrapper may forget it and start a second one, which refuses: what
+    has spoken once is never started again. That one session ends, and says so."""
     if stage in ("creating", "starting"):
         session = house.until(name, "RUNNING", "CRASHED")
         if state_word(session) == "CRASHED":
