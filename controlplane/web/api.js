@@ -90,6 +90,11 @@ export const api = {
   },
   stopSession: (name) => post(`/v1/${name}:stop`),
   deployment: (name) => get(`/v1/${name}`),
+  /** The newest stored lines of a session's log, oldest first, as a console would tell them. */
+  async newestLog(name) {
+    const { lines = [], nextPageToken } = await get(`/v1/${name}/logLines`, { newestFirst: true, pageSize: 2000 });
+    return { lines: lines.reverse(), missed: nextPageToken && lines.length ? Number(lines[0].sequence) - 1 : 0 };
+  },
   sendConsoleInput: (name, lines) => post(`/v1/${name}:sendConsoleInput`, { lines }),
   executeAction: (name, action, parameters) => post(`/v1/${name}:executeAction`, { action, parameters }),
   createStreamToken: (name) => post(`/v1/${name}:createStreamToken`),

@@ -184,6 +184,9 @@ class Stub:
             return JSONResponse({"name": name, "actions": ACTIONS})
         if name.startswith("vms/"):
             return JSONResponse(next(vm for vm in self.vms if vm["name"] == name))
+        if session_id.endswith("/logLines"):
+            kept = [{"generation": 1, "sequence": str(n), "text": text} for n, text in enumerate(self.console, 1)]
+            return JSONResponse({"lines": kept[:-1][::-1][: int(request.query_params["pageSize"])]})
         if session_id not in self.sessions:
             return refusal(404, "SESSION_NOT_FOUND", f"There is no session {session_id}.")
         if verb == "watch":
@@ -193,6 +196,8 @@ class Stub:
             return JSONResponse(token)
         if verb == "console":
             return self.output(int(request.query_params.get("afterSequence", "0")))
+        if verb == "followLogs":
+            return self.output(int(request.query_params.get("afterSequence", "0")), complete=True)
         if verb in ("sendConsoleInput", "executeAction"):
             said = body.get("lines") or [f"{body['action']} {json.dumps(body['parameters'])}"]
             self.print(*(f"heard {line}" for line in said))
@@ -238,8 +243,8 @@ class Stub:
         for reader in gone:
             reader.put_nowait(None)
 
-    def output(self, seen: int) -> StreamingResponse:
-        """The console's stream after line number `seen`, until `cut_consoles`."""
+    def output(self, seen: int, complete: bool = False) -> StreamingResponse:
+        """The console's stream after line number `seen`, until `cut_consoles`; a `complete` log ends by itself."""
         more: asyncio.Queue[None] = asyncio.Queue()
         more.put_nowait(None)
         self.readers.add(more)
@@ -252,6 +257,8 @@ class Stub:
                     new = [{"sequence": str(n), "text": text} for n, text in enumerate(self.console, 1)]
                     yield f"data: {json.dumps({'lines': new[told:], 'missed': '0'})}\n\n"
                     told = len(self.console)
+                    if complete:
+                        break
             finally:
                 self.readers.discard(more)
 

@@ -77,6 +77,19 @@ async def test_the_end_is_told_and_takes_no_more_lines(page: Page, signed_in: St
     await expect(page.get_by_role("log")).to_contain_text("ready")
 
 
+async def test_the_log_of_a_session_that_is_over_shows_whole_with_what_its_host_hands_on_late(
+    page: Page, signed_in: Stub
+) -> None:
+    signed_in.console = ["ready", "a storm", "late word"]
+    signed_in.put("aurora", "CRASHED", reason="SESSION_REASON_GAME_CRASHED")
+    await page.goto(signed_in.url)
+    await page.get_by_text("Last 1 that ended").click()
+    await page.get_by_role("link", name="Log of session aurora").click()
+    await expect(page.get_by_role("log")).to_have_text("ready\na storm\nlate word")
+    asked = [path for _, path, _ in signed_in.calls if path.endswith(":followLogs")]
+    assert len(asked) == 1
+
+
 async def test_a_session_that_is_not_there_says_so(page: Page, signed_in: Stub) -> None:
     await page.goto(f"{signed_in.url}/#/console/nowhere")
     await expect(page.get_by_role("alert")).to_contain_text("There is no session nowhere")

@@ -50,30 +50,40 @@ export function ConsolePage({ session: id, account, onSignOut }) {
       onExecute=${(parameters) => execute(asked, parameters)} />`}`;
 }
 
-/** What the game prints, from the oldest line that is kept; goes on after the last line whenever the stream breaks. */
+/**
+ * What the game prints, from the oldest line that is kept; goes on after the last line whenever the stream breaks. When
+ * the session is over, what was stored of its log, and what its host has yet to hand on.
+ */
 function useOutput(session) {
   const [output, setOutput] = useState(EMPTY);
-  const newest = useRef(0);
+  const newest = useRef({ generation: 0, sequence: 0 });
   const name = session?.name;
   const generation = session?.generation;
-  const on = session && !finished(session) && session.state !== "SESSION_STATE_PENDING";
+  const over = finished(session);
+  const on = over || (session && session.state !== "SESSION_STATE_PENDING");
   useEffect(() => {
     if (!on) return undefined;
     const ending = new AbortController();
-    newest.current = 0; // another generation is another game, which counts from 1
-    follow(
-      () => `/v1/${name}:console?afterSequence=${newest.current}`,
-      {
-        onMessage(message) {
-          newest.current = Number(message.lines?.at(-1)?.sequence ?? newest.current);
-          setOutput((before) => append(before, message));
-        },
-        onLive() {},
-      },
-      ending.signal,
-    );
+    // Another generation is another game, which counts from 1.
+    if (newest.current.generation !== generation && !over) newest.current = { generation, sequence: 0 };
+    const take = (message) => {
+      const last = message.lines?.at(-1);
+      if (last) newest.current = { generation: last.generation ?? generation, sequence: Number(last.sequence) };
+      setOutput((before) => append(before, message));
+    };
+    const path = () =>
+      over
+        ? `/v1/${name}:followLogs?afterGeneration=${newest.current.generation}&afterSequence=${newest.current.sequence}`
+        : `/v1/${name}:console?afterSequence=${newest.current.sequence}`;
+    // A log that has ended without a fault is complete.
+    const onLive = (live, error) => over && !live && !error && ending.abort();
+    const begin = async () => {
+      if (over && newest.current.sequence === 0) take(await api.newestLog(name).catch(() => ({})));
+      if (!ending.signal.aborted) follow(path, { onMessage: take, onLive }, ending.signal);
+    };
+    begin();
     return () => ending.abort();
-  }, [name, generation, Boolean(on)]);
+  }, [name, generation, over, Boolean(on)]);
   return output;
 }
 
@@ -100,7 +110,7 @@ function Output({ output, over }) {
   }, [output]);
   return html`<pre class="output" ref=${box} onScroll=${scrolled} tabindex="0" role="log" aria-label="Output of the game">
 ${output.gone > 0 && html`<span class="muted">… ${output.gone} earlier lines are not kept\n</span>`}${output.lines.map(({ text }) => `${text}\n`)}${
-    output.lines.length === 0 && html`<span class="muted">${over ? "The session is over; its console went with it." : "Nothing printed yet."}</span>`
+    output.lines.length === 0 && html`<span class="muted">${over ? "The session is over, and nothing is kept of what it printed." : "Nothing printed yet."}</span>`
   }</pre>`;
 }
 

@@ -22,7 +22,7 @@ export function Sessions({ sessions, finished, operator, act }) {
           : html`<ul class="rows">${sessions.map(
               (session) => html`<${Row} key=${session.name} session=${session} operator=${operator} onStop=${() => setStopping(session)} />`,
             )}</ul>`}
-      ${finished.length > 0 && html`<${Finished} sessions=${finished} />`}
+      ${finished.length > 0 && html`<${Finished} sessions=${finished} operator=${operator} />`}
     </section>
     ${stopping &&
     html`<${Confirm} title="Stop this session?" verb="Stop it" onAnswer=${answer}>
@@ -71,7 +71,7 @@ function playedFor(session) {
   return first && !session.endTime ? since(first) : seconds(session.runningDuration);
 }
 
-const Finished = ({ sessions }) => html`<details class="finished">
+const Finished = ({ sessions, operator }) => html`<details class="finished">
   <summary>Last ${sessions.length} that ended</summary>
   <ul class="rows">
     ${sessions.map(
@@ -80,7 +80,8 @@ const Finished = ({ sessions }) => html`<details class="finished">
         <${Chip} state=${session.state} />
         <div class="where">
           <span>${because(session.reason)}${session.exitCode ? ` (exit code ${session.exitCode})` : ""}</span>
-          <span class="muted">${duration(seconds(session.runningDuration))}${session.endTime && ` · ${ago(since(session.endTime))}`}</span>
+          <span class="muted">${duration(seconds(session.runningDuration))}${session.endTime && ` · ${ago(since(session.endTime))}`}
+            ${operator && html` · <a href=${consoleHash(idOf(session.name))} aria-label="Log of session ${idOf(session.name)}">Log</a>`}</span>
         </div>
       </li>`,
     )}
