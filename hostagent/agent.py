@@ -113,7 +113,7 @@ class HostAgent:
         shipping = asyncio.create_task(logs.run(), name="logs")
         tasks = {linking, reconciling, shipping}
         try:
-            await asyncio.wait({linking, reconciling}, return_when=asyncio.FIRST_EXCEPTION)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in tasks:
                 if task.done() and not task.cancelled():
                     task.result()

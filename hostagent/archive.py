@@ -22,6 +22,8 @@ from typing import BinaryIO, cast
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not to wait for a writer, should it be a fifo.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# Gone, a link, a socket or a device that nobody drives.
+_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENODEV})
 _MAX_DEPTH = 48
 _MAX_ENTRIES = 200_000
 _BLOCK_BYTES = 1 << 18
@@ -139,10 +141,12 @@ class _Packing:
 
 @contextmanager
 def _opened(name: str, directory: int) -> Iterator[int | None]:
-    """None for what is no file or directory, and for what has just gone."""
+    """None for what is no file or directory, and for what has just gone. Raises OSError for what cannot be read."""
     try:
         descriptor = os.open(name, _FILE, dir_fd=directory)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
         yield None
         return
     try:

@@ -18,7 +18,7 @@ from quarterdeck.v1 import agent_pb2
 
 from hostagent.backoff import full_jitter_s
 from hostagent.linkstream import LinkBroken
-from hostagent.logspool import Batch, Spool, bytes_in
+from hostagent.logspool import Batch, Spool, size_and_age
 from hostagent.plan import WorkloadKey
 from hostagent.sessiondir import LOG, SessionDir
 from hostagent.workloads import KEPT_LOGS, Workloads
@@ -93,7 +93,10 @@ class LogShipper:
     async def _run(self, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.to_thread(self._look, loop.time())
+            try:
+                await asyncio.to_thread(self._look, loop.time())
+            except OSError as error:
+                log.warning("logs cannot be looked through", why=str(error))
             now = loop.time()
             for key, shipment in self._shipments.items():
                 if key not in self._under_way and shipment.due(now):
@@ -115,8 +118,10 @@ class LogShipper:
         self._bound_kept(kept)
 
     def _bound_kept(self, kept: Mapping[WorkloadKey, Path]) -> None:
-        oldest_first = sorted(kept, key=lambda key: kept[key].stat().st_mtime)
-        sizes = {key: bytes_in(kept[key]) for key in oldest_first}
+        # Those that are delivered go while this looks.
+        found = {key: size_and_age(path) for key, path in kept.items()}
+        oldest_first = sorted(found, key=lambda key: found[key][1])
+        sizes = {key: size for key, (size, _) in found.items()}
         while sum(sizes.values()) > KEPT_BYTES:
             key = oldest_first.pop(0)
             log.warning("log of an ended session given up: too many wait for the control plane", workload=str(key))

@@ -45,7 +45,7 @@ class Spool:
 
     def read(self, max_bytes: int) -> Batch | None:
         """The oldest records behind the cursor, as many as fit, at least one; None: there are none. What a wrapper
-        that died left half-written is no record. Raises OSError.
+        that died left half-written is no record, and what has no number is passed over. Raises OSError.
         """
         segments = self._segments()
         name, offset = self._next if self._next is not None and self._next[0] in segments else ("", 0)
@@ -61,7 +61,7 @@ class Spool:
                 for record in file:
                     if not record.endswith(b"\n"):
                         break
-                    sequence = int(record.partition(b"\t")[0])
+                    sequence = _number(record.partition(b"\t")[0])
                     if sequence > self.cursor:
                         if records and size + len(record) > max_bytes:
                             return Batch(b"".join(records), last, end)
@@ -96,18 +96,31 @@ class Spool:
             return []
 
     def _size(self, segment: str) -> int:
-        try:
-            return (self.path / segment).stat().st_size
-        except FileNotFoundError:
-            return 0
+        return _size_of(self.path / segment)
 
     def _stored_cursor(self) -> int:
         try:
-            text = (self.path / ACKED).read_text(encoding="ascii").strip()
+            return _number((self.path / ACKED).read_bytes().strip())
         except FileNotFoundError:
             return 0
-        return int(text) if text.isdecimal() else 0
 
 
-def bytes_in(path: Path) -> int:
-    return sum(entry.stat().st_size for entry in path.iterdir() if entry.is_file())
+def _number(text: bytes) -> int:
+    """0 for what is none: a disk that failed, or a game that found the file, may have put anything there."""
+    return int(text) if text.isdigit() and len(text) < 20 else 0
+
+
+def size_and_age(path: Path) -> tuple[int, float]:
+    """Bytes below the directory, and when it last changed; of what goes meanwhile, nothing."""
+    try:
+        changed = path.stat().st_mtime
+        return sum(_size_of(entry) for entry in path.iterdir()), changed
+    except FileNotFoundError:
+        return 0, 0.0
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
+import socket
 import tarfile
 from pathlib import Path, PurePosixPath
 
@@ -86,10 +88,28 @@ def test_links_and_special_files_are_left_out_and_not_followed(session: Path, tm
     (world / "link").symlink_to(tmp_path / "secret")
     (world / "up").symlink_to("..")
     os.mkfifo(world / "fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(world / "socket"))
     os.utime(world, ns=(at, at))
     content, contents = packed(session)
-    assert contents.left_out == 3
+    assert contents.left_out == 4
     assert content == plain
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+def test_a_file_that_cannot_be_read_is_not_left_out(
+    session: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    real = os.open
+
+    def refusing(path: str | Path, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "level.dat":
+            raise OSError(number, os.strerror(number), path)
+        return real(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(OSError, match=r"level\.dat"):
+        packed(session)
 
 
 @pytest.mark.parametrize("depth", [0, 1])

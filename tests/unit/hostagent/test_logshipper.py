@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from quarterdeck.v1 import agent_pb2
 
 from hostagent import logshipper
+from hostagent.agent import HostAgent
 from hostagent.logshipper import BURST_BYTES, BYTES_PER_S, CHUNK_BYTES, LONGEST_WAIT_S, WAIT_S, LogShipper, Shipment
 from hostagent.logspool import Spool
+from hostagent.plan import WorkloadKey
 
 
 def lines(directory: Path, count: int) -> Path:
@@ -65,3 +71,56 @@ async def test_of_too_many_logs_of_ended_sessions_the_oldest_goes(
         shipper._look(float(number))
     left = sorted(path.name for path in (tmp_path / "logs").iterdir())
     assert left == ["game-1.1", "game-2.1", "not ours"]
+
+
+async def test_a_log_that_goes_while_it_is_looked_at_ends_nothing(tmp_path: Path) -> None:
+    workloads = SimpleNamespace(root=tmp_path / "sessions", over=lambda _: False)
+    shipper = LogShipper(workloads, None)  # type: ignore[arg-type]
+    lines(tmp_path / "logs" / "game-1.1", 100)
+    shipper._bound_kept(
+        {WorkloadKey("game-1", 1): tmp_path / "logs" / "game-1.1", WorkloadKey("gone", 1): tmp_path / "x"}
+    )
+
+
+async def test_what_cannot_be_looked_at_once_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logshipper, "LOOK_S", 0.0)
+    sent: asyncio.Queue[agent_pb2.AppendLogRequest] = asyncio.Queue()
+
+    async def send(request: agent_pb2.AppendLogRequest) -> int:
+        sent.put_nowait(request)
+        return 100
+
+    workloads = SimpleNamespace(root=tmp_path / "sessions", over=lambda _: False)
+    shipper = LogShipper(workloads, send)  # type: ignore[arg-type]
+    look, failures = shipper._look, [OSError(errno.EMFILE, "too many open files")]
+
+    def failing_once(now: float) -> None:
+        if failures:
+            raise failures.pop()
+        look(now)
+
+    monkeypatch.setattr(shipper, "_look", failing_once)
+    lines(tmp_path / "logs" / "game-1.1", 100)
+    running = asyncio.create_task(shipper.run())
+    async with asyncio.timeout(30):
+        assert (await sent.get()).session_id == "game-1"
+        assert (await sent.get()).complete
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_an_agent_whose_shipper_is_over_is_over_too() -> None:
+    async def for_ever() -> None:
+        await asyncio.Event().wait()
+
+    async def broken() -> None:
+        raise LookupError("the shipper")
+
+    agent: Any = SimpleNamespace(_reconcile_for_ever=for_ever)
+    link: Any = SimpleNamespace(run=for_ever)
+    logs: Any = SimpleNamespace(run=broken)
+    with pytest.raises(LookupError):
+        async with asyncio.timeout(30):
+            await HostAgent._link_and_reconcile(agent, link, logs)

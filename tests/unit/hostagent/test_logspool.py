@@ -131,3 +131,13 @@ def test_every_record_arrives_in_order_whatever_happens(tmp_path_factory, writte
         elif fate == "restart":
             spool = Spool(log)
     assert stored == list(range(1, last + 1))
+
+
+def test_what_has_no_number_holds_back_nothing_that_has_one(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    write(log, 1, 2, tail=b"not a record\n" + b"9" * 5000 + b"\tx\n\0\0\n")
+    write(log, 3, 4)
+    (log / ACKED).write_bytes(b"\xff\n")
+    batch = Spool(log).read(1000)
+    assert batch is not None
+    assert sequences(batch.records) == [1, 2, 3, 4]
