@@ -174,7 +174,7 @@ def schedule(
     cron: Annotated[str, typer.Argument(help="Minute, hour, day of the month, month, day of the week.")],
     save: Annotated[str, typer.Option(help="Only of sessions that play with this save.")] = "",
     time_zone: Annotated[str, typer.Option(help="Such as Europe/Berlin.")] = "UTC",
-    keep_count: Annotated[int, typer.Option(min=0, help="How many are kept of each save; 0: any number.")] = 0,
+    keep_count: Annotated[int, typer.Option(min=0, help="How many of each save, or session without one; 0: all.")] = 0,
     keep_days: Annotated[float | None, typer.Option(min=0.001, help="For how long; for ever when unset.")] = None,
     client_token: ClientToken = "",
     target: Target = None,

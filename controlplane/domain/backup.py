@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -119,14 +120,15 @@ def overdue(backup: Backup, session_over: bool, generation: int, now: datetime) 
 
 
 def expired(backups: Sequence[Backup], keep_count: int, keep_for_s: float | None, now: datetime) -> Sequence[Backup]:
-    """Of a schedule's completed backups those that go: beyond the newest `keep_count` of each save (0: any number),
-    and those older than `keep_for_s`."""
+    """Of a schedule's completed backups those that go: beyond the newest `keep_count` of each save, or of each session
+    without one (0: any number), and those older than `keep_for_s`."""
     newest = sorted(backups, key=lambda backup: (backup.created_at, backup.id), reverse=True)
-    seen: dict[str, int] = {}
+    seen: Counter[tuple[str, str]] = Counter()
     gone: list[Backup] = []
     for backup in newest:
-        seen[backup.save_id] = seen.get(backup.save_id, 0) + 1
+        kind = (backup.save_id, "" if backup.save_id else backup.session_id)
+        seen[kind] += 1
         old = keep_for_s is not None and now - backup.created_at > timedelta(seconds=keep_for_s)
-        if old or (keep_count and seen[backup.save_id] > keep_count):
+        if old or (keep_count and seen[kind] > keep_count):
             gone.append(backup)
     return gone

@@ -213,11 +213,16 @@ def _same(backup: Backup, session_id: str) -> Backup:
 
 
 async def _left(tx: Tx, session: Session) -> SaveVersion:
-    """What an ended session has left. Raises WrongState."""
+    """What an ended session has left. Raises WrongState, also while its host has yet to store it."""
     if not session.save_id:
         raise WrongState("SESSION_FILES_GONE", f"{session.name} is over and played without a save: its files are gone")
+    save = await tx.saves.get(session.project_id, session.save_id)
+    if save is not None and save.session_id == session.id:
+        check_free(save, await holding(tx, save))  # what is stored by now is older than what its host still has
     versions = await tx.save_versions.list(session.project_id, session.save_id, Page(size=10_000))
-    left = next((version for version in versions if version.session_id == session.id), None)
+    own = (version for version in versions if version.session_id == session.id)
+    # A backup of it that was restored is a version too, but not what it left.
+    left = next((version for version in own if version.object_key.startswith("saves/")), None)
     if left is None:
         raise WrongState(
             "SESSION_LEFT_NOTHING",

@@ -182,6 +182,27 @@ async def test_what_can_no_longer_be_made_fails_with_its_reason(world: World, ho
         await backups.restore_backup(world, OPERATOR, late.id, "x", "r")
 
 
+async def test_of_an_ended_session_it_is_what_its_end_left_and_nothing_older(world: World, host: Host) -> None:
+    session = await host.play(save_id="mine")
+    during = await create(world, session)
+    await host.delivers(during, b"during")
+
+    async def stores(archive_id: str, sha256: str, final: bool) -> None:
+        upload = await archives.begin(world, "vm-1", Sent(session.id, 1, archive_id, final))
+        assert upload is not None
+        await archives.finish(world, upload, Arrived(1, sha256, 1, 1))
+
+    await stores("interval", "cd" * 32, final=False)
+    await host.reports(ended=session)
+    with pytest.raises(WrongState, match="has not stored"):
+        await create(world, session)
+    await stores("final", "ef" * 32, final=True)
+    assert (await create(world, session)).sha256 == "ef" * 32
+    save = await backups.restore_backup(world, OPERATOR, during.id, "mine", "r")
+    assert save.current == 3
+    assert (await create(world, session)).sha256 == "ef" * 32
+
+
 async def test_a_deleted_one_is_given_up_and_its_object_goes(world: World, host: Host, clock: Clock) -> None:
     one, two = await host.play(), await host.play()
     making, made = await create(world, one), await create(world, two)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -78,6 +79,11 @@ def test_the_newest_of_each_save_are_kept_and_none_for_too_long() -> None:
     assert [b.id for b in expired(made, 1, None, NOON)] == ["b-2", "b-1"]
     assert [b.id for b in expired(made, 0, 2.5 * 3600, NOON)] == ["b-4", "b-1"]
     assert not expired(made, 0, None, NOON)
+
+
+def test_one_session_without_a_save_does_not_take_the_backups_of_another() -> None:
+    made = [replace(a_backup(n, "", hours_old=n), session_id=session) for n, session in enumerate(("a", "b", "a"))]
+    assert [(b.id, b.session_id) for b in expired(made, 1, None, NOON)] == [("b-2", "a")]
 
 
 def test_a_backup_that_can_no_longer_be_made_has_a_reason() -> None:
