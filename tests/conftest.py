@@ -23,6 +23,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes name no test: those of an archive differ from process to process, and workers must agree on the names."""
+    return argname if isinstance(val, bytes) else None
+
+
 EPHEMERAL_PORTS = range(32768, 61000)
 _handed_out: set[int] = set()
 
