@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from controlplane.domain import rental
 from controlplane.domain.host import HostState
-from controlplane.domain.instance import Instance, InstanceState
+from controlplane.domain.instance import Instance, InstanceState, ProviderRefused
 from controlplane.domain.provisioning import Provisioning, broken_down, vanished
 from controlplane.interfaces import Provider
 from controlplane.usecases.provisioning import UNKNOWN
@@ -26,16 +26,18 @@ class Sweeper:
     _first_seen_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def sweep(self) -> tuple[Instance, ...]:
-        """One round over every provider; returns what it has ended. A provider that does not answer is left alone,
-        and fails the round when the others are done: raises ExceptionGroup."""
+        """One round over every provider; returns what it has ended. A provider that does not answer, or a machine that
+        does not go, is left alone, and fails the round when the others are done: raises ExceptionGroup."""
         reaped: list[Instance] = []
         failures: list[Exception] = []
         for provider in self.world.providers.values():
             try:
                 async with asyncio.timeout(self.world.policy.renting.call_timeout_s * 4):
                     await self._sweep(provider, reaped)
-            except UNKNOWN as error:
+            except (ProviderRefused, *UNKNOWN) as error:
                 failures.append(error)
+            except ExceptionGroup as several:
+                failures.extend(several.exceptions)
         if failures:
             raise ExceptionGroup("sweep", failures)
         return tuple(reaped)
@@ -60,9 +62,17 @@ class Sweeper:
         states = {instance.id: instance.state for instance in listing.instances}
         for row in found.vanished:
             await self._tell(row, states.get(row.instance_id))
+        refused: list[Exception] = []
         for instance in found.orphans:
-            await provider.destroy(instance.id)
-            reaped.append(instance)
+            try:
+                async with asyncio.timeout(self.world.policy.renting.call_timeout_s):
+                    await provider.destroy(instance.id)
+            except (ProviderRefused, *UNKNOWN) as error:
+                refused.append(error)
+            else:
+                reaped.append(instance)
+        if refused:
+            raise ExceptionGroup(f"strays at {provider.name}", refused)
 
     async def _tell(self, missed: Provisioning, state: InstanceState | None) -> None:
         """The VM is in ERROR, unless its agent is heard: then the listing is wrong, whatever it calls itself."""

@@ -19,9 +19,11 @@ from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.objects import open_objects
 from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain import rental
+from controlplane.domain.attempt import Failure
 from controlplane.domain.host import HostState
-from controlplane.domain.instance import Instance, Invitation
+from controlplane.domain.instance import Instance, Invitation, Listing, ProviderRefused
 from controlplane.domain.provisioning import Phase
+from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page, Store
 from controlplane.settings import foreign_environment
@@ -89,6 +91,36 @@ async def test_strays_end_and_nothing_else_does(world: World, tmp_path: Path) ->
     left = {instance.tag for instance in (await world.providers["local"].list_owned("")).instances}
     assert left == {wanted.tag, foreign.tag}
     assert len(agents(tmp_path / "machines")) == 2
+
+
+async def test_a_stray_that_does_not_go_and_a_provider_that_refuses_keep_no_other(
+    world: World, provider: LocalProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strays = [await machine(world, rental.tag_of(world.authority.ca_sha256, f"nobody-{n}")) for n in range(2)]
+    stubborn, _ = sorted(strays, key=lambda instance: instance.id)
+    refusal = ProviderRefused(Failure(FailureKind.PROVIDER_API, "FORBIDDEN", "not now", Remedy.RETRY))
+    whole = provider.destroy
+
+    async def destroy(instance_id: str) -> None:
+        if instance_id == stubborn.id:
+            raise refusal
+        await whole(instance_id)
+
+    class Refusing(LocalProvider):
+        name = "refusing"
+
+        async def list_owned(self, prefix: str) -> Listing:
+            raise refusal
+
+    closed = Refusing(tmp_path / "none", foreign_environment(), Terms(0))
+    rounds = Rounds(replace(world, providers={"refusing": closed, "local": provider}))
+    with monkeypatch.context() as patched:
+        patched.setattr(provider, "destroy", destroy)
+        for _ in range(2):
+            with pytest.raises(ExceptionGroup) as failed:
+                await rounds.sweep()
+    assert failed.value.exceptions == (refusal, refusal)
+    assert [i.id for i in (await provider.list_owned("")).instances] == [stubborn.id]
 
 
 async def test_a_machine_that_is_gone_is_told(world: World, tmp_path: Path) -> None:
