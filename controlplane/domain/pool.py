@@ -113,11 +113,12 @@ class Rented:
     @property
     def failing(self) -> bool:
         """Something went wrong before its agent came, or it broke. What goes wrong while a machine is given back says
-        nothing of the next."""
+        nothing of the next, nor does one call about a machine that is there and has time left to come."""
         if self.row.failure is None:
             return False
         if self.held:
-            return self.vm.state in (VmState.PROVISIONING, VmState.BOOTING, VmState.ERROR)
+            unbought = self.vm.state in (VmState.PROVISIONING, VmState.BOOTING) and not self.row.instance_id
+            return unbought or self.vm.state is VmState.ERROR
         return self.host is None or self.host.epoch == 0
 
     @property

@@ -153,7 +153,8 @@ class _Deciding:
         empty = [(one, one.empty_for_s(self._now)) for one in self._rented if one.row.mandate is not None]
         idle = [(since_s, one) for one, since_s in empty if since_s is not None and not self._taken[one.vm.id]]
         free = {pool.kind: self._free(pool) for pool in self._pools.values()}
-        count = Counter(self._of_kind)
+        # What leaves takes no sessions any more: whoever takes its place is not one too many.
+        count = self._of_kind - Counter(one.kind for one in self._rented if one.held and one.leaving)
         for since_s, one in sorted(idle, key=lambda entry: (-entry[0], entry[1].vm.id)):
             pool = self._pools.get(one.kind)
             if since_s < (pool.idle_after_s if pool else self._market.idle_after_s):
@@ -211,6 +212,8 @@ class _Deciding:
     def obtain(self, project_id: str, region_id: str, offers: Sequence[Offer]) -> Offer | _Obstacle:
         """The first of these offers that may be taken, or what keeps from it."""
         most = self._market.most.get(region_id, 0)
+        if not most:  # nobody was asked for offers here
+            return _Obstacle(REGION_LIMIT, f"{self._in_region[region_id]} of 0 machines are rented here: set its limit")
         if not offers:
             silent = "".join(f"; {name} does not answer" for name in sorted(self._market.away))
             return _Obstacle(NO_OFFER, f"nobody offers a fitting machine here{silent}")

@@ -136,6 +136,15 @@ def test_a_failure_while_a_machine_was_given_back_is_none_of_renting():
     assert codes(decided([need()], [gone], market(offer()))) == [[("near", "RENTING")]]
 
 
+def test_a_call_that_failed_about_a_machine_that_is_there_gives_up_nothing():
+    away = Failure(FailureKind.PROVIDER_API, "PROVIDER_AWAY", "no answer", Remedy.RETRY)
+    lost = machine("vm-1", offer(), VmState.PROVISIONING, phase=Phase.BUYING, failure=away)
+    assert [ending.vm_id for ending in decided([], [lost], market(offer())).endings] == ["vm-1"]
+    there = replace(lost, row=replace(lost.row, phase=Phase.BOUGHT, instance_id="i-1"))
+    decision = decided([need()], [there], market(offer()))
+    assert (decision.rents, decision.endings, codes(decision)) == ((), (), [[("near", "RENTING")]])
+
+
 def test_where_machines_may_not_be_rented_nothing_is_said():
     assert decided([need("elsewhere")], [], market(offer(region="elsewhere"))).told == (None,)
 
@@ -164,10 +173,18 @@ def test_a_pool_keeps_its_minimum_and_gives_back_only_what_leaves_the_buffer():
 
 def test_a_pool_that_is_kept_from_growing_says_why():
     pool = a_pool()
-    assert decided([], [], market(offer(), most={}), pool).blocked["pool"].startswith("REGION_LIMIT: 0 of 0")
+    assert decided([], [], market(most={}), pool).blocked["pool"].startswith("REGION_LIMIT: 0 of 0")
     assert decided([], [], market(offer(price=2000)), pool).blocked["pool"].startswith("BUDGET_SPENT: ")
     assert decided([], [], market(), pool).blocked["pool"].startswith("NO_OFFER: ")
     assert decided([], [], market(offer()), pool).blocked == {"pool": ""}
+
+
+def test_the_successor_of_a_pools_last_machine_stays_while_the_old_one_drains():
+    old = machine("vm-1", offer(), VmState.DRAINING, used_units=12, active_sessions=1, terminate_requested_at=START)
+    pool = a_pool(min_free_slots=1, max_vms=1)
+    assert decided([], [old, machine("vm-2", offer())], market(offer()), pool, after_s=IDLE_S * 9).endings == ()
+    more = [old, machine("vm-2", offer()), machine("vm-3", offer())]
+    assert len(decided([], more, market(offer()), pool, after_s=IDLE_S * 9).endings) == 1
 
 
 def test_a_pool_scales_to_zero_when_nobody_plays_and_comes_back_with_the_next():
