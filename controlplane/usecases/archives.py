@@ -190,15 +190,19 @@ async def wanted(world: World, host_id: str, session_id: str, generation: int) -
 
 
 async def collect_garbage(world: World) -> int:
-    """Deletes objects that are due and that nothing refers to; returns how many."""
-    async with world.store.tx() as tx:
-        retry_at = await tx.now() + timedelta(seconds=COLLECT_AGAIN_S)
-        keys = await tx.garbage.due(COLLECTED_AT_ONCE, retry_at)
-    if keys:
-        await world.objects.delete(keys)
+    """Deletes all objects that are due and that nothing refers to; returns how many."""
+    gone = 0
+    while True:
         async with world.store.tx() as tx:
-            await tx.garbage.gone(keys)
-    return len(keys)
+            retry_at = await tx.now() + timedelta(seconds=COLLECT_AGAIN_S)
+            keys = await tx.garbage.due(COLLECTED_AT_ONCE, retry_at)
+        if keys:
+            await world.objects.delete(keys)
+            async with world.store.tx() as tx:
+                await tx.garbage.gone(keys)
+        gone += len(keys)
+        if len(keys) < COLLECTED_AT_ONCE:
+            return gone
 
 
 async def _tell(tx: Tx, save: Save, version: SaveVersion, host_id: str) -> None:

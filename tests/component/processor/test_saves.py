@@ -139,6 +139,15 @@ async def test_unchanged_files_make_no_version_and_leave_no_object(world: World,
     assert await contents(world) == [b"one"]
 
 
+async def test_garbage_goes_in_one_round_however_much_there_is(world: World) -> None:
+    count = 2 * archives.COLLECTED_AT_ONCE + 1
+    async with world.store.tx() as tx:
+        for number in range(count):
+            await tx.garbage.expect(f"saves/p/mine/o-{number}", await tx.now())
+    assert await archives.collect_garbage(world) == count
+    assert await archives.collect_garbage(world) == 0
+
+
 async def test_only_the_host_that_has_the_session_in_this_generation(world: World) -> None:
     session = await create(world)
     other = "vm-2" if session.vm_id == "vm-1" else "vm-1"
