@@ -47,6 +47,10 @@ class Following:
         while True:
             session, heads = await logs.heads(self._world, self._who, self._session_id)
             over = session.finished and (complete(session.generation, heads) or await self._given_up(session, heads))
+            if session.generation > max(1, self._position[0]):
+                async for output in self._stored():  # no console has the lines of an earlier generation
+                    polls = 0
+                    yield output
             if session.state in ON_HOST:
                 async for output in self._live(session):
                     polls = 0

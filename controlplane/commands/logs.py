@@ -58,7 +58,7 @@ def logs(
         request.start_time.FromDatetime(_moment(since, datetime.now(UTC)))
     with calling(target, token_file) as call:
         stub = logs_pb2_grpc.LogServiceStub(call.channel)
-        for line in _followed(call, stub, request) if follow else _stored(call, stub, request, tail):
+        for line in _followed(call, stub, request, tail) if follow else _stored(call, stub, request, tail):
             if output is Output.JSON:
                 typer.echo(json.dumps(as_json(line), ensure_ascii=False))
                 continue
@@ -85,12 +85,16 @@ def _stored(call: Any, stub: Any, request: logs_pb2.ListLogLinesRequest, tail: i
     yield from reversed(newest)
 
 
-def _followed(call: Any, stub: Any, request: logs_pb2.ListLogLinesRequest) -> Iterator[logs_pb2.LogLine]:
-    """Every line once, from the first that is wanted."""
+def _followed(call: Any, stub: Any, request: logs_pb2.ListLogLinesRequest, tail: int) -> Iterator[logs_pb2.LogLine]:
+    """Every line once, from the first that is wanted: the last `tail` of those that are stored, or all."""
     from quarterdeck.v1 import logs_pb2
 
     wanted = _matcher(request)
-    for output in call(stub.FollowLogs, logs_pb2.FollowLogsRequest(session=request.session), None):
+    following = logs_pb2.FollowLogsRequest(session=request.session)
+    for line in _stored(call, stub, request, tail) if tail else ():
+        yield line
+        following.after_generation, following.after_sequence = line.generation, line.sequence
+    for output in call(stub.FollowLogs, following, None):
         if output.missed:
             typer.echo(f"({output.missed} lines are lost)", err=True)
         yield from (line for line in output.lines if wanted(line))
@@ -101,8 +105,10 @@ def _matcher(request: logs_pb2.ListLogLinesRequest) -> Callable[[logs_pb2.LogLin
 
     from controlplane.commands.calls import fail
 
+    options = re2.Options()
+    options.log_errors = False
     try:
-        found = re2.compile(request.pattern).search
+        found = re2.compile(request.pattern, options).search
     except re2.error:
         fail(f"--grep: {request.pattern!r} is no pattern of RE2")
     first = request.start_time.ToNanoseconds() if request.HasField("start_time") else 0
@@ -119,10 +125,8 @@ def _moment(text: str, now: datetime) -> datetime:
     from controlplane.commands.calls import fail
 
     ago = re.fullmatch(r"(\d{1,9})([smhd])", text)
-    if ago is not None:
-        return (now - timedelta(seconds=int(ago[1]) * UNITS[ago[2]])).replace(tzinfo=None)
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        at = now - timedelta(seconds=int(ago[1]) * UNITS[ago[2]]) if ago else datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
         fail(f"--since: {text!r} is neither a time ago, such as 15m, nor one of ISO 8601")
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC).replace(tzinfo=None)

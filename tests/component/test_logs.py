@@ -228,10 +228,18 @@ def test_lines_are_found_and_counted(tmp_path: Path) -> None:
         assert sum(bucket.stderr_lines for bucket in histogram.buckets) == len(errors)
         assert sum(bucket.stdout_lines for bucket in histogram.buckets) == len(lines) - len(errors) - 2
         assert sum(bucket.wrapper_lines for bucket in histogram.buckets) == 2
-        for verb in (["--tail", "3"], ["--grep", "^over: "], ["--follow", "--grep", "^over: "]):
+        tailing = (["--tail", "3"], ["--follow", "--tail", "3"])
+        for verb in (
+            *tailing,
+            ["--grep", "^over: "],
+            ["--follow", "--grep", "^over: "],
+            ["--since", "9d", "--tail", "3"],
+        ):
             printed = talk.house.run("sessions", "logs", talk.name, *verb).stdout.splitlines()
             assert printed[-1].endswith("wrapper over: stop_requested"), verb
-            assert len(printed) == (3 if verb[0] == "--tail" else 1)
+            assert len(printed) == (3 if "--tail" in verb else 1)
+        told = talk.house.run("sessions", "logs", talk.name, "--since", "999999999d").stderr
+        assert told.startswith("Error: --since: '999999999d'")
         rest = httpx.Client(base_url=talk.house.url, headers=dict(talk.metadata))
         two = rest.get(f"/v1/{talk.name}/logLines", params={"pageSize": 2, "streams": "LOG_STREAM_STDERR"}).json()
         assert [line["text"].split()[1] for line in two["lines"]] == ["10", "20"]

@@ -13,7 +13,7 @@ from quarterdeck.v1 import agent_pb2, console_pb2, logs_pb2, logs_pb2_grpc, sess
 from controlplane.adapters.objects.bucket import Bucket
 from controlplane.api.link import APPENDS_AT_ONCE
 from tests.component.api.agents import Agent, linked
-from tests.component.api.plane import Caller, Plane, create_session, make_game, make_host
+from tests.component.api.plane import WITHIN_S, Caller, Plane, create_session, make_game, make_host
 from tests.component.api.refusals import refused
 
 Code = grpc.StatusCode
@@ -114,3 +114,30 @@ async def test_a_store_that_hangs_leaves_room_for_the_hosts_other_calls(
         logs_pb2.ListLogLinesRequest(session=session.name)
     )
     assert [line.sequence for line in page.lines] == [1, 2, 3]
+
+
+async def test_a_follower_is_given_the_lines_of_an_earlier_generation_first(api: Plane, operator: Caller) -> None:
+    key = await make_host(api, operator, "vm-1")
+    async with linked(api, key) as agent:
+        session = await hosted(api, operator, agent)
+        await agent.stub.AppendLog(request(session, 1, 3))
+        async with api.world.store.tx() as tx:
+            row = await tx.sessions.get(session.name.removeprefix("sessions/"))
+            assert row is not None
+            again, events = row.replaced(await tx.now(), "its host was lost")
+            await tx.sessions.save(again)
+            await tx.outbox.append(events)
+        followed = logs_pb2_grpc.LogServiceStub(operator.channel).FollowLogs(
+            logs_pb2.FollowLogsRequest(session=session.name)
+        )
+        await agent.until(lambda: bool(agent.opened))
+        opened = agent.opened[-1]
+        assert (opened.generation, opened.console.after_sequence) == (2, 0)
+        printed = console_pb2.ConsoleOutput(lines=[console_pb2.ConsoleLine(sequence=1, text="again")])
+        await agent.send(signal=agent_pb2.ChannelSignal(channel_id=opened.channel_id, console_output=printed))
+        found: list[tuple[int, int]] = []
+        async with asyncio.timeout(WITHIN_S):
+            while (2, 1) not in found:
+                found += [(line.generation, line.sequence) for line in (await followed.read()).lines]
+        followed.cancel()
+    assert found == [(1, 1), (1, 2), (1, 3), (2, 1)]
