@@ -132,9 +132,10 @@ class Rented:
         return self.held and online and self.vm.state in PLACEABLE and not self.leaving
 
     def empty_for_s(self, now: datetime) -> float | None:
-        """How long nothing has happened to it while it took sessions and had none; None when it has some, or takes
-        none. A VM's row changes with each session that comes or goes."""
-        empty = self.held and self.vm.state is VmState.READY and self.vm.active_sessions == 0 and not self.leaving
+        """How long nothing has happened to it while it was in service, or drained by an operator, and had no session;
+        None when it has some, or goes already. A VM's row changes with each session that comes or goes."""
+        rests = self.vm.state in (VmState.READY, VmState.DRAINING) and self.vm.terminate_requested_at is None
+        empty = self.held and rests and self.vm.active_sessions == 0
         return (now - self.vm.updated_at).total_seconds() if empty else None
 
 

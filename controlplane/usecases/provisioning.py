@@ -82,7 +82,7 @@ class Worker:
         async with self.world.store.reading() as tx:
             vm, now = await tx.vms.get(self.row.id), await tx.now()
         if vm is not None and rental.ends(self.row, vm):
-            return await self._apply(lambda row, vm, now: (domain.released(row, now), vm))
+            return await self._apply(self._ends)
         match domain.next_step(self.row, now):
             case Step.CHOOSE_AND_BUY:
                 return await self._buy()
@@ -98,6 +98,11 @@ class Worker:
                 return await self._destroy()
             case _:
                 return None
+
+    def _ends(self, row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
+        if not rental.ends(row, vm):  # put into service again since it was looked at: somebody may play on it (I14)
+            raise Conflict("PROVISIONING_CHANGED", f"{row.name} is to be terminated no more")
+        return domain.released(row, now), vm
 
     async def _buy(self) -> Provisioning:
         try:

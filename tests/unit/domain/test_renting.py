@@ -215,6 +215,15 @@ def test_what_an_operator_rented_and_what_is_played_on_stays(spared):
     assert decided([], [machine("vm-1", offer(), state, **spared)], market(), after_s=IDLE_S * 9).endings == ()
 
 
+def test_a_machine_that_an_operator_drained_goes_when_it_has_been_empty():
+    drained = machine("vm-1", offer(), VmState.DRAINING)
+    assert decided([], [drained], market(), a_pool(), after_s=IDLE_S - 1).endings == ()
+    assert [ending.vm_id for ending in decided([], [drained], market(), a_pool(), after_s=IDLE_S).endings] == ["vm-1"]
+    busy = machine("vm-1", offer(), VmState.DRAINING, used_units=12, active_sessions=1)
+    going = machine("vm-2", offer(), VmState.DRAINING, terminate_requested_at=START)
+    assert decided([], [busy, going], market(), after_s=IDLE_S * 9).endings == ()
+
+
 @dataclass
 class Fleet:
     """A provider and its machines: on their way for two steps, gone when they are ended; sessions are placed."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from controlplane.domain.attempt import Failure, Outcome, Purpose
-from controlplane.domain.errors import WrongState
+from controlplane.domain.errors import Conflict, WrongState
 from controlplane.domain.host import HostState, Inventory
 from controlplane.domain.instance import InstanceState, ProviderRefused
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import VmState
+from controlplane.interfaces import Tx
 from controlplane.usecases import hosts, vm_states, vms
+from controlplane.usecases.provisioning import Worker
 from tests.unit.usecases.rig import OPERATOR, START, Rig
 
 NO = ProviderRefused(Failure(FailureKind.PROVIDER_API, "NOT_NOW", "maintenance", Remedy.RETRY))
@@ -238,3 +242,29 @@ async def test_failing_a_stopping_vm_keeps_its_machine() -> None:
     await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="smoke")
     await rig.until(VmState.ERROR, Phase.PARKED)
     assert len(rig.provider.machines) == 1
+
+
+async def test_a_vm_put_into_service_again_while_its_end_begins_keeps_its_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = await held()
+    store, again = rig.world.store, False
+    whole = store.tx
+    await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False)
+    async with whole() as tx:
+        (row,) = await tx.provisionings.claim(1, 60, "lease")
+
+    @asynccontextmanager
+    async def late() -> AsyncIterator[Tx]:
+        nonlocal again
+        if not again:
+            again = True
+            await vms.undrain_vm(rig.world, OPERATOR, "v", "")
+        async with whole() as tx:
+            yield tx
+
+    monkeypatch.setattr(store, "tx", late)
+    with pytest.raises(Conflict):
+        await Worker(rig.world, row, "lease").step()
+    vm, row = await rig.vm()
+    assert (again, vm.state, row.phase) == (True, VmState.READY, Phase.HELD)
