@@ -53,6 +53,7 @@ def test_the_next_moment(cron: str, zone: str, after: datetime, expected: dateti
         ("61 * * * *", "UTC", "cron"),
         ("every day", "UTC", "cron"),
         ("* * * *", "UTC", "cron"),
+        ("* * * * * *", "UTC", "cron"),
         ("0 0 * * *", "Mars/Olympus", "time_zone"),
         ("0 0 * * *", "../etc/passwd", "time_zone"),
         ("0 0 * * *", "", "time_zone"),
