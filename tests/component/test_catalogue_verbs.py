@@ -4,8 +4,10 @@ and typed to; templates, presets and regions are listed, added, changed and forg
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from tests.house import House
 
 pytestmark = pytest.mark.timeout(240)
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "games.md"
 GAME = """\
 import os, sys
 print("difficulty", os.environ["DIFFICULTY"], flush=True)
@@ -97,6 +100,21 @@ def test_a_game_from_files_is_deployed_previewed_played_and_typed_to(house: Hous
         assert [next(lines) for _ in range(3)] == ["difficulty hard", "heard weather squall", "heard ahoy"]
         assert house.json("sessions", "stop", session, "--wait")["state"] == "SESSION_STATE_STOPPED"
         assert "asked to stop: stop_requested" in list(lines)  # and then it ends
+
+
+def test_the_examples_of_the_document_are_what_it_says(house: House) -> None:
+    """The one for any host plays, and its save is in the next session; the one in an image is one that would do."""
+    server, image = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    house.json("games", "create", "harbour", written(house, "harbour-game.yaml", "displayName: Harbour\n"))
+    house.json("games", "deploy", "harbour", written(house, "harbour.yaml", server))
+    wish = ("sessions", "create", "harbour", "--parameter", "greeting=Ahoy", "--save", "alices-harbour", "--wait")
+    session = house.json(*wish)
+    (port,) = (lease["hostPort"] for lease in session["ports"] if lease["portName"] == "web")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/index.html", timeout=20) as page:
+        assert page.read() == b"<h1>Ahoy</h1>"
+    assert house.json("sessions", "stop", session["name"], "--wait")["state"] == "SESSION_STATE_STOPPED"
+    deployed = house.json("games", "deploy", "harbour", written(house, "image.yaml", image))
+    assert deployed["name"] == "games/harbour/deployments/2"
 
 
 def test_a_file_that_is_no_resource_is_told_with_its_name_and_fault(house: House) -> None:
