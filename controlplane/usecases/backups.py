@@ -32,7 +32,13 @@ async def create_backup(world: World, who: Principal, session_id: str, client_to
         if earlier is not None:
             return _same(earlier, session_id)
         session = await owned(tx, who, session_id)
-        backup = await wish(tx, world, session, await tx.now(), client_token=client_token, created_by=who.subject)
+        try:
+            backup = await wish(tx, world, session, await tx.now(), client_token=client_token, created_by=who.subject)
+        except WrongState:
+            twin = await tx.backups.by_client_token(who.project_id, client_token)  # the same call, a moment ago
+            if twin is None:
+                raise
+            return _same(twin, session_id)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateBackup", backup.name, request_id))
     await world.tell(*([subjects.hint_plan(session.vm_id)] if session.vm_id else []))
     return backup

@@ -146,6 +146,12 @@ async def test_the_plan_asks_for_it_until_it_is_stored(world: World, host: Host)
         await create(world, other, "t")
 
 
+async def test_of_calls_with_one_token_at_once_each_is_given_the_same_backup(world: World, host: Host) -> None:
+    session = await host.play()
+    made = await asyncio.gather(*(create(world, session, "t") for _ in range(8)))
+    assert len({backup.id for backup in made}) == 1
+
+
 async def test_nobody_else_may(world: World, host: Host) -> None:
     session = await host.play()
     backup = await create(world, session)
