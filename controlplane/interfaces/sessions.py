@@ -124,6 +124,10 @@ class QueueRows(Protocol):
         """Those behind (created_at, id) `last`."""
         ...
 
+    async def overdue(self, now: datetime, limit: int) -> Sequence[Session]:
+        """Those whose deadline has passed, wherever they stand."""
+        ...
+
     async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
         """How far from the front each is, from 1; those that do not wait are left out."""
         ...

@@ -84,8 +84,7 @@ async def asks_of(tx: Tx, waiting: Sequence[Session]) -> list[Ask]:
 async def expire_queue(world: World) -> int:
     """Rejects PENDING sessions whose deadline has passed; returns how many."""
     async with world.store.reading() as tx:
-        now = await tx.now()
-        overdue = [s for s in await tx.queue.after(None, BATCH) if s.queue_deadline_at and s.queue_deadline_at <= now]
+        overdue = await tx.queue.overdue(await tx.now(), BATCH)
     rejected = 0
     for stale in overdue:
         async with world.store.tx() as tx:

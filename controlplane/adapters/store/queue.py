@@ -30,12 +30,10 @@ class SqlQueue:
         self._connection = connection
 
     async def after(self, last: tuple[datetime, str] | None, limit: int) -> Sequence[Session]:
-        statement = sa.select(sessions).where(WAITING).order_by(*ORDER).limit(limit)
-        if last is not None:
-            statement = statement.where(sa.tuple_(*ORDER) > sa.tuple_(*last))
-        return [
-            read_versioned(self._connection, sessions, Session, row) for row in await self._connection.rows(statement)
-        ]
+        return await self._read(sa.true() if last is None else sa.tuple_(*ORDER) > sa.tuple_(*last), limit)
+
+    async def overdue(self, now: datetime, limit: int) -> Sequence[Session]:
+        return await self._read(sessions.c.queue_deadline_at <= now, limit)
 
     async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
         place = sa.func.row_number().over(order_by=ORDER).label("place")
@@ -46,3 +44,9 @@ class SqlQueue:
     async def wanted(self) -> frozenset[Wanted]:
         rows = await self._connection.rows(sa.select(*WANTED).where(WAITING).distinct())
         return frozenset(Wanted(**row) for row in rows)
+
+    async def _read(self, which: sa.ColumnElement[bool], limit: int) -> Sequence[Session]:
+        statement = sa.select(sessions).where(WAITING, which).order_by(*ORDER).limit(limit)
+        return [
+            read_versioned(self._connection, sessions, Session, row) for row in await self._connection.rows(statement)
+        ]

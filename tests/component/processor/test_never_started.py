@@ -16,11 +16,11 @@ from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, Workload, WorkloadState
 from controlplane.domain.session import Session, SessionReason, SessionState
-from controlplane.usecases import creation, hosts, sessions, watch
+from controlplane.usecases import creation, hosts, queue, sessions, watch
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
 from tests.component.processor.test_replacement import Clock
-from tests.contract.store.rows import a_host, a_vm, furnish
+from tests.contract.store.rows import a_host, a_session, a_vm, furnish
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 
@@ -99,3 +99,14 @@ async def test_nothing_is_held_against_a_host_while_we_do_not_hear_hosts(world: 
     await pass_by(world, clock, 2)
     assert await watch.expire_untaken(world) == 1
     assert (await seen(world, session)).reason is SessionReason.NEVER_STARTED
+
+
+async def test_who_waits_behind_many_patient_ones_is_rejected_in_time(world: World, clock: Clock) -> None:
+    born, patient = clock.now, clock.now + timedelta(hours=1)
+    line = [a_session(f"s-{n:03d}", created_at=born, queue_deadline_at=patient) for n in range(queue.BATCH)]
+    last = a_session("s-last", created_at=born + timedelta(seconds=1), queue_deadline_at=born + timedelta(seconds=30))
+    async with world.store.tx() as tx:
+        await tx.batch.add_sessions([*line, last])
+    clock.now += timedelta(seconds=30)
+    assert [await queue.expire_queue(world) for _ in range(2)] == [1, 0]
+    assert (await seen(world, last)).reason is SessionReason.QUEUE_DEADLINE

@@ -116,6 +116,17 @@ async def test_ports_are_leased_together_or_not_at_all(house: Store) -> None:
         assert await tx.batch.ports_taken(["vm-1"], at(60)) == {}
 
 
+async def test_whose_deadline_has_passed_is_found_behind_any_number_of_patient_ones(house: Store) -> None:
+    patient = [a_session(f"s-{n:03d}", created_at=at(0), queue_deadline_at=at(3600)) for n in range(250)]
+    late = [a_session(f"s-late-{n}", created_at=at(n), queue_deadline_at=at(30 + n)) for n in range(3)]
+    async with house.tx() as tx:
+        await tx.batch.add_sessions([*patient, *late])
+        await tx.batch.add_sessions([a_session("s-ever", created_at=at(1), queue_deadline_at=None)])
+    async with house.reading() as tx:
+        assert [s.id for s in await tx.queue.overdue(at(31), 10)] == ["s-late-0", "s-late-1"]
+        assert [s.id for s in await tx.queue.overdue(at(31), 1)] == ["s-late-0"]
+
+
 async def test_the_queue_is_in_the_order_of_arrival(house: Store) -> None:
     async with house.tx() as tx:
         await tx.catalogue.add_game(a_game("other"))

@@ -64,6 +64,10 @@ class MemoryQueue:
         behind = [s for s in self._line() if last is None or (s.created_at, s.id) > last]
         return self._tables.read("sessions", behind[:limit])
 
+    async def overdue(self, now: datetime, limit: int) -> Sequence[Session]:
+        late = [s for s in self._line() if s.queue_deadline_at is not None and s.queue_deadline_at <= now]
+        return self._tables.read("sessions", late[:limit])
+
     async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
         return {s.id: place for place, s in enumerate(self._line(), start=1) if s.id in session_ids}
 
