@@ -66,14 +66,11 @@ async def test_a_stream_that_nobody_reads_is_cut_and_its_client_learns_why(why: 
         finally:
             closed.set()
 
-    handler = grpc.unary_stream_rpc_method_handler(
-        flood, events_pb2.WatchEventsRequest.FromString, events_pb2.Event.SerializeToString
-    )
-    server = grpc.aio.server(interceptors=[chain])
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {WATCH: handler})])
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with asyncio.timeout(WITHIN_S), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+    async with (
+        served(chain, flood) as port,
+        asyncio.timeout(WITHIN_S),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
         watch = channel.unary_stream(
             f"/{SERVICE}/{WATCH}", events_pb2.WatchEventsRequest.SerializeToString, events_pb2.Event.FromString
         )
@@ -93,8 +90,23 @@ async def test_a_stream_that_nobody_reads_is_cut_and_its_client_learns_why(why: 
         assert (refusal.code, refusal.reason) == CODES[why]
         # What was on its way arrives whole, before the status.
         assert [event.subject_version for event in rest] == list(range(2, cut_at + 1))
-    async with asyncio.timeout(WITHIN_S):
-        await server.stop(0)
+
+
+@asynccontextmanager
+async def served(chain: Chain, flood: Any) -> AsyncIterator[int]:
+    """The port of a server with this one method; it goes whatever happens, so that no other test sees its ruins."""
+    handler = grpc.unary_stream_rpc_method_handler(
+        flood, events_pb2.WatchEventsRequest.FromString, events_pb2.Event.SerializeToString
+    )
+    server = grpc.aio.server(interceptors=[chain])
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {WATCH: handler})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        async with asyncio.timeout(WITHIN_S):
+            await server.stop(0)
 
 
 async def read_out(call: Any) -> tuple[list[events_pb2.Event], Refusal]:
