@@ -161,7 +161,7 @@ async def test_the_end_says_why_and_how_long_and_offers_another_round(page: Page
     await page.get_by_role("button", name="Stop the session").click()
     await expect(page.get_by_test_id("ending")).to_contain_text("it was stopped on request")
     await expect(page.get_by_test_id("played")).to_have_text("3 min 12 s")
-    await page.wait_for_function("quarterdeckPlayer.state === 'ended'")
+    await until(page, "quarterdeckPlayer.state === 'ended'")
     await page.get_by_role("button", name="Play again").click()
     await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
     assert page.url.endswith("#/play/fresh")
