@@ -135,7 +135,6 @@ class Patience:
     running_s: float = 600.0
     boot_s: float = 600.0
     poll_s: float = 10.0
-    agent_poll_s: float = 2.0
     listing_lag_s: float = 30.0
     absences: int = 2
     schedules: Mapping[FailureKind, Schedule] = field(default_factory=lambda: DEFAULT_SCHEDULES)
@@ -220,6 +219,7 @@ def bought(row: Provisioning, instance_id: str, address: str, now: datetime, pat
         row.on(Trigger.FOUND),
         instance_id=instance_id,
         address=address,
+        absences=0,
         deadline_at=now + timedelta(seconds=patience.running_s),
         next_attempt_at=None,
         last=replace(row.last, instance_id=instance_id) if row.last else None,
@@ -235,13 +235,19 @@ def not_listed(row: Provisioning, now: datetime, patience: Patience) -> tuple[Pr
     return replace(row, next_attempt_at=now + timedelta(seconds=patience.poll_s)), False
 
 
+def there(row: Provisioning, now: datetime, patience: Patience) -> Provisioning:
+    """The provider has the machine, as before: what listings have not shown of it is forgotten."""
+    return replace(postponed(row, now, patience.poll_s), absences=0)
+
+
 def running(row: Provisioning, address: str, now: datetime, patience: Patience) -> Provisioning:
     """The machine runs; from now on its agent has `boot_s` to join."""
     return replace(
         row.on(Trigger.RUNNING),
         address=address or row.address,
+        absences=0,
         deadline_at=now + timedelta(seconds=patience.boot_s),
-        next_attempt_at=None,
+        next_attempt_at=now + timedelta(seconds=patience.poll_s),
     )
 
 

@@ -88,9 +88,11 @@ class Worker:
                 return await self._buy()
             case Step.FIND:
                 return await self._find()
-            case Step.POLL:
+            case Step.AWAIT_AGENT if vm is not None and vm.state in rental.JOINED:
+                return await self._apply(self._awaited)
+            case Step.POLL | Step.AWAIT_AGENT:
                 return await self._poll()
-            case Step.AWAIT_AGENT | Step.GIVE_UP_ON_MACHINE:
+            case Step.GIVE_UP_ON_MACHINE:
                 return await self._apply(self._awaited)
             case Step.STOP | Step.START as power:
                 return await self._power(power, now)
@@ -152,35 +154,37 @@ class Worker:
         )
 
     async def _poll(self) -> Provisioning:
+        """Looks for the machine that was bought, and goes on looking until its agent has come."""
         try:
             listing = await self._call(self._provider.find(self.row.tag))
         except (ProviderRefused, *UNKNOWN) as error:
             return await self._later(_unanswered(error))
         found = next((i for i in listing.instances if i.id == self.row.instance_id), None)
-        if found is None and listing.complete:
-            vanished = Failure(
-                FailureKind.BOOT, "INSTANCE_GONE", "the machine is gone before its agent came", Remedy.RETRY
-            )
-            return await self._apply(lambda row, vm, now: (self._missing(row, vm, now, vanished), vm))
-        if found is not None and found.state is InstanceState.FAILED:
-            return await self._fail(
-                Failure(FailureKind.BOOT, "INSTANCE_FAILED", "the provider reports a failed machine", Remedy.RETRY)
-            )
-        if found is None or found.state is not InstanceState.RUNNING:
+        if found is None and not listing.complete:
             return await self._later()
-        address = found.address
-        return await self._apply(lambda row, vm, now: (domain.running(row, address, now, self._patience), vm))
+        return await self._apply(lambda row, vm, now: (self._seen(row, vm, now, found), vm))
+
+    def _seen(self, row: Provisioning, vm: Vm, now: datetime, found: Instance | None) -> Provisioning:
+        """What a complete listing says, unless its agent says otherwise."""
+        if vm.state in rental.JOINED and row.phase is domain.Phase.BOOTING:
+            return domain.joined(row, now)
+        if found is None:
+            why = "the machine is gone before its agent came"
+            return self._missing(row, vm, now, Failure(FailureKind.BOOT, "INSTANCE_GONE", why, Remedy.RETRY))
+        if found.state is InstanceState.FAILED and vm.state not in rental.JOINED:
+            broken = Failure(FailureKind.BOOT, "INSTANCE_FAILED", "the provider reports a failed machine", Remedy.RETRY)
+            return self._failed(row, broken, now)
+        if found.state is InstanceState.RUNNING and row.phase is domain.Phase.BOUGHT:
+            return domain.running(row, found.address, now, self._patience)
+        return domain.there(row, now, self._patience)
 
     def _awaited(self, row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
-        late = row.deadline_at is not None and now >= row.deadline_at
-        if vm.state in rental.JOINED and row.phase is domain.Phase.BOOTING:
-            return domain.joined(row, now), vm
-        if late and vm.state not in rental.JOINED:
-            never = Failure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
-            return self._failed(row, never, now), vm
-        if row.phase is domain.Phase.BOUGHT:  # its agent was quicker than the provider's own word
-            return domain.running(row, "", now, self._patience), vm
-        return domain.postponed(row, now, self._patience.agent_poll_s), vm
+        """Its agent has come, or its time is over."""
+        if vm.state in rental.JOINED:  # it may have been quicker than the provider's own word
+            booting = row if row.phase is domain.Phase.BOOTING else domain.running(row, "", now, self._patience)
+            return domain.joined(booting, now), vm
+        never = Failure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
+        return self._failed(row, never, now), vm
 
     async def _power(self, step: Step, began_at: datetime) -> Provisioning:
         stops = step is Step.STOP

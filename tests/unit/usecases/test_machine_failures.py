@@ -221,6 +221,63 @@ async def test_no_partial_listing_says_that_a_machine_is_gone() -> None:
     assert (await rig.vm())[0].state is VmState.READY
 
 
+async def booting() -> Rig:
+    """Its machine runs, and its agent has not come yet."""
+    rig = Rig()
+    rig.provider.silent = True
+    await rig.rent()
+    await rig.until(VmState.BOOTING, Phase.BOOTING)
+    return rig
+
+
+async def test_a_machine_that_vanishes_while_it_boots_is_replaced_long_before_its_agent_is_given_up() -> None:
+    rig = await booting()
+    vanished_at = rig.now
+    rig.provider.machines.clear()
+    await rig.until(VmState.ERROR, Phase.WANTED)
+    assert (rig.now - vanished_at).total_seconds() < 20 < rig.world.policy.renting.patience.boot_s
+    vm, row = await rig.vm()
+    assert vm.reason_detail == "INSTANCE_GONE: the machine is gone before its agent came"
+    assert row.next_attempt_at is not None
+    rig.provider.silent = False
+    await rig.until(VmState.READY, Phase.HELD)
+    assert (len(rig.provider.machines), rig.provider.made) == (1, 2)
+    assert [entry.failure.code for entry in await rig.attempts() if entry.failure] == ["INSTANCE_GONE"]
+
+
+async def test_a_machine_that_breaks_while_it_boots_is_given_back_and_replaced_at_once() -> None:
+    rig = await booting()
+    ((machine_id, machine),) = rig.provider.machines.items()
+    rig.provider.machines[machine_id] = replace(machine, state=InstanceState.FAILED)
+    broken_at = rig.now
+    await rig.until(VmState.ERROR, Phase.WANTED)
+    assert (rig.now - broken_at).total_seconds() < 10
+    rig.provider.silent = False
+    await rig.until(VmState.READY, Phase.HELD)
+    assert (set(rig.provider.machines), rig.provider.made) == ({"i-2"}, 2)
+
+
+async def test_one_missed_poll_now_and_then_gives_no_booting_machine_up() -> None:
+    rig = await booting()
+    for _ in range(4):  # never twice in a row, and long past the lag
+        machines = dict(rig.provider.machines)
+        rig.provider.machines.clear()
+        while (await rig.vm())[1].absences == 0:
+            await rig.tick()
+        rig.provider.machines.update(machines)
+        while (await rig.vm())[1].absences > 0:
+            await rig.tick()
+    assert ((await rig.vm())[1].phase, rig.provider.made) == (Phase.BOOTING, 1)
+    rig.provider.complete, rig.provider.silent = False, False
+    machines = dict(rig.provider.machines)
+    rig.provider.machines.clear()
+    for _ in range(20):
+        await rig.tick()
+    assert (await rig.vm())[1].phase is Phase.BOOTING, "no partial listing says that it is gone"
+    rig.provider.machines.update(machines)
+    await rig.until(VmState.READY, Phase.HELD)
+
+
 async def test_a_listing_that_is_behind_gives_no_machine_away_whose_agent_has_joined() -> None:
     rig = Rig(lost=["done"])
     await rig.rent()
