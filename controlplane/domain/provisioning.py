@@ -130,11 +130,13 @@ class Provisioning:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait, in seconds. A provider's listing may lag behind its own creations by `listing_lag_s`."""
+    """How long to wait, in seconds. A provider's listing may lag behind its own creations by `listing_lag_s`; an order
+    that nobody has answered may have been under way for `call_timeout_s` before."""
 
     running_s: float = 600.0
     boot_s: float = 600.0
     poll_s: float = 10.0
+    call_timeout_s: float = 25.0
     listing_lag_s: float = 30.0
     absences: int = 2
     schedules: Mapping[FailureKind, Schedule] = field(default_factory=lambda: DEFAULT_SCHEDULES)
@@ -227,9 +229,11 @@ def bought(row: Provisioning, instance_id: str, address: str, now: datetime, pat
 
 
 def not_listed(row: Provisioning, now: datetime, patience: Patience) -> tuple[Provisioning, bool]:
-    """One complete listing did not show the tag. True when that is certain by now: enough listings, past the lag."""
+    """One complete listing did not show the tag. True when that is certain by now: enough listings, past the lag and,
+    where the order was never answered, past any call."""
     row = replace(row, absences=row.absences + 1, version=row.version + 1)
-    settled = row.buying_since is not None and now - row.buying_since >= timedelta(seconds=patience.listing_lag_s)
+    wait_s = patience.listing_lag_s + (0.0 if row.instance_id else patience.call_timeout_s)
+    settled = row.buying_since is not None and now - row.buying_since >= timedelta(seconds=wait_s)
     if row.absences >= patience.absences and settled:
         return row, True
     return replace(row, next_attempt_at=now + timedelta(seconds=patience.poll_s)), False

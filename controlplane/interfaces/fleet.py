@@ -92,8 +92,8 @@ class ProvisioningRows(Protocol):
         Raises Conflict."""
         ...
 
-    async def give_back(self, lease_token: str) -> None:
-        """Ends what is left of a lease."""
+    async def lease(self, lease_token: str, lease_s: float) -> None:
+        """What this lease still holds is held for `lease_s` from now on; 0: given back."""
         ...
 
     async def wanted(self, provider: str) -> Sequence[Provisioning]:

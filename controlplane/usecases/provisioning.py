@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -39,21 +40,45 @@ async def advance(world: World) -> int:
     """Carries every row that is due as far as it goes now; returns how many there were. Any number of replicas may.
 
     Raises an ExceptionGroup of what was not foreseen; the rows concerned go on from what they have committed."""
-    renting = world.policy.renting
-    token = world.ids.new("lease")
+    token, claimed_at = world.ids.new("lease"), asyncio.get_running_loop().time()
     async with world.store.tx() as tx:
-        rows = await tx.provisionings.claim(BATCH, renting.lease_s, token)
+        rows = await tx.provisionings.claim(BATCH, world.policy.renting.lease_s, token)
     if not rows:
         return 0
     try:
-        outcomes = await asyncio.gather(*(_carry(world, row, token) for row in rows), return_exceptions=True)
+        async with _leased(world, token, claimed_at):
+            outcomes = await asyncio.gather(*(_carry(world, row, token) for row in rows), return_exceptions=True)
     finally:
         async with world.store.tx() as tx:
-            await tx.provisionings.give_back(token)
+            await tx.provisionings.lease(token, 0)
     broken = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if broken:
         raise ExceptionGroup("provisioning", broken)
     return len(rows)
+
+
+@asynccontextmanager
+async def _leased(world: World, token: str, claimed_at: float) -> AsyncIterator[None]:
+    """Renews the lease while work lasts. By our own clock, which began before the database's did, what could not be
+    renewed is cut off before anybody else may take over. Raises Unavailable then."""
+    lease_s, loop = world.policy.renting.lease_s, asyncio.get_running_loop()
+
+    async def renew(limit: asyncio.Timeout) -> None:
+        while True:
+            await asyncio.sleep(lease_s / 3)
+            asked_at = loop.time()
+            with suppress(Conflict, Unavailable):  # there is time to try again
+                async with world.store.tx() as tx:
+                    await tx.provisionings.lease(token, lease_s)
+                limit.reschedule(asked_at + lease_s)
+
+    try:
+        async with asyncio.timeout_at(claimed_at + lease_s) as limit, asyncio.TaskGroup() as group:
+            renewing = group.create_task(renew(limit))
+            yield
+            renewing.cancel()
+    except TimeoutError:
+        raise Unavailable("LEASE_LOST", "the database was away for longer than a lease: work was cut off") from None
 
 
 async def _carry(world: World, row: Provisioning, token: str) -> None:
@@ -285,7 +310,7 @@ class Worker:
         return add
 
     async def _call(self, call: Awaitable[T]) -> T:
-        async with asyncio.timeout(self.world.policy.renting.call_timeout_s):
+        async with asyncio.timeout(self._patience.call_timeout_s):
             return await call
 
     @property

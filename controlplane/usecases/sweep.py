@@ -32,7 +32,7 @@ class Sweeper:
         failures: list[Exception] = []
         for provider in self.world.providers.values():
             try:
-                async with asyncio.timeout(self.world.policy.renting.call_timeout_s * 4):
+                async with asyncio.timeout(self.world.policy.renting.patience.call_timeout_s * 4):
                     await self._sweep(provider, reaped)
             except (ProviderRefused, *UNKNOWN) as error:
                 failures.append(error)
@@ -65,7 +65,7 @@ class Sweeper:
         refused: list[Exception] = []
         for instance in found.orphans:
             try:
-                async with asyncio.timeout(self.world.policy.renting.call_timeout_s):
+                async with asyncio.timeout(self.world.policy.renting.patience.call_timeout_s):
                     await provider.destroy(instance.id)
             except (ProviderRefused, *UNKNOWN) as error:
                 refused.append(error)

@@ -20,13 +20,12 @@ from controlplane.usecases.offers import OfferBook
 
 @dataclass(frozen=True)
 class Renting:
-    """`enrolment_target` is HOST:PORT, as rented machines dial it. A worker's lease outlasts its calls by far: whoever
-    takes over knows that none is still under way."""
+    """`enrolment_target` is HOST:PORT, as rented machines dial it. A worker renews its lease while it works, and what
+    it could not renew is cut off: whoever takes over knows that no call is still under way."""
 
     enrolment_target: str = ""
     patience: Patience = field(default_factory=Patience)
-    lease_s: float = 120.0
-    call_timeout_s: float = 25.0
+    lease_s: float = 15.0
     orphan_age_s: float = 30.0
     # A machine that the house rented by itself goes when it has been empty for so long, where no pool says otherwise.
     idle_after_s: float = 600.0

@@ -116,9 +116,10 @@ class SqlProvisionings:
         self._connection.versions[rows.name, row.id] = row.version
         await self._remember(row)
 
-    async def give_back(self, lease_token: str) -> None:
-        free = {"lease_token": "", "lease_until": None}
-        await self._connection.write(rows.update().where(rows.c.lease_token == lease_token).values(**free))
+    async def lease(self, lease_token: str, lease_s: float) -> None:
+        until = await self._connection.now() + timedelta(seconds=lease_s)
+        left = {"lease_until": until} if lease_s > 0 else {"lease_token": "", "lease_until": None}
+        await self._connection.write(rows.update().where(rows.c.lease_token == lease_token).values(**left))
 
     async def wanted(self, provider: str) -> Sequence[Provisioning]:
         statement = sa.select(rows).where(rows.c.provider == provider, rows.c.phase != str(Phase.RELEASED))

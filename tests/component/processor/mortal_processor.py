@@ -25,6 +25,8 @@ from controlplane.usecases import provisioning, sweep
 from controlplane.usecases.world import World
 
 RENTING = frozenset(str(module.__file__) for module in (provisioning, sweep))
+# Who was killed left no call under way.
+CALL_S = 5.0
 IMPORTED = (controlplane.adapters.bus.jetstream, controlplane.processor.service)
 
 
@@ -99,10 +101,12 @@ def prepare(fate: Fate, folder: Path, lease_s: float) -> None:
 
     async def mortal_world(stack: AsyncExitStack, settings: Settings) -> World:
         world = await make_world(stack, settings)
+        renting = world.policy.renting
+        patience = replace(renting.patience, call_timeout_s=CALL_S)
         return replace(
             world,
             store=MortalStore(world.store, fate),
-            policy=replace(world.policy, renting=replace(world.policy.renting, lease_s=lease_s)),
+            policy=replace(world.policy, renting=replace(renting, lease_s=lease_s, patience=patience)),
             providers={name: MortalProvider(provider, fate) for name, provider in world.providers.items()},
         )
 

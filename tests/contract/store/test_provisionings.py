@@ -100,7 +100,7 @@ async def test_only_rows_with_something_to_do_are_claimed_and_by_one_worker(stor
     assert len(first) == 2
     assert await claim(store, "three") == []
     async with store.tx() as tx:
-        await tx.provisionings.give_back("one")
+        await tx.provisionings.lease("one", 0)
     assert await claim(store, "three") == sorted(first)
 
 
@@ -133,7 +133,7 @@ async def test_a_machine_that_has_a_save_to_store_is_waited_for_but_not_for_ever
         await tx.saves.save(save.released(NOW))
     assert await claim(store, "two") == ["vm-1"]
     async with store.tx() as tx:
-        await tx.provisionings.give_back("two")
+        await tx.provisionings.lease("two", 0)
         await tx.saves.save(save.released(NOW).held_by("s-1", NOW))
     assert await claim(store, "three") == []
     clock[0] = at(90 + STORED_WITHIN_S)
@@ -174,6 +174,26 @@ async def test_a_kept_lease_goes_on(store: Store) -> None:
             assert row is not None
             await tx.provisionings.apply(next_of(row), "one", keep=True)
     assert await claim(store, "two") == []
+
+
+async def test_a_lease_is_renewed_by_who_has_it_and_passes_on_once_it_is_not(store_url: str) -> None:
+    clock = [NOW]
+    store = open_store(store_url, clock=lambda: clock[0])
+    await rented(store, a_provisioning("vm-1"), a_provisioning("vm-2"))
+    assert await claim(store, "one", limit=1) == ["vm-1"]
+    clock[0] = at(29)
+    async with store.tx() as tx:
+        await tx.provisionings.lease("one", 30)
+        await tx.provisionings.lease("nobody's", 30)
+    clock[0] = at(58)
+    assert await claim(store, "two") == ["vm-2"]
+    clock[0] = at(60)
+    assert await claim(store, "three") == ["vm-1"]
+    async with store.tx() as tx:
+        await tx.provisionings.lease("one", 30)
+    clock[0] = at(89)
+    assert await claim(store, "four") == ["vm-2"]
+    await store.close()
 
 
 async def test_an_operators_save_makes_a_worker_too_late(store: Store) -> None:

@@ -131,7 +131,14 @@ def test_a_machine_that_may_exist_is_looked_for_before_it_is_bought_again():
     assert (certain, next_step(row, NOW)) == (False, Step.WAIT)
     row, certain = not_listed(row, NOW + timedelta(seconds=10), PATIENCE)
     assert not certain, "two listings within the lag prove nothing"
-    _, certain = not_listed(row, NOW + timedelta(seconds=31), PATIENCE)
+    row, certain = not_listed(row, NOW + timedelta(seconds=31), PATIENCE)
+    assert not certain, "the order may have been under way until a moment ago"
+    _, certain = not_listed(row, NOW + timedelta(seconds=56), PATIENCE)
+    assert certain
+    known = bought(buying(ROW, OFFER, NOW), "i-1", "", NOW, PATIENCE)
+    known, certain = not_listed(known, NOW + timedelta(seconds=21), PATIENCE)
+    assert not certain
+    _, certain = not_listed(known, NOW + timedelta(seconds=31), PATIENCE)
     assert certain
 
 

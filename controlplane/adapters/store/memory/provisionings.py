@@ -82,10 +82,14 @@ class MemoryProvisionings:
         if not keep:
             del leases[row.id]
 
-    async def give_back(self, lease_token: str) -> None:
+    async def lease(self, lease_token: str, lease_s: float) -> None:
         leases = self._tables.own(LEASES)
+        until = await self._tables.now() + timedelta(seconds=lease_s)
         for vm_id in [key for key, lease in leases.items() if lease[0] == lease_token]:
-            del leases[vm_id]
+            if lease_s > 0:
+                leases[vm_id] = (lease_token, until)
+            else:
+                del leases[vm_id]
 
     async def wanted(self, provider: str) -> Sequence[Provisioning]:
         rows = [row for row in self._rows() if row.provider == provider and row.phase is not Phase.RELEASED]
