@@ -207,7 +207,6 @@ def _renting(settings: Settings) -> Renting:
         enrolment_target=f"{settings.advertised_host}:{settings.enrolment_port}",
         patience=patience,
         idle_after_s=settings.rented_idle_s,
-        pause_s=settings.renting_pause_s,
     )
 
 

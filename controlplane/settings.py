@@ -212,7 +212,6 @@ class Settings:
     local_vm_ports: tuple[int, int] = _of(_port_range, (27000, 27999), "for its machines' sessions, in equal parts")
     local_vm_price_micro_per_hour: int = _of(_count, 0, "what the provider local asks")
     rented_idle_s: float = _of(POSITIVE, 600.0, "empty for so long, a machine that no pool keeps is given back")
-    renting_pause_s: float = _of(NOT_NEGATIVE, 60.0, "before what failed is rented again by itself")
     vm_running_timeout_s: float = _of(POSITIVE, 600.0, "for a rented machine to run")
     vm_boot_timeout_s: float = _of(POSITIVE, 600.0, "for its agent to join, once it runs")
     provider_poll_s: float = _of(POSITIVE, 5.0)

@@ -15,6 +15,7 @@ from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
 from controlplane.domain.placement import Candidate, PassedOver
 from controlplane.domain.provisioning import Phase, Provisioning
+from controlplane.domain.retry import DEFAULT_SCHEDULES, FailureKind, Schedule
 from controlplane.domain.template import UNITS_PER_SEAT, Template
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 
@@ -143,7 +144,7 @@ class Rented:
 class Market:
     """What can be had, and how far one may go. `most`: machines rented in a region at most, over all projects; a region
     that is not in it has none rented by itself. `known`: what the last machine of (provider, template) had. `away`:
-    providers that did not answer."""
+    providers that did not answer. `schedules`: when what failed is tried again."""
 
     offers: Sequence[Offer]
     templates: Sequence[Template]
@@ -152,14 +153,16 @@ class Market:
     known: Mapping[tuple[str, str], Inventory]
     idle_after_s: float = 600.0
     away: frozenset[str] = frozenset()
+    schedules: Mapping[FailureKind, Schedule] = field(default_factory=lambda: DEFAULT_SCHEDULES)
 
 
 @dataclass(frozen=True)
 class Rent:
-    """One machine to rent, at this price at most."""
+    """One machine to rent, at this price at most; `attempt` counts the tries in a row that are at such a machine."""
 
     project_id: str
     offer: Offer
+    attempt: int = 1
 
 
 @dataclass(frozen=True)

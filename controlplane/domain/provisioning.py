@@ -81,6 +81,8 @@ PROVISIONING_MACHINE: Machine[Phase, Trigger] = Machine(
 )
 
 
+# Its machine, if there is one, has not joined yet.
+BEING_RENTED = frozenset({P.WANTED, P.BUYING, P.BOUGHT, P.BOOTING})
 # Phases that go on by themselves; the others wait for somebody's wish.
 SELF_MOVING = frozenset(Phase) - {P.HELD, P.PARKED, P.RELEASED}
 
@@ -92,7 +94,8 @@ class Provisioning:
     offers that are not to be tried again. `next_attempt_at` delays the next step, `again_at` only the next attempt,
     once a failed machine is gone. `release_for_good` says that RELEASING ends in RELEASED, not in another attempt.
     `attempt` counts within the series that began at `trying_since` (None: with the VM); `last` is its last attempt.
-    `mandate` is what the house decided by itself to rent, at that price at most; None: an operator wished for it."""
+    `mandate` is what the house decided by itself to rent, at that price at most; None: an operator wished for it. The
+    house tries a mandate once and then another VM: there `attempt` counts over all VMs in a row that were at it."""
 
     id: str
     project_id: str
@@ -140,6 +143,11 @@ class Patience:
     listing_lag_s: float = 30.0
     absences: int = 2
     schedules: Mapping[FailureKind, Schedule] = field(default_factory=lambda: DEFAULT_SCHEDULES)
+
+    @property
+    def remembered_s(self) -> float:
+        """A failure counts for so long: beyond every delay that may follow it."""
+        return 2 * max(schedule.cap_s for schedule in self.schedules.values())
 
 
 class Step(StrEnum):
@@ -313,13 +321,18 @@ def gone(row: Provisioning) -> Provisioning:
 
 
 def failed(row: Provisioning, failure: Failure, now: datetime, patience: Patience, chance: float) -> Provisioning:
-    """The row waiting for its next attempt, or at its end: attempts or budget are spent, or the class of the error says
-    so. A machine that may exist is given back before the next attempt, one that refuses to be stopped or started is
-    kept; `chance` is uniform in [0, 1)."""
+    """The row waiting for its next attempt, or at its end: attempts or budget are spent, the class of the error says
+    so, or it was the house's own wish, which goes on elsewhere at once and comes back to this one by the schedule. A
+    machine that may exist is given back before the next attempt, one that refuses to be stopped or started is kept;
+    `chance` is uniform in [0, 1)."""
     if row.last is None or row.last.outcome is not Outcome.OPEN:  # there was not even an offer
         row = begun(row, Purpose.RENT, None, now)
+    schedule = patience.schedules[failure.kind]
+    if row.mandate is not None and row.phase in BEING_RENTED:
+        again_at = now + timedelta(seconds=schedule.delay_s(row.attempt, chance))
+        return _given_up(_ended(row, Outcome.FAILED, now, failure, again_at), failure, now)
     spent_s = (now - (row.trying_since or row.created_at)).total_seconds()
-    wait_s = patience.schedules[failure.kind].another(row.attempt, spent_s, chance)
+    wait_s = schedule.another(row.attempt, spent_s, chance)
     if failure.remedy is Remedy.GIVE_UP or wait_s is None:
         return _given_up(_ended(row, Outcome.FAILED, now, failure), failure, now)
     refused = row.refused | {row.offer.key} if failure.remedy is Remedy.ANOTHER_OFFER and row.offer else row.refused
@@ -341,7 +354,8 @@ def _given_up(row: Provisioning, failure: Failure, now: datetime) -> Provisionin
     row = replace(row, failure=failure)
     if row.phase in (Phase.PARKING, Phase.STARTING):
         return replace(row.on(Trigger.REFUSED), next_attempt_at=None, attempt=1)
-    return released(row, now)
+    # Nothing was bought, that is certain: there is nothing to look for and to give back.
+    return released(row.on(Trigger.NOT_BOUGHT) if row.phase is Phase.BUYING else row, now)
 
 
 def vanished(row: Provisioning) -> Provisioning:

@@ -1,7 +1,7 @@
 """Decides which machines to rent and which to give back, from one snapshot. Pure.
 
 Rented twice is nothing: what is under way counts as room to come. Nothing flaps: a pool grows below its minimum and
-shrinks only above minimum and buffer. What failed lately is left alone for a while, and the next region tried.
+shrinks only above minimum and buffer. What failed is left alone for longer each time, and the next region tried.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from controlplane.domain.attempt import Failure, Offer
+from controlplane.domain.attempt import Offer
 from controlplane.domain.placement import Candidate, Need, PassedOver, assign_many, rank
 from controlplane.domain.pool import (
     BUDGET_SPENT,
@@ -32,6 +32,7 @@ from controlplane.domain.pool import (
     presumed,
     slots,
 )
+from controlplane.domain.setback import lot, setbacks
 from controlplane.domain.template import fitting
 from controlplane.domain.vm import Vm, VmState
 
@@ -88,9 +89,7 @@ class _Deciding:
         for one in held:
             if one.price is not None:
                 self._spent[one.vm.project_id, one.price.currency] += one.price.price_micro_per_hour
-        self._failing: dict[str, Failure] = {
-            _lot(one.price): one.row.failure for one in rented if one.failing and one.price and one.row.failure
-        }
+        self._setbacks = setbacks(rented, market.schedules)
         self._taken: Counter[str] = Counter()
         self._fresh: list[Candidate] = []
         self._why: dict[tuple[Need, str], tuple[PassedOver, ...]] = {}
@@ -217,10 +216,11 @@ class _Deciding:
         if not offers:
             silent = "".join(f"; {name} does not answer" for name in sorted(self._market.away))
             return _Obstacle(NO_OFFER, f"nobody offers a fitting machine here{silent}")
-        sound = [offer for offer in offers if _lot(offer) not in self._failing]
+        resting = {key: setback for key, setback in self._setbacks.items() if self._now < setback.again_at}
+        sound = [offer for offer in offers if lot(offer) not in resting]
         if not sound:
-            failure = self._failing[_lot(offers[0])]
-            return _Obstacle(RENTING_FAILS, f"renting failed lately: {failure.code}: {failure.message}")
+            first = min((resting[lot(offer)] for offer in offers), key=lambda setback: setback.again_at)
+            return _Obstacle(RENTING_FAILS, f"renting failed lately: {first.told}")
         if self._in_region[region_id] >= most:
             return _Obstacle(REGION_LIMIT, f"{self._in_region[region_id]} of {most} machines are rented here")
         roomy = [offer for offer in sound if not self._pool_full((project_id, *_what(offer)))]
@@ -240,7 +240,8 @@ class _Deciding:
     def _take(self, project_id: str, offer: Offer) -> None:
         self._fresh.append(self._candidate(project_id, offer, f"fresh-{self._made:02d}"))
         self._made += 1
-        self.rents.append(Rent(project_id, offer))
+        earlier = self._setbacks.get(lot(offer))
+        self.rents.append(Rent(project_id, offer, earlier.tries + 1 if earlier else 1))
         self._count(self.rents[-1], 1)
 
     def _drop_unused(self) -> None:
@@ -298,10 +299,6 @@ class _Deciding:
 
 def _ended(one: Rented) -> bool:
     return one.vm.state is VmState.TERMINATED or one.vm.terminate_requested_at is not None
-
-
-def _lot(offer: Offer) -> str:
-    return f"{offer.key}/{offer.template_id}"
 
 
 def _what(thing: Offer | Vm) -> tuple[str, str, str]:

@@ -63,7 +63,7 @@ class RentingRows(Protocol):
 
     async def fleet(self, failed_since: datetime) -> Sequence[Rented]:
         """Every rented VM whose purchase is not RELEASED, over all projects, by id; and of the RELEASED ones those that
-        failed and have changed since then."""
+        failed and have changed since then, or whose VM is not TERMINATED yet."""
         ...
 
     async def inventories(self, since: datetime) -> Mapping[tuple[str, str], Inventory]:

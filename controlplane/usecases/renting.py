@@ -80,7 +80,7 @@ async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
     now, renting = await tx.now(), world.policy.renting
     regions = await tx.shapes.regions()
     most = {region.id: region.max_rented_vms for region in regions if region.max_rented_vms}
-    rented = await tx.renting.fleet(now - timedelta(seconds=renting.pause_s))
+    rented = await tx.renting.fleet(now - timedelta(seconds=renting.patience.remembered_s))
     asks = await _waiting(tx) if most else []
     needs, standing = await surveyed(tx, asks, ways(regions, [ask.wish for ask in asks]), now)
     market = Market(
@@ -91,6 +91,7 @@ async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
         budgets=await tx.renting.budgets(),
         known=await tx.renting.inventories(now - timedelta(days=KNOWN_DAYS)) if needs else {},
         idle_after_s=renting.idle_after_s,
+        schedules=renting.patience.schedules,
     )
     return _Snapshot(asks, needs, standing, rented, await tx.pools.all(), market, now)
 
@@ -114,6 +115,7 @@ async def _rent(tx: Tx, world: World, rent: Rent) -> None:
         template_id=offer.template_id,
         provider=offer.provider,
         mandate=offer,
+        attempt=rent.attempt,
     )
     await add_vm(tx, world, Principal(rent.project_id, HOUSE, Role.OPERATOR), request, "")
 

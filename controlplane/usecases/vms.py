@@ -27,7 +27,7 @@ from controlplane.usecases.world import World, operators_only
 class VmRequest:
     """`vm_id` "" lets us choose; `media_ports` None takes the default range. `provider` is who rents it to us;
     `fallback_region_ids` are the regions to look in when the first has nothing, in this order. `mandate` is the offer
-    that the house rents by itself, at its price at most; None: an operator wishes for it."""
+    that the house rents by itself, at its price at most, in try number `attempt`; None: an operator wishes for it."""
 
     vm_id: str
     region_id: str
@@ -38,6 +38,7 @@ class VmRequest:
     provider: str = STATIC
     fallback_region_ids: tuple[str, ...] = ()
     mandate: Offer | None = None
+    attempt: int = 1
 
 
 async def create_vm(world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
@@ -139,6 +140,7 @@ def _wish(world: World, request: VmRequest, vm: Vm) -> Provisioning:
         template_id=vm.template_id,
         created_at=vm.created_at,
         mandate=request.mandate,
+        attempt=request.attempt,
     )
 
 

@@ -29,8 +29,6 @@ class Renting:
     orphan_age_s: float = 30.0
     # A machine that the house rented by itself goes when it has been empty for so long, where no pool says otherwise.
     idle_after_s: float = 600.0
-    # What failed is not tried again for so long; another machine, or the next region, is.
-    pause_s: float = 60.0
 
 
 @dataclass(frozen=True)

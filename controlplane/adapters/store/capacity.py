@@ -15,7 +15,7 @@ from controlplane.domain.host import Host, Inventory
 from controlplane.domain.pool import Budget, Pool, Rented
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.succession import Replacement
-from controlplane.domain.vm import Vm
+from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
 
 VM_COLUMNS, ROW_COLUMNS, HOST_COLUMNS = (
@@ -87,7 +87,8 @@ class SqlRenting:
         await self._connection.rows(sa.select(regions.c.id).order_by(regions.c.id).with_for_update(key_share=True))
 
     async def fleet(self, failed_since: datetime) -> Sequence[Rented]:
-        failed = provisionings.c.failure.is_not(None) & (vms.c.updated_at >= failed_since)
+        recent = (vms.c.updated_at >= failed_since) | (vms.c.state != str(VmState.TERMINATED))
+        failed = provisionings.c.failure.is_not(None) & recent
         statement = (
             sa.select(*VM_COLUMNS, *ROW_COLUMNS, *HOST_COLUMNS)
             .join_from(provisionings, vms, vms.c.id == provisionings.c.id)

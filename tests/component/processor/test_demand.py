@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.objects import open_objects
 from controlplane.adapters.store import open_store
 from controlplane.adapters.stream_tokens import JwtStreamTokens
-from controlplane.domain.attempt import Failure, Offer
+from controlplane.domain.attempt import Attempt, Failure, Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from controlplane.domain.host import Encoder, Gpu, Inventory
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
@@ -31,7 +32,7 @@ from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
-from controlplane.usecases import capacity, creation, hosts, pools, provisioning, queue, renting, sessions, vms
+from controlplane.usecases import capacity, creation, hosts, pools, provisioning, queue, renting, sessions, vm_states, vms
 from controlplane.usecases.allocation import settle
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
@@ -107,7 +108,7 @@ class Rig:
         self.cloud = Cloud({("eu-west-1", "L4-90"): 500_000, ("eu-central-1", "L4-90"): 600_000})
         self.store = open_store(url, clock=lambda: self.now)
         policy = Policy(
-            renting=Renting("127.0.0.1:1", Patience(poll_s=1, listing_lag_s=5), idle_after_s=100, pause_s=60)
+            renting=Renting("127.0.0.1:1", Patience(poll_s=1, listing_lag_s=5), idle_after_s=100)
         )
         authority = FileCertificateAuthority(folder / "ca", 3600)
         self.world, self.other = (
@@ -128,11 +129,21 @@ class Rig:
         async with self.store.tx() as tx:
             await tx.catalogue.add_game(a_game(law=Law()))
             await tx.catalogue.add_deployment(a_deployment(ports=(), replaceable=False))
-            for name, limit in most.items():
-                region = await tx.shapes.region(name.replace("_", "-"))
-                assert region is not None
-                await tx.shapes.put(replace(region, max_rented_vms=limit))
             await tx.renting.put_budget(Budget(DEFAULT_PROJECT, budget))
+
+        for name, count in most.items():
+            await self.limit(name.replace("_", "-"), count)
+
+    async def limit(self, region_id: str, count: int) -> None:
+        async with self.store.tx() as tx:
+            region = await tx.shapes.region(region_id)
+            assert region is not None
+            await tx.shapes.put(replace(region, max_rented_vms=count))
+
+    async def attempts(self) -> Sequence[Attempt]:
+        """Of the newest VM."""
+        newest = max(await self.vms(), key=lambda vm: vm.created_at)
+        return await vm_states.list_attempts(self.world, OPERATOR, newest.id, Page())
 
     async def ask(self, region_id: str = "eu-west-1", **wish: object) -> SessionView:
         self.now += timedelta(milliseconds=1)
@@ -229,6 +240,40 @@ async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_and_the_a
     assert {machine.region_id for machine in rig.cloud.machines.values()} == {"eu-west-1", "us-west-2"}
     gone = [vm for vm in await rig.vms() if vm.region_id == "us-east-1"]
     assert [vm.state for vm in gone] == [VmState.TERMINATED]
+
+
+async def test_what_is_sold_out_is_tried_again_after_longer_and_longer_pauses_and_all_are_told_when(rig: Rig) -> None:
+    await rig.furnish(eu_west_1=1)
+    rig.cloud.sold_out = {"eu-west-1"}
+    view = await rig.ask()
+    for tries in range(1, 10):
+        await rig.round(0)
+        await rig.round(0)
+        again_at = (await rig.attempts())[0].next_attempt_at
+        assert again_at is not None
+        full_s = min(300, 5 * 2 ** (tries - 1))
+        assert full_s / 2 <= (again_at - rig.now).total_seconds() <= full_s
+        why = f"renting failed lately: SOLD_OUT: none left; attempt {tries + 1} not before {again_at:%Y-%m-%d %H:%M:%S} UTC"
+        waiting = await rig.see(view)
+        assert told(waiting)["eu-west-1"] == "RENTING_FAILS"
+        assert why in waiting.session.reason_detail
+        (room,) = await capacity.capacities(rig.world, OPERATOR, "eu-west-1")
+        assert room.blocked == f"RENTING_FAILS: {why}"
+        rig.now = again_at - timedelta(milliseconds=1)
+        await rig.round(0.001)
+        assert [vm.state for vm in await rig.vms()] == [VmState.TERMINATED] * tries
+
+    rig.cloud.sold_out = set()
+    for _ in range(2):
+        await rig.round()
+    assert ((await rig.see(view)).session.state, rig.cloud.made) == (SessionState.STARTING, 1)
+    rig.cloud.sold_out = {"eu-west-1"}
+    await rig.limit("eu-west-1", 2)
+    views = [await rig.ask() for _ in range(2)]
+    for _ in range(2):
+        await rig.round(0)
+    told_last = (await rig.see(views[-1])).session.reason_detail
+    assert "attempt 2 not before" in told_last, "one that came makes up for all"
 
 
 async def test_a_kind_of_machine_that_turns_out_not_to_do_is_not_rented_again(rig: Rig) -> None:

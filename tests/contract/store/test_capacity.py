@@ -15,6 +15,7 @@ from controlplane.domain.pool import Budget, Pool
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.succession import Replacement, ReplacementState, ReplacementTrigger
+from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page, Store
 from tests.contract.store.rows import NOW, PROJECT, a_host, a_vm, at, next_of
 from tests.contract.store.test_provisionings import a_provisioning
@@ -110,18 +111,20 @@ async def test_the_fleet_is_what_is_held_and_what_failed_lately(store: Store) ->
         "held": a_provisioning("held", phase=Phase.HELD, mandate=mandate),
         "lately": a_provisioning("lately", phase=Phase.RELEASED, failure=FAILED),
         "long-ago": a_provisioning("long-ago", phase=Phase.RELEASED, failure=FAILED),
+        "not-ended": a_provisioning("not-ended", phase=Phase.RELEASED, failure=FAILED),
         "returned": a_provisioning("returned", phase=Phase.RELEASED),
     }
     async with store.tx() as tx:
         await tx.vms.add(a_vm("owned"))
         for vm_id, row in rows.items():
-            seen = at(-600) if vm_id == "long-ago" else at(0)
-            await tx.vms.add(a_vm(vm_id, provider="local", updated_at=seen))
+            seen = at(-600) if vm_id in ("long-ago", "not-ended") else at(0)
+            state = VmState.TERMINATED if vm_id == "long-ago" else VmState.ERROR
+            await tx.vms.add(a_vm(vm_id, provider="local", updated_at=seen, state=state))
             await tx.provisionings.add(row)
         await tx.hosts.add(a_host("held"))
     async with store.reading() as tx:
         fleet = {one.vm.id: one for one in await tx.renting.fleet(at(-60))}
-    assert list(fleet) == ["held", "lately"]
+    assert list(fleet) == ["held", "lately", "not-ended"]
     assert (fleet["held"].row, fleet["held"].host) == (rows["held"], a_host("held"))
     assert (fleet["lately"].row, fleet["lately"].host) == (rows["lately"], None)
 

@@ -152,7 +152,24 @@ def test_an_offer_that_was_refused_for_good_is_not_tried_again():
 def test_some_errors_are_not_worth_a_second_try():
     denied = ProvisioningFailure(FailureKind.PROVIDER_API, "FORBIDDEN", "bad key", Remedy.GIVE_UP)
     row = failed(buying(ROW, OFFER, NOW), denied, NOW, PATIENCE, 0)
-    assert (row.phase, row.release_for_good, row.failure) == (Phase.RELEASING, True, denied)
+    assert (row.phase, row.release_for_good, row.failure) == (Phase.RELEASED, True, denied)
+
+
+def test_what_the_house_wished_for_by_itself_is_given_up_at_once_and_comes_back_by_the_schedule_however_often():
+    sold_out = ProvisioningFailure(FailureKind.PROVISIONING, "SOLD_OUT", "none left", Remedy.ANOTHER_OFFER)
+    for attempt, wait_s in ((1, 5), (2, 10), (6, 160), (50, 300)):
+        row = failed(buying(replace(ROW, mandate=OFFER, attempt=attempt), OFFER, NOW), sold_out, NOW, PATIENCE, 0)
+        assert (row.phase, row.release_for_good, row.failure) == (Phase.RELEASED, True, sold_out)
+        assert row.last is not None
+        assert row.last.next_attempt_at == NOW + timedelta(seconds=wait_s)
+    booted = running(bought(buying(replace(ROW, mandate=OFFER), OFFER, NOW), "i1", "", NOW, PATIENCE), "", NOW, PATIENCE)
+    late = ProvisioningFailure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
+    given_up = failed(booted, late, NOW, PATIENCE, 0)
+    assert (given_up.phase, given_up.release_for_good, next_step(given_up, NOW)) == (
+        Phase.RELEASING,
+        True,
+        Step.DESTROY,
+    )
 
 
 def test_a_failed_machine_is_destroyed_at_once_and_only_the_next_attempt_waits():
@@ -201,7 +218,7 @@ def test_retries_are_as_many_as_their_schedules_allow_and_every_one_is_told(each
         assert row.last.offer == (offer if had_offer else None)
         if wait_s is None:
             assert (row.release_for_good, row.last.next_attempt_at) == (True, None)
-            assert row.phase is (Phase.RELEASING if had_offer else Phase.RELEASED)
+            assert row.phase is Phase.RELEASED
             return
         assert number < schedule.attempts
         assert spent_s + wait_s <= schedule.budget_s

@@ -10,7 +10,7 @@ from controlplane.domain.host import Host, Inventory
 from controlplane.domain.pool import Budget, Pool, Rented
 from controlplane.domain.provisioning import Provisioning
 from controlplane.domain.succession import Replacement
-from controlplane.domain.vm import Vm
+from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
 
 REPLACEMENTS = "replacements"
@@ -94,7 +94,10 @@ class MemoryRenting:
         vms, hosts = self._tables.seen("vms"), self._tables.seen("hosts")
         rows: Sequence[Provisioning] = [row for _, row in sorted(self._tables.seen("provisionings").items())]
         known = [Rented(vms[row.id], row, hosts.get(row.id)) for row in rows]
-        return [one for one in known if one.held or (one.row.failure and one.vm.updated_at >= failed_since)]
+        return [one for one in known if one.held or (one.row.failure and self._recent(one, failed_since))]
+
+    def _recent(self, one: Rented, failed_since: datetime) -> bool:
+        return one.vm.updated_at >= failed_since or one.vm.state is not VmState.TERMINATED
 
     async def inventories(self, since: datetime) -> Mapping[tuple[str, str], Inventory]:
         vms: Sequence[Vm] = sorted(self._tables.seen("vms").values(), key=lambda vm: (vm.created_at, vm.id))
