@@ -14,6 +14,7 @@ from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
 from controlplane.domain.placement import Candidate, PassedOver
+from controlplane.domain.portrange import PortRange
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.retry import DEFAULT_SCHEDULES, FailureKind, Schedule
 from controlplane.domain.template import UNITS_PER_SEAT, Template
@@ -141,6 +142,14 @@ class Rented:
 
 
 @dataclass(frozen=True)
+class Model:
+    """What the last machine of a kind had: by its agent's word, and as its provider let it be reached."""
+
+    inventory: Inventory
+    media_ports: PortRange
+
+
+@dataclass(frozen=True)
 class Market:
     """What can be had, and how far one may go. `most`: machines rented in a region at most, over all projects; a region
     that is not in it has none rented by itself. `known`: what the last machine of (provider, template) had. `away`:
@@ -150,7 +159,7 @@ class Market:
     templates: Sequence[Template]
     most: Mapping[str, int]
     budgets: Mapping[str, Budget]
-    known: Mapping[tuple[str, str], Inventory]
+    known: Mapping[tuple[str, str], Model]
     idle_after_s: float = 600.0
     away: frozenset[str] = frozenset()
     schedules: Mapping[FailureKind, Schedule] = field(default_factory=lambda: DEFAULT_SCHEDULES)
@@ -185,13 +194,15 @@ class Decision:
     blocked: Mapping[str, str] = field(default_factory=dict)
 
 
-def presumed(vm: Vm, template: Template | None, known: Inventory | None, host: Host | None = None) -> Candidate:
+def presumed(vm: Vm, template: Template | None, known: Model | None, there: Rented | None = None) -> Candidate:
     """A machine under way, as it will presumably be: with what the last of its kind had, else with all that its
-    template promises."""
-    inventory = known or _promised(template)
-    there = Host(vm.id, vm.project_id, HostState.ONLINE, inventory=inventory)
-    ready = replace(host, state=HostState.ONLINE, revoked_at=None) if host and host.inventory.runtimes else there
-    return Candidate(replace(vm, state=VmState.READY), ready)
+    template promises. What is known of `there`, itself, goes before."""
+    inventory = known.inventory if known else _promised(template)
+    ports = known.media_ports if known and not (there and there.row.instance_id) else vm.media_ports
+    host = there.host if there and there.host and there.host.inventory.runtimes else None
+    ready = host or Host(vm.id, vm.project_id, HostState.ONLINE, inventory=inventory)
+    ready = replace(ready, state=HostState.ONLINE, revoked_at=None)
+    return Candidate(replace(vm, state=VmState.READY, media_ports=ports), ready)
 
 
 def _promised(template: Template | None) -> Inventory:

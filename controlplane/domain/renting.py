@@ -169,7 +169,7 @@ class _Deciding:
 
     def _coming(self) -> list[Candidate]:
         return [
-            presumed(one.vm, self._templates.get(one.vm.template_id), self._market.known.get(_model(one.vm)), one.host)
+            presumed(one.vm, self._templates.get(one.vm.template_id), self._market.known.get(_model(one.vm)), one)
             for one in self._rented
             if one.coming
         ]
@@ -190,14 +190,16 @@ class _Deciding:
         for region_id in need.regions:
             if region_id not in self._market.most:
                 continue
-            found = self.obtain(need.project_id, region_id, self._fitting(need, region_id))
+            offers, unfit = self._fitting(need, region_id)
+            found = self.obtain(need.project_id, region_id, offers, unfit)
             if isinstance(found, Offer):
                 return tuple(told), found
             told.append(PassedOver("", found.why, region_id, code=found.code))
         return tuple(told), None
 
-    def _fitting(self, need: Need, region_id: str) -> list[Offer]:
-        """Offers of templates that carry it, cheapest first, but of machines that are known not to."""
+    def _fitting(self, need: Need, region_id: str) -> tuple[list[Offer], str]:
+        """Offers of templates that carry it, cheapest first, but of machines that are known not to; and why those
+        would not."""
         here = [offer for offer in self._market.offers if offer.region_id == region_id]
         here.sort(key=lambda offer: (offer.price_micro_per_hour, offer.key))
         prices: dict[str, int] = {}
@@ -206,16 +208,23 @@ class _Deciding:
         order = [template.id for template in fitting(self._market.templates, need.preset, prices)]
         able = [offer for offer in here if offer.template_id in order]
         able.sort(key=lambda offer: (offer.price_micro_per_hour, order.index(offer.template_id), offer.key))
-        return [offer for offer in able if rank(need, [self._candidate(need.project_id, offer, "vm")])[0]]
+        found, unfit = [], ""
+        for offer in able:
+            choices, passed = rank(need, [self._candidate(need.project_id, offer, "vm")])
+            if choices:
+                found.append(offer)
+            elif not unfit:
+                unfit = f"the last machine of this kind would not do: {passed[0].why}"
+        return found, unfit
 
-    def obtain(self, project_id: str, region_id: str, offers: Sequence[Offer]) -> Offer | _Obstacle:
-        """The first of these offers that may be taken, or what keeps from it."""
+    def obtain(self, project_id: str, region_id: str, offers: Sequence[Offer], unfit: str = "") -> Offer | _Obstacle:
+        """The first of these offers that may be taken, or what keeps from it: where there are none, `unfit`."""
         most = self._market.most.get(region_id, 0)
         if not most:  # nobody was asked for offers here
             return _Obstacle(REGION_LIMIT, f"{self._in_region[region_id]} of 0 machines are rented here: set its limit")
         if not offers:
             silent = "".join(f"; {name} does not answer" for name in sorted(self._market.away))
-            return _Obstacle(NO_OFFER, f"nobody offers a fitting machine here{silent}")
+            return _Obstacle(NO_OFFER, f"{unfit or 'nobody offers a fitting machine here'}{silent}")
         resting = {key: setback for key, setback in self._setbacks.items() if self._now < setback.again_at}
         sound = [offer for offer in offers if lot(offer) not in resting]
         if not sound:

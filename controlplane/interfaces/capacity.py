@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from controlplane.domain.host import Inventory
-from controlplane.domain.pool import Budget, Pool, Rented
+from controlplane.domain.pool import Budget, Model, Pool, Rented
 from controlplane.domain.succession import Replacement
 from controlplane.interfaces.fleet import Page
 
@@ -66,7 +65,7 @@ class RentingRows(Protocol):
         failed and have changed since then, or whose VM is not TERMINATED yet."""
         ...
 
-    async def inventories(self, since: datetime) -> Mapping[tuple[str, str], Inventory]:
+    async def models(self, since: datetime) -> Mapping[tuple[str, str], Model]:
         """What the newest machine of each (provider, template) that has had an agent had, of those rented since."""
         ...
 

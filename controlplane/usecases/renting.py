@@ -89,7 +89,7 @@ async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
         templates=await tx.shapes.templates(),
         most=most,
         budgets=await tx.renting.budgets(),
-        known=await tx.renting.inventories(now - timedelta(days=KNOWN_DAYS)) if needs else {},
+        known=await tx.renting.models(now - timedelta(days=KNOWN_DAYS)) if needs else {},
         idle_after_s=renting.idle_after_s,
         schedules=renting.patience.schedules,
     )

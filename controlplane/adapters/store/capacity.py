@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,8 +12,8 @@ from controlplane.adapters.store.codec import from_row, to_row
 from controlplane.adapters.store.connection import TxConnection, add_versioned, paged, read_versioned, save_versioned
 from controlplane.adapters.store.tables import budgets, hosts, pools, provisionings, regions, replacements, vms
 from controlplane.adapters.store.tables.capacity import UNFINISHED
-from controlplane.domain.host import Host, Inventory
-from controlplane.domain.pool import Budget, Pool, Rented
+from controlplane.domain.host import Host
+from controlplane.domain.pool import Budget, Model, Pool, Rented
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.succession import Replacement
 from controlplane.domain.vm import Vm, VmState
@@ -106,24 +107,24 @@ class SqlRenting:
             for row in await self._connection.rows(statement)
         ]
 
-    async def inventories(self, since: datetime) -> Mapping[tuple[str, str], Inventory]:
+    async def models(self, since: datetime) -> Mapping[tuple[str, str], Model]:
         age = sa.func.row_number().over(
             partition_by=(vms.c.provider, vms.c.template_id), order_by=(vms.c.created_at.desc(), vms.c.id.desc())
         )
         newest = (
-            sa.select(vms.c.provider, vms.c.template_id, hosts.c.id, age.label("age"))
+            sa.select(vms.c.provider, vms.c.template_id, vms.c.media_ports, hosts.c.id, age.label("age"))
             .join_from(vms, hosts, hosts.c.id == vms.c.id)
             .join(provisionings, provisionings.c.id == vms.c.id)
             .where(vms.c.created_at >= since, hosts.c.epoch > 0)
             .subquery("newest")
         )
         statement = (
-            sa.select(newest.c.provider, newest.c.template_id, *HOST_COLUMNS)
+            sa.select(newest.c.provider, newest.c.template_id, newest.c.media_ports, *HOST_COLUMNS)
             .join_from(newest, hosts, hosts.c.id == newest.c.id)
             .where(newest.c.age == 1)
         )
         rows = await self._connection.rows(statement)
-        return {(row["provider"], row["template_id"]): from_row(Host, row, "hosts_").inventory for row in rows}
+        return {(row["provider"], row["template_id"]): _model(row) for row in rows}
 
     async def budgets(self) -> Mapping[str, Budget]:
         rows = await self._connection.rows(sa.select(budgets))
@@ -133,3 +134,8 @@ class SqlRenting:
         values = to_row(budget)
         insert = self._connection.insert(budgets).values(values)
         await self._connection.write(insert.on_conflict_do_update(index_elements=["project_id"], set_=values))
+
+
+def _model(row: Mapping[str, Any]) -> Model:
+    first, last = row["media_ports"]
+    return Model(from_row(Host, row, "hosts_").inventory, (first, last))

@@ -68,6 +68,7 @@ class Cloud:
     machines: dict[str, Instance] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     made: int = 0
+    ports: tuple[int, int] | None = None
     name: str = "cloud"
 
     async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
@@ -80,7 +81,8 @@ class Cloud:
         if offer.region_id in self.sold_out:
             raise ProviderRefused(SOLD_OUT)
         self.made += 1
-        machine = Instance(f"i-{self.made}", tag, offer.region_id, InstanceState.RUNNING, START, "192.0.2.1")
+        running = InstanceState.RUNNING
+        machine = Instance(f"i-{self.made}", tag, offer.region_id, running, START, "192.0.2.1", self.ports)
         self.machines[machine.id], self.tokens[machine.id] = machine, invitation.join_token
         return machine
 
@@ -285,6 +287,23 @@ async def test_a_kind_of_machine_that_turns_out_not_to_do_is_not_rented_again(ri
     assert (rig.cloud.made, rig.cloud.machines) == (1, {})
     seen = await rig.see(view)
     assert (seen.session.state, told(seen)["eu-west-1"]) == (SessionState.PENDING, "NO_OFFER")
+
+
+async def test_what_was_refused_for_its_hosts_ports_is_not_rented_up_to_the_limit(rig: Rig) -> None:
+    await rig.furnish(eu_west_1=3)
+    rig.inventory, rig.cloud.ports = replace(ABLE, ephemeral_ports=((32768, 60999),)), (40000, 40999)
+    view = await rig.ask()
+    for _ in range(3):
+        await rig.round(60)
+    assert (rig.cloud.made, rig.cloud.machines) == (1, {})
+    seen = await rig.see(view)
+    assert (seen.session.state, told(seen)["eu-west-1"]) == (SessionState.PENDING, "NO_OFFER")
+    assert "sysctl net.ipv4.ip_local_reserved_ports=40000-40999" in seen.session.reason_detail
+    rig.cloud.ports = (28000, 28999)  # mended; and whoever has looked once, by hand, is believed
+    await vms.create_vm(rig.world, OPERATOR, vms.VmRequest("v", "eu-west-1", "L4-90", provider="cloud"), "")
+    for _ in range(2):
+        await rig.round()
+    assert (await rig.see(view)).session.vm_id == "v"
 
 
 async def test_the_budget_holds_and_says_so_until_an_operator_raises_it(rig: Rig) -> None:

@@ -11,7 +11,7 @@ import pytest
 from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound, WrongState
 from controlplane.domain.host import Inventory
-from controlplane.domain.pool import Budget, Pool
+from controlplane.domain.pool import Budget, Model, Pool
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.succession import Replacement, ReplacementState, ReplacementTrigger
@@ -133,13 +133,14 @@ async def test_what_the_newest_machine_of_a_kind_had_is_known_when_it_is_gone(st
     async with store.tx() as tx:
         for number, vm_id in enumerate(("old", "new", "never-joined", "ancient")):
             born = at(-9000) if vm_id == "ancient" else at(number)
-            template = "L4-90" if vm_id == "ancient" else "local"
-            await tx.vms.add(a_vm(vm_id, provider="local", created_at=born, template_id=template))
+            template, ports = "L4-90" if vm_id == "ancient" else "local", (40000 + number, 41000 + number)
+            await tx.vms.add(a_vm(vm_id, provider="local", created_at=born, template_id=template, media_ports=ports))
             await tx.provisionings.add(a_provisioning(vm_id, phase=Phase.RELEASED))
             epoch = 0 if vm_id == "never-joined" else 1
             await tx.hosts.add(a_host(vm_id, epoch=epoch, inventory=Inventory(cpu_count=number)))
     async with store.reading() as tx:
-        assert await tx.renting.inventories(at(-60)) == {("local", "local"): Inventory(cpu_count=1)}
+        known = Model(Inventory(cpu_count=1), (40001, 41001))
+        assert await tx.renting.models(at(-60)) == {("local", "local"): known}
 
 
 async def test_who_decides_waits_for_those_who_decide(store: Store) -> None:

@@ -14,7 +14,7 @@ from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Encoder, Host, HostState, Inventory
 from controlplane.domain.placement import Candidate, Need, rank
-from controlplane.domain.pool import Budget, Decision, Market, Pool, Rented
+from controlplane.domain.pool import Budget, Decision, Market, Model, Pool, Rented
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.renting import decide
 from controlplane.domain.retry import FailureKind, Remedy
@@ -150,11 +150,36 @@ def test_where_machines_may_not_be_rented_nothing_is_said():
 
 
 def test_a_kind_of_machine_that_is_known_not_to_do_is_not_rented_again():
-    known = {("fake", "small"): PLAIN}
+    known = {("fake", "small"): Model(PLAIN, (28000, 28999))}
     shop = market(offer(), known=known)
     assert codes(decided([need(preset=HUNGRY)], [], shop)) == [[("near", "NO_OFFER")]]
     assert codes(decided([need(contained=True)], [], shop)) == [[("near", "NO_OFFER")]]
     assert codes(decided([need(preset=HUNGRY)], [], market(offer()))) == [[("near", "RENTING")]]
+
+
+def test_what_would_be_refused_for_the_ports_of_the_last_of_its_kind_is_not_rented():
+    given_away = replace(PLAIN, ephemeral_ports=((32768, 60999),))
+    shop = market(offer(), known={("fake", "small"): Model(given_away, (40000, 40999))})
+    decision = decided([need()], [], shop)
+    assert (decision.rents, codes(decision)) == ((), [[("near", "NO_OFFER")]])
+    (told,) = decision.told
+    assert told is not None
+    assert told[0].why.startswith("the last machine of this kind would not do: its kernel gives ports 40000-40999 to ")
+    assert "sysctl net.ipv4.ip_local_reserved_ports=40000-40999" in told[0].why
+
+    coming = machine("vm-1", offer(), VmState.PROVISIONING, phase=Phase.BUYING)
+    assert codes(decided([need()], [coming], shop)) == [[("near", "NO_OFFER")]]
+    there = replace(coming, row=replace(coming.row, instance_id="i-1"))  # its provider has said which ports it has
+    assert codes(decided([need()], [there], shop)) == [[("near", "RENTING")]]
+    portless = replace(need(), ports=False)
+    assert codes(decided([portless], [], shop)) == [[("near", "RENTING")]]
+
+
+def test_a_machine_of_an_operator_that_broke_down_long_ago_keeps_nobody_from_renting():
+    down = Failure(FailureKind.BOOT, "MACHINE_DOWN", "its provider says that it is FAILED", Remedy.GIVE_UP)
+    broken = machine("vm-1", offer(), VmState.ERROR, failure=down, mandate=None)
+    assert codes(decided([need()], [broken], market(offer()), after_s=9)) == [[("near", "RENTING_FAILS")]]
+    assert codes(decided([need()], [broken], market(offer()), after_s=10)) == [[("near", "RENTING")]]
 
 
 def a_pool(**fields: object) -> Pool:

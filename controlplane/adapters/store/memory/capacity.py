@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from controlplane.adapters.store.memory.tables import TxTables, constrain, exists, paged
-from controlplane.domain.host import Host, Inventory
-from controlplane.domain.pool import Budget, Pool, Rented
+from controlplane.domain.host import Host
+from controlplane.domain.pool import Budget, Model, Pool, Rented
 from controlplane.domain.provisioning import Provisioning
 from controlplane.domain.succession import Replacement
 from controlplane.domain.vm import Vm, VmState
@@ -99,12 +99,12 @@ class MemoryRenting:
     def _recent(self, one: Rented, failed_since: datetime) -> bool:
         return one.vm.updated_at >= failed_since or one.vm.state is not VmState.TERMINATED
 
-    async def inventories(self, since: datetime) -> Mapping[tuple[str, str], Inventory]:
+    async def models(self, since: datetime) -> Mapping[tuple[str, str], Model]:
         vms: Sequence[Vm] = sorted(self._tables.seen("vms").values(), key=lambda vm: (vm.created_at, vm.id))
         hosts: Mapping[str, Host] = self._tables.seen("hosts")
         rented = [vm for vm in vms if vm.id in self._tables.seen("provisionings") and vm.created_at >= since]
         joined = [vm for vm in rented if vm.id in hosts and hosts[vm.id].epoch > 0]
-        return {(vm.provider, vm.template_id): hosts[vm.id].inventory for vm in joined}
+        return {(vm.provider, vm.template_id): Model(hosts[vm.id].inventory, vm.media_ports) for vm in joined}
 
     async def budgets(self) -> Mapping[str, Budget]:
         return dict(self._tables.seen("budgets"))
