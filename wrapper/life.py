@@ -24,6 +24,7 @@ from wrapper.session import Activity, Reason, Session, State, overdue
 from wrapper.spec import Picture, Spec, StreamFigures
 from wrapper.spool import Spool
 from wrapper.stream.display import Display, DisplayStartError, start_display
+from wrapper.stream.soundserver import UNWANTED, SoundDoor, SoundServer, own_door
 from wrapper.supervisor import KeeperLostError, StartError, Supervised
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Life:
         self._game: Supervised | Beside | None = None
         self._meeting = directory.path / STAGE if spec.beside else directory.path
         self._display: Display | None = None
+        self._sound_server: SoundServer | None = None
         self._launched = asyncio.Event()
         self._stopping = False
         self._changed = asyncio.Event()
@@ -146,18 +148,10 @@ class Life:
         home = self._directory.path / HOME
         for place, files in placed(self.spec.files, self.spec.volumes, self._directory.path).items():
             await asyncio.to_thread(write_files, place, files)
-        picture: dict[str, str] = {}
-        video = self.spec.video
-        if self.spec.picture is Picture.NONE:
-            self._check = ReadinessCheck(self.spec.readiness, self.spec.ports)
-        elif self.spec.picture is Picture.FRAMES:
-            picture = sdk.prepare(str(self._meeting), video.width, video.height, video.fps)
-        else:
-            self._display = await start_display(self._meeting, video.width, video.height)
-            picture = self._display.environment
+        picture, door = await self._make_room()
         take = self._output.take
         game = Beside(self._meeting, take) if self.spec.beside else Supervised(take)
-        await game.start(self.spec.command, self._environment() | picture, home)
+        await game.start(self.spec.command, self._environment() | picture | door.environment, home)
         self._game = game
         self._launched.set()
         self._become(self.session.game_started(self.age_s))
@@ -165,9 +159,27 @@ class Life:
         if self._check is not None:
             self._in_background(self._await_ready(self._check))
         else:
-            self._in_background(self._open_stream(picture))
+            self._in_background(self._open_stream(picture, door))
             self._in_background(self._await_first_frame())
         return game
+
+    async def _make_room(self) -> tuple[Mapping[str, str], SoundDoor]:
+        """What the game's picture is drawn on, and where its sound comes out. Raises StartError, DisplayStartError."""
+        video, meeting = self.spec.video, self._meeting
+        if self.spec.picture is Picture.NONE:
+            self._check = ReadinessCheck(self.spec.readiness, self.spec.ports)
+            return {}, SoundDoor()
+        if self.spec.picture is Picture.FRAMES:
+            picture = sdk.prepare(str(meeting), video.width, video.height, video.fps)
+            return picture, SoundDoor(silent=UNWANTED) if self.spec.silent else own_door(meeting)
+        if self.spec.silent:
+            self._display = await start_display(meeting, video.width, video.height)
+            return self._display.environment, SoundDoor(silent=UNWANTED)
+        self._sound_server = server = SoundServer(meeting)
+        self._display, _ = await asyncio.gather(start_display(meeting, video.width, video.height), server.start())
+        if server.door.silent:
+            self._output.note(f"no sound: {server.door.silent}")
+        return self._display.environment, server.door
 
     def _line(self, text: str) -> None:
         if self._check is not None:
@@ -180,10 +192,12 @@ class Life:
             if self.hub is not None:
                 await self.hub.close("the session is over")
         finally:
+            if self._sound_server is not None:
+                await self._sound_server.close()
             if self._display is not None:
                 await self._display.close()
 
-    async def _open_stream(self, picture: Mapping[str, str]) -> None:
+    async def _open_stream(self, picture: Mapping[str, str], door: SoundDoor) -> None:
         # While the game starts too; half a second on a small machine.
         hub = await asyncio.to_thread(importlib.import_module, "wrapper.stream.hub")
         on = hub.HubEvents(
@@ -194,7 +208,7 @@ class Life:
             figures_changed=self._notify,
         )
         try:
-            self.hub = await hub.open_hub(self.spec, picture, on, self._stages_ms)
+            self.hub = await hub.open_hub(self.spec, picture, door, on, self._stages_ms)
         except hub.StreamError as error:
             taken = isinstance(error, hub.StreamPortTakenError)
             reason = Reason.PORT_TAKEN if taken else Reason.START_FAILED

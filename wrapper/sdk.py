@@ -1,4 +1,4 @@
-"""The local game SDK: draw frames into shared memory, read input, know the session.
+"""The local game SDK: draw frames into shared memory, sound, read input, know the session.
 
 Needs nothing but the standard library, so that any Python game can copy or import it; PROTOCOL says what other
 languages must do. Used by the wrapper too, which is the other end of it.
@@ -7,6 +7,7 @@ languages must do. Used by the wrapper too, which is the other end of it.
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -25,6 +26,7 @@ A game with picture FRAMES finds in its environment:
   QUARTERDECK_FRAME_READY  path of a named pipe: write one byte, without blocking, after each published frame
   QUARTERDECK_INPUT        path of a named pipe: one JSON object per line, as in wrapper/stream/inputs.py without `n`
                            (key, button, wheel, pad, move, point); read it without blocking, wait with poll or select
+  QUARTERDECK_AUDIO        path of a named pipe for sound; not there: the session is silent
 
 Layout of the frames file, numbers in the machine's byte order:
      0  8 bytes  "QDFRAME1"
@@ -37,11 +39,21 @@ Layout of the frames file, numbers in the machine's byte order:
 To publish frame f (0, 1, 2 ...): use slot f % slots; make its lock odd (2f + 1); write pixels, number, time, format;
 make its lock even (2f + 2); store f + 1 at offset 64; write a byte to QUARTERDECK_FRAME_READY and ignore EAGAIN.
 Stores must become visible in this order. The newest frame wins: publish as often as the game draws.
+
+Sound is 48,000 samples a second of signed 16 bit, little-endian, left and right in turn: 4 bytes for each. Write it as it
+is to be heard, at the pace of CLOCK_MONOTONIC and little ahead of it, without blocking and 4 bytes or a multiple at once;
+what EAGAIN refuses is not heard. The pipe holds 85 ms. Nothing need be written while there is nothing to hear.
 """
 
 MAGIC = b"QDFRAME1"
 I420 = 1
 BGRA = 2
+SOUND_RATE = 48_000
+"""Samples a second, in each of two channels."""
+SAMPLE_BYTES = 4
+"""One sample of both channels."""
+SOUND_PIPE = "audio"
+SOUND_PIPE_BYTES = 16384
 SLOTS = 3
 FIRST_SLOT_OFFSET = 4096
 _PUBLISHED_OFFSET = 64
@@ -58,7 +70,7 @@ def picture_bytes(width: int, height: int, pixel_format: int) -> int:
 
 
 def prepare(directory: str, width: int, height: int, fps: int) -> dict[str, str]:
-    """The wrapper's part, before the game starts: makes the three files, and says how the game finds them."""
+    """The wrapper's part, before the game starts: makes the files, and says how the game finds them."""
     paths = {name: os.path.join(directory, name) for name in ("frames", "frame-ready", "input")}
     FrameMemory.create(paths["frames"], width, height, fps)
     for pipe in ("frame-ready", "input"):
@@ -68,6 +80,20 @@ def prepare(directory: str, width: int, height: int, fps: int) -> dict[str, str]
         "QUARTERDECK_FRAME_READY": paths["frame-ready"],
         "QUARTERDECK_INPUT": paths["input"],
     }
+
+
+def prepare_sound(directory: str) -> dict[str, str]:
+    """The wrapper's part for a session that is heard: makes the pipe, and says how the game finds it."""
+    path = os.path.join(directory, SOUND_PIPE)
+    os.mkfifo(path, 0o600)
+    return {"QUARTERDECK_AUDIO": path}
+
+
+def open_sound(path: str) -> int:
+    """Either end of the pipe for sound, never blocking; open for both, so that it outlives the other end."""
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, SOUND_PIPE_BYTES)
+    return pipe
 
 
 @dataclass(frozen=True)
@@ -160,7 +186,7 @@ class FrameMemory:
 
 
 class Deck:
-    """A game's end of its session: frames out, input in.
+    """A game's end of its session: frames and sound out, input in.
 
     `width`, `height` and `fps` are what the session wants. `fileno()` becomes readable when there is input.
     """
@@ -170,6 +196,7 @@ class Deck:
         self._memory = FrameMemory(environment["QUARTERDECK_FRAMES"])
         self._ready = os.open(environment["QUARTERDECK_FRAME_READY"], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._input = os.open(environment["QUARTERDECK_INPUT"], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._sound = open_sound(environment["QUARTERDECK_AUDIO"]) if "QUARTERDECK_AUDIO" in environment else None
         self.width, self.height, self.fps = self._memory.width, self._memory.height, self._memory.fps
         self._format = pixel_format
         self._number = self._memory.published
@@ -187,6 +214,20 @@ class Deck:
             os.write(self._ready, b"f")
         except BlockingIOError:
             return  # The reader has enough to wake up for.
+
+    @property
+    def heard(self) -> bool:
+        """False: the session is silent, and play() does nothing."""
+        return self._sound is not None
+
+    def play(self, samples: bytes | bytearray | memoryview) -> int:
+        """Writes what is to be heard next, as PROTOCOL says; how many bytes of it will be."""
+        if self._sound is None:
+            return 0
+        try:
+            return os.write(self._sound, samples)
+        except BlockingIOError:
+            return 0  # It is heard late enough as it is.
 
     def events(self) -> list[dict[str, Any]]:
         """The input since the last call, oldest first; never waits."""
@@ -214,6 +255,8 @@ class Deck:
     def close(self) -> None:
         os.close(self._ready)
         os.close(self._input)
+        if self._sound is not None:
+            os.close(self._sound)
 
     def __enter__(self) -> Deck:
         return self

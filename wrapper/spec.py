@@ -101,6 +101,8 @@ class Spec:
     volumes: dict[str, str] = field(default_factory=dict)
     stop_command: str = ""
     stop_command_grace_s: float = 10.0
+    # The deployment wants no sound.
+    silent: bool = False
 
     @property
     def media_port(self) -> Port | None:
@@ -120,3 +122,4 @@ class StreamFigures:
     round_trip_ms: float = 0.0
     encode_ms: float = 0.0
     idle_s: float = 0.0
+    sound_kbps: int = 0

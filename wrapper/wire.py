@@ -63,6 +63,7 @@ def parse_spec(serialized: bytes) -> Spec:
         volumes={volume.volume_name: volume.path for volume in deployment.container.volumes},
         stop_command=deployment.stop_command,
         stop_command_grace_s=_seconds(deployment, "stop_command_grace", DEFAULT_STOP_GRACE_S),
+        silent=deployment.silent,
     )
 
 
@@ -181,6 +182,7 @@ def _figures(figures: StreamFigures) -> wrapper_pb2.StreamFigures:
         round_trip_ms=figures.round_trip_ms,
         encode_ms=figures.encode_ms,
         idle=_duration(figures.idle_s),
+        sound_kbps=figures.sound_kbps,
     )
 
 

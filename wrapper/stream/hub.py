@@ -21,6 +21,8 @@ from wrapper.stream.nvenc import NvencEncoder
 from wrapper.stream.peer import Peer, PeerEvents
 from wrapper.stream.pipeline import Frame, Pipeline
 from wrapper.stream.sender import prepare_aiortc
+from wrapper.stream.sound import Sound, SoundPacket
+from wrapper.stream.soundserver import SoundDoor
 from wrapper.stream.source import Source, SourceError
 from wrapper.stream.x264 import X264Encoder
 
@@ -64,8 +66,11 @@ class HubEvents:
 class Hub:
     """Made by open_hub(); close() ends it."""
 
-    def __init__(self, spec: Spec, on: HubEvents, stages_ms: Callable[[], Mapping[str, int]]) -> None:
+    def __init__(
+        self, spec: Spec, door: SoundDoor, on: HubEvents, stages_ms: Callable[[], Mapping[str, int]]
+    ) -> None:
         self._spec = spec
+        self._door = door
         self._on = on
         self._stages_ms = stages_ms
         self._peers: set[Peer] = set()
@@ -81,11 +86,12 @@ class Hub:
         self._port: MediaPort | None = None
         self._pipeline: Pipeline | None = None
         self._encoder: Encoder | None = None
+        self._sound: Sound | None = None
 
     async def open(self, source: Source, sink: Sink) -> None:
-        """Chooses the encoder, binds the media port, starts the pipeline.
+        """Chooses the encoder, binds the media port, starts the pipelines.
 
-        Raises EncoderError and PortError.
+        Raises EncoderError, PortError and OSError.
         """
         prepare_aiortc()
         wanted = self._spec.video
@@ -105,6 +111,9 @@ class Hub:
         self._encoder = encoder
         self._pipeline = Pipeline(source, encoder, self._encoded, self._broke)
         self._pipeline.start()
+        if self._door.pipe:
+            self._sound = Sound(self._door.pipe, self._sounded)
+            self._sound.start()
         self._teller = self._loop.create_task(self._tell_figures())
 
     async def connect(self, player: bool, closed: Callable[[str], None]) -> tuple[Peer, str]:
@@ -122,10 +131,15 @@ class Hub:
             closed(reason)
 
         video = self._spec.video
-        hello = {"width": video.width, "height": video.height, "fps": video.fps}
-        hello["gamepad"] = self._sink is not None and self._sink.gamepad
+        hello = {
+            "width": video.width,
+            "height": video.height,
+            "fps": video.fps,
+            "gamepad": self._sink is not None and self._sink.gamepad,
+            "silent": self._door.silent,
+        }
         on = PeerEvents(self._connected, ended, self._input, self._pipeline.request_keyframe, self._feedback)
-        peer = Peer(player, self._port, ice_servers(self._spec.ice_servers), hello, on)
+        peer = Peer(player, self._port, ice_servers(self._spec.ice_servers), hello, on, self._sound is not None)
         self._peers.add(peer)
         try:
             return peer, await peer.offer()
@@ -154,6 +168,7 @@ class Hub:
             round_trip_ms=max(trips, default=0.0),
             encode_ms=encode.encode_ms if encode else 0.0,
             idle_s=time.monotonic() - self._last_input_s,
+            sound_kbps=self._sound.kbps() if self._sound else 0,
         )
 
     async def close(self, reason: str) -> None:
@@ -165,6 +180,8 @@ class Hub:
             await asyncio.wait([*closing, *self._closing], timeout=2.0)
         if self._pipeline is not None:
             await asyncio.to_thread(self._pipeline.close)
+        if self._sound is not None:
+            await asyncio.to_thread(self._sound.close)
         if self._port is not None:
             self._port.close()
         if self._sink is not None:
@@ -183,11 +200,18 @@ class Hub:
         for peer in self._peers:
             peer.send(frame)
 
+    def _sounded(self, packet: SoundPacket) -> None:
+        self._loop.call_soon_threadsafe(self._fan_out_sound, packet)
+
+    def _fan_out_sound(self, packet: SoundPacket) -> None:
+        for peer in self._peers:
+            peer.send_sound(packet)
+
     def _connected(self, peer: Peer) -> None:
         if self._pipeline is None:
             return
         self._rates[peer] = rate.start(self._target_kbps)
-        self._pipeline.set_watched(True)
+        self._set_watched(True)
         self._pipeline.request_keyframe()
         self._on.peers_changed()
 
@@ -198,9 +222,14 @@ class Hub:
         if closing is not None:
             self._closing.add(closing)
             closing.add_done_callback(self._closing.discard)
-        if self._pipeline is not None:
-            self._pipeline.set_watched(self.connected > 0)
+        self._set_watched(self.connected > 0)
         self._on.peers_changed()
+
+    def _set_watched(self, watched: bool) -> None:
+        if self._pipeline is not None:
+            self._pipeline.set_watched(watched)
+        if self._sound is not None:
+            self._sound.set_heard(watched)
 
     def _input(self, event: Event) -> None:
         self._last_input_s = time.monotonic()
@@ -234,6 +263,8 @@ class Hub:
                 "encoded_fps": round(figures.encoded_fps, 1),
                 "encode_ms": round(figures.encode_ms, 2),
                 "bitrate_kbps": figures.bitrate_kbps,
+                "sound_kbps": figures.sound_kbps,
+                "silent": self._door.silent,
                 **self._stages_ms(),
             }
             for peer in self._peers:
@@ -248,13 +279,17 @@ def ice_servers(servers: Sequence[IceServer]) -> list[RTCIceServer]:
 
 
 async def open_hub(
-    spec: Spec, environment: Mapping[str, str], on: HubEvents, stages_ms: Callable[[], Mapping[str, int]]
+    spec: Spec,
+    environment: Mapping[str, str],
+    door: SoundDoor,
+    on: HubEvents,
+    stages_ms: Callable[[], Mapping[str, int]],
 ) -> Hub:
-    """The stream of the picture that `environment` tells the game to draw.
+    """The stream of the picture that `environment` tells the game to draw, and of what comes out of `door`.
 
     Raises StreamPortTakenError, and StreamError when this machine cannot give it for another reason.
     """
-    hub = Hub(spec, on, stages_ms)
+    hub = Hub(spec, door, on, stages_ms)
     try:
         source, sink = _ends(spec, environment)
         await hub.open(source, sink)

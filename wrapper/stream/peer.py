@@ -1,4 +1,4 @@
-"""One browser: its connection, its two data channels, its track. The wrapper offers, the browser answers."""
+"""One browser: its connection, its two data channels, its tracks. The wrapper offers, the browser answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,8 @@ from wrapper.stream.inputs import Event, InputGate, Ping
 from wrapper.stream.mediaport import MediaPort
 from wrapper.stream.pipeline import Frame
 from wrapper.stream.rate import Feedback
-from wrapper.stream.sender import EncodedTrack, fit_for_games, round_trip_ms
+from wrapper.stream.sender import EncodedTrack, SoundTrack, fit_for_games, round_trip_ms
+from wrapper.stream.sound import SoundPacket
 
 CONNECT_TIMEOUT_S = 20.0
 """From the offer to a connection; after it the browser must ask for a new offer."""
@@ -60,6 +62,7 @@ class Peer:
         ice_servers: Sequence[RTCIceServer],
         hello: Mapping[str, Any],
         on: PeerEvents,
+        with_sound: bool = False,
     ) -> None:
         self.player = player
         self.connected = False
@@ -71,6 +74,7 @@ class Peer:
             RTCConfiguration(iceServers=list(ice_servers), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
         self._track = EncodedTrack(on.keyframe)
+        self._sound = SoundTrack() if with_sound else None
         self._keys: RTCDataChannel | None = None
         self._sender: RTCRtpSender | None = None
         self._candidates = 0
@@ -90,6 +94,8 @@ class Peer:
             [codec for codec in codecs if codec.mimeType.lower() in ("video/h264", "video/rtx")]
         )
         fit_for_games(self._sender, self._on.keyframe, self._fed_back)
+        if self._sound is not None:
+            self._offer_sound(self._sound)
         self._keys = connection.createDataChannel("keys")
         mouse = connection.createDataChannel("mouse", ordered=False, maxRetransmits=0)
         for channel in (self._keys, mouse):
@@ -99,6 +105,15 @@ class Peer:
         await connection.setLocalDescription(await connection.createOffer())
         self._deadline = asyncio.get_running_loop().call_later(CONNECT_TIMEOUT_S, self._check_connected)
         return connection.localDescription.sdp
+
+    def _offer_sound(self, track: SoundTrack) -> None:
+        sender: Any = self._connection.addTrack(track)
+        # Browsers keep the tracks of one stream in step; a stream of its own never holds the picture back.
+        sender._stream_id = str(uuid.uuid4())
+        transceiver = self._connection.getTransceivers()[-1]
+        transceiver.direction = "sendonly"
+        codecs = RTCRtpSender.getCapabilities("audio").codecs
+        transceiver.setCodecPreferences([codec for codec in codecs if codec.mimeType.lower() == "audio/opus"])
 
     async def answer(self, sdp: str) -> None:
         """Takes the browser's answer.
@@ -132,6 +147,10 @@ class Peer:
         if self.connected:
             self._track.put(frame)
 
+    def send_sound(self, packet: SoundPacket) -> None:
+        if self.connected and self._sound is not None:
+            self._sound.put(packet)
+
     def tell(self, message: Mapping[str, Any]) -> None:
         """Sends one JSON object to the page, if its channel is open and the page takes what it is told."""
         keys = self._keys
@@ -156,6 +175,8 @@ class Peer:
         self._log.info("peer closed", reason=reason, frames=self._track.sent_frames, dropped=dict(self.gate.dropped))
         self._on.closed(self, reason)
         self._track.stop()
+        if self._sound is not None:
+            self._sound.stop()
         await self._connection.close()
 
     def _state_changed(self) -> None:

@@ -27,9 +27,11 @@ from aiortc.rtp import (
     pack_header_extensions,
 )
 
+from wrapper import sdk
 from wrapper.stream.encoder import CLOCK_RATE
 from wrapper.stream.pipeline import Frame
 from wrapper.stream.rate import Feedback
+from wrapper.stream.sound import SoundPacket
 
 PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 # Free in aiortc's own table.
@@ -37,7 +39,9 @@ PLAYOUT_DELAY_ID = 5
 # Twelve bits of least and twelve of most delay, both 0: show each picture as soon as it is whole.
 _NO_DELAY = b"\x00\x00\x00"
 _TIME_BASE = Fraction(1, CLOCK_RATE)
+_SOUND_TIME_BASE = Fraction(1, sdk.SOUND_RATE)
 _QUEUE_FRAMES = 2
+_QUEUE_PACKETS = 10
 CONSENT_INTERVAL_S, CONSENT_FAILURES = 2, 6
 """A browser that fell silent is given up after some 15 s, well within the 30 s that RFC 7675 allows."""
 HISTORY_PACKETS = 4096
@@ -95,6 +99,41 @@ class EncodedTrack(MediaStreamTrack):
         packet = av.Packet(frame.data)
         packet.pts = frame.pts
         packet.time_base = _TIME_BASE
+        return packet
+
+    def stop(self) -> None:
+        super().stop()
+        self._filled.set()
+
+
+class SoundTrack(MediaStreamTrack):
+    """An audio track of encoded sound; when the sender cannot keep up, the oldest is dropped."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._queue: deque[SoundPacket] = deque(maxlen=_QUEUE_PACKETS)
+        self._filled = asyncio.Event()
+
+    def put(self, packet: SoundPacket) -> None:
+        self._queue.append(packet)
+        self._filled.set()
+
+    async def recv(self) -> av.Packet[Any]:
+        """The next packet, as aiortc's sender asks for it.
+
+        Raises MediaStreamError when the track has been stopped.
+        """
+        while not self._queue:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._filled.clear()
+            await self._filled.wait()
+        sound = self._queue.popleft()
+        packet = av.Packet(sound.data)
+        packet.pts = sound.pts
+        packet.time_base = _SOUND_TIME_BASE
         return packet
 
     def stop(self) -> None:

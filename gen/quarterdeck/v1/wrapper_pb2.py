@@ -29,15 +29,15 @@ from quarterdeck.v1 import sessions_pb2 as quarterdeck_dot_v1_dot_sessions__pb2
 from quarterdeck.v1 import streaming_pb2 as quarterdeck_dot_v1_dot_streaming__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquarterdeck/v1/wrapper.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cquarterdeck/v1/console.proto\x1a\x1aquarterdeck/v1/games.proto\x1a\x1dquarterdeck/v1/sessions.proto\x1a\x1equarterdeck/v1/streaming.proto\"\xee\x03\n\x0bSessionSpec\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\x0f\n\x07project\x18\x03 \x01(\t\x12.\n\ndeployment\x18\x04 \x01(\x0b\x32\x1a.quarterdeck.v1.Deployment\x12(\n\x05video\x18\x05 \x01(\x0b\x32\x19.quarterdeck.v1.VideoSpec\x12(\n\x05ports\x18\x06 \x03(\x0b\x32\x19.quarterdeck.v1.PortLease\x12-\n\x06limits\x18\x07 \x01(\x0b\x32\x1d.quarterdeck.v1.SessionLimits\x12.\n\x0bice_servers\x18\x08 \x03(\x0b\x32\x19.quarterdeck.v1.IceServer\x12\x1c\n\x14\x61\x64vertised_addresses\x18\t \x03(\t\x12\x1a\n\x12loopback_candidate\x18\n \x01(\x08\x12(\n\x05lease\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x05\x66iles\x18\x14 \x03(\x0b\x32\x1c.quarterdeck.v1.RenderedFile\x12\x0c\n\x04save\x18\x32 \x01(\t\x12\x16\n\tgpu_index\x18< \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_gpu_index\"-\n\x0cRenderedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x99\x01\n\tVideoSpec\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x03 \x01(\x05\x12\x14\n\x0c\x62itrate_kbps\x18\x04 \x01(\x05\x12\x18\n\x10min_bitrate_kbps\x18\x05 \x01(\x05\x12\x18\n\x10max_bitrate_kbps\x18\x06 \x01(\x05\x12\x16\n\x0e\x65ncoder_preset\x18\x07 \x01(\t\"\xd9\x04\n\x0eWorkloadStatus\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x1d.quarterdeck.v1.WorkloadState\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\x12\x15\n\rreason_detail\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x34\n\x11image_ready_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12game_started_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x11\x66irst_frame_after\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\x06stream\x18\x0b \x01(\x0b\x32\x1d.quarterdeck.v1.StreamFigures\x12\x10\n\x08game_pid\x18\x0c \x01(\x05\x12\x13\n\x0bwrapper_pid\x18\r \x01(\x05\x12\x36\n\x13last_activity_after\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x05usage\x18\x1e \x01(\x0b\x32\x1d.quarterdeck.v1.ResourceUsageB\x0c\n\n_exit_code\"\xc5\x01\n\rStreamFigures\x12\x14\n\x0c\x65ncoder_name\x18\x01 \x01(\t\x12\x0f\n\x07players\x18\x02 \x01(\x05\x12\x0f\n\x07viewers\x18\x03 \x01(\x05\x12\x13\n\x0b\x65ncoded_fps\x18\x04 \x01(\x02\x12\x14\n\x0c\x62itrate_kbps\x18\x05 \x01(\x05\x12\x15\n\rround_trip_ms\x18\x06 \x01(\x02\x12\x11\n\tencode_ms\x18\x07 \x01(\x02\x12\'\n\x04idle\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12WatchStatusRequest\"t\n\x14WrapperSignalRequest\x12*\n\x04open\x18\x01 \x01(\x0b\x32\x1a.quarterdeck.v1.SignalOpenH\x00\x12(\n\x06signal\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.SignalH\x00\x42\x06\n\x04kind\"6\n\nSignalOpen\x12(\n\x04role\x18\x01 \x01(\x0e\x32\x1a.quarterdeck.v1.StreamRole\"?\n\x15WrapperSignalResponse\x12&\n\x06signal\x18\x01 \x01(\x0b\x32\x16.quarterdeck.v1.Signal\"n\n\x13StopWorkloadRequest\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\x12(\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x16\n\x14StopWorkloadResponse\"=\n\x11RenewLeaseRequest\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12RenewLeaseResponse\"/\n\x15WrapperConsoleRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\"$\n\x13WrapperConsoleInput\x12\r\n\x05lines\x18\x01 \x03(\t\"/\n\x1bWrapperConsoleInputResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03*\xa0\x01\n\rWorkloadState\x12\x1e\n\x1aWORKLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WORKLOAD_STATE_STARTING\x10\x01\x12\x1a\n\x16WORKLOAD_STATE_RUNNING\x10\x02\x12\x1b\n\x17WORKLOAD_STATE_STOPPING\x10\x03\x12\x19\n\x15WORKLOAD_STATE_EXITED\x10\x04\x32\xa7\x04\n\x0eWrapperService\x12S\n\x0bWatchStatus\x12\".quarterdeck.v1.WatchStatusRequest\x1a\x1e.quarterdeck.v1.WorkloadStatus0\x01\x12Y\n\x06Signal\x12$.quarterdeck.v1.WrapperSignalRequest\x1a%.quarterdeck.v1.WrapperSignalResponse(\x01\x30\x01\x12Q\n\x04Stop\x12#.quarterdeck.v1.StopWorkloadRequest\x1a$.quarterdeck.v1.StopWorkloadResponse\x12W\n\rStreamConsole\x12%.quarterdeck.v1.WrapperConsoleRequest\x1a\x1d.quarterdeck.v1.ConsoleOutput0\x01\x12\x64\n\x10SendConsoleInput\x12#.quarterdeck.v1.WrapperConsoleInput\x1a+.quarterdeck.v1.WrapperConsoleInputResponse\x12S\n\nRenewLease\x12!.quarterdeck.v1.RenewLeaseRequest\x1a\".quarterdeck.v1.RenewLeaseResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cquarterdeck/v1/wrapper.proto\x12\x0equarterdeck.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cquarterdeck/v1/console.proto\x1a\x1aquarterdeck/v1/games.proto\x1a\x1dquarterdeck/v1/sessions.proto\x1a\x1equarterdeck/v1/streaming.proto\"\xee\x03\n\x0bSessionSpec\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12\x0f\n\x07project\x18\x03 \x01(\t\x12.\n\ndeployment\x18\x04 \x01(\x0b\x32\x1a.quarterdeck.v1.Deployment\x12(\n\x05video\x18\x05 \x01(\x0b\x32\x19.quarterdeck.v1.VideoSpec\x12(\n\x05ports\x18\x06 \x03(\x0b\x32\x19.quarterdeck.v1.PortLease\x12-\n\x06limits\x18\x07 \x01(\x0b\x32\x1d.quarterdeck.v1.SessionLimits\x12.\n\x0bice_servers\x18\x08 \x03(\x0b\x32\x19.quarterdeck.v1.IceServer\x12\x1c\n\x14\x61\x64vertised_addresses\x18\t \x03(\t\x12\x1a\n\x12loopback_candidate\x18\n \x01(\x08\x12(\n\x05lease\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x05\x66iles\x18\x14 \x03(\x0b\x32\x1c.quarterdeck.v1.RenderedFile\x12\x0c\n\x04save\x18\x32 \x01(\t\x12\x16\n\tgpu_index\x18< \x01(\x05H\x00\x88\x01\x01\x42\x0c\n\n_gpu_index\"-\n\x0cRenderedFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\x99\x01\n\tVideoSpec\x12\r\n\x05width\x18\x01 \x01(\x05\x12\x0e\n\x06height\x18\x02 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x03 \x01(\x05\x12\x14\n\x0c\x62itrate_kbps\x18\x04 \x01(\x05\x12\x18\n\x10min_bitrate_kbps\x18\x05 \x01(\x05\x12\x18\n\x10max_bitrate_kbps\x18\x06 \x01(\x05\x12\x16\n\x0e\x65ncoder_preset\x18\x07 \x01(\t\"\xd9\x04\n\x0eWorkloadStatus\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x12\n\ngeneration\x18\x02 \x01(\x05\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x1d.quarterdeck.v1.WorkloadState\x12-\n\x06reason\x18\x04 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\x12\x15\n\rreason_detail\x18\x05 \x01(\t\x12\x16\n\texit_code\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x34\n\x11image_ready_after\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x35\n\x12game_started_after\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x34\n\x11\x66irst_frame_after\x18\t \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12-\n\x06stream\x18\x0b \x01(\x0b\x32\x1d.quarterdeck.v1.StreamFigures\x12\x10\n\x08game_pid\x18\x0c \x01(\x05\x12\x13\n\x0bwrapper_pid\x18\r \x01(\x05\x12\x36\n\x13last_activity_after\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12,\n\x05usage\x18\x1e \x01(\x0b\x32\x1d.quarterdeck.v1.ResourceUsageB\x0c\n\n_exit_code\"\xd9\x01\n\rStreamFigures\x12\x14\n\x0c\x65ncoder_name\x18\x01 \x01(\t\x12\x0f\n\x07players\x18\x02 \x01(\x05\x12\x0f\n\x07viewers\x18\x03 \x01(\x05\x12\x13\n\x0b\x65ncoded_fps\x18\x04 \x01(\x02\x12\x14\n\x0c\x62itrate_kbps\x18\x05 \x01(\x05\x12\x15\n\rround_trip_ms\x18\x06 \x01(\x02\x12\x11\n\tencode_ms\x18\x07 \x01(\x02\x12\'\n\x04idle\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nsound_kbps\x18\x46 \x01(\x05\"\x14\n\x12WatchStatusRequest\"t\n\x14WrapperSignalRequest\x12*\n\x04open\x18\x01 \x01(\x0b\x32\x1a.quarterdeck.v1.SignalOpenH\x00\x12(\n\x06signal\x18\x02 \x01(\x0b\x32\x16.quarterdeck.v1.SignalH\x00\x42\x06\n\x04kind\"6\n\nSignalOpen\x12(\n\x04role\x18\x01 \x01(\x0e\x32\x1a.quarterdeck.v1.StreamRole\"?\n\x15WrapperSignalResponse\x12&\n\x06signal\x18\x01 \x01(\x0b\x32\x16.quarterdeck.v1.Signal\"n\n\x13StopWorkloadRequest\x12-\n\x06reason\x18\x01 \x01(\x0e\x32\x1d.quarterdeck.v1.SessionReason\x12(\n\x05grace\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x16\n\x14StopWorkloadResponse\"=\n\x11RenewLeaseRequest\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x14\n\x12RenewLeaseResponse\"/\n\x15WrapperConsoleRequest\x12\x16\n\x0e\x61\x66ter_sequence\x18\x01 \x01(\x03\"$\n\x13WrapperConsoleInput\x12\r\n\x05lines\x18\x01 \x03(\t\"/\n\x1bWrapperConsoleInputResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03*\xa0\x01\n\rWorkloadState\x12\x1e\n\x1aWORKLOAD_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17WORKLOAD_STATE_STARTING\x10\x01\x12\x1a\n\x16WORKLOAD_STATE_RUNNING\x10\x02\x12\x1b\n\x17WORKLOAD_STATE_STOPPING\x10\x03\x12\x19\n\x15WORKLOAD_STATE_EXITED\x10\x04\x32\xa7\x04\n\x0eWrapperService\x12S\n\x0bWatchStatus\x12\".quarterdeck.v1.WatchStatusRequest\x1a\x1e.quarterdeck.v1.WorkloadStatus0\x01\x12Y\n\x06Signal\x12$.quarterdeck.v1.WrapperSignalRequest\x1a%.quarterdeck.v1.WrapperSignalResponse(\x01\x30\x01\x12Q\n\x04Stop\x12#.quarterdeck.v1.StopWorkloadRequest\x1a$.quarterdeck.v1.StopWorkloadResponse\x12W\n\rStreamConsole\x12%.quarterdeck.v1.WrapperConsoleRequest\x1a\x1d.quarterdeck.v1.ConsoleOutput0\x01\x12\x64\n\x10SendConsoleInput\x12#.quarterdeck.v1.WrapperConsoleInput\x1a+.quarterdeck.v1.WrapperConsoleInputResponse\x12S\n\nRenewLease\x12!.quarterdeck.v1.RenewLeaseRequest\x1a\".quarterdeck.v1.RenewLeaseResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'quarterdeck.v1.wrapper_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WORKLOADSTATE']._serialized_start=2324
-  _globals['_WORKLOADSTATE']._serialized_end=2484
+  _globals['_WORKLOADSTATE']._serialized_start=2344
+  _globals['_WORKLOADSTATE']._serialized_end=2504
   _globals['_SESSIONSPEC']._serialized_start=202
   _globals['_SESSIONSPEC']._serialized_end=696
   _globals['_RENDEREDFILE']._serialized_start=698
@@ -47,29 +47,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKLOADSTATUS']._serialized_start=902
   _globals['_WORKLOADSTATUS']._serialized_end=1503
   _globals['_STREAMFIGURES']._serialized_start=1506
-  _globals['_STREAMFIGURES']._serialized_end=1703
-  _globals['_WATCHSTATUSREQUEST']._serialized_start=1705
-  _globals['_WATCHSTATUSREQUEST']._serialized_end=1725
-  _globals['_WRAPPERSIGNALREQUEST']._serialized_start=1727
-  _globals['_WRAPPERSIGNALREQUEST']._serialized_end=1843
-  _globals['_SIGNALOPEN']._serialized_start=1845
-  _globals['_SIGNALOPEN']._serialized_end=1899
-  _globals['_WRAPPERSIGNALRESPONSE']._serialized_start=1901
-  _globals['_WRAPPERSIGNALRESPONSE']._serialized_end=1964
-  _globals['_STOPWORKLOADREQUEST']._serialized_start=1966
-  _globals['_STOPWORKLOADREQUEST']._serialized_end=2076
-  _globals['_STOPWORKLOADRESPONSE']._serialized_start=2078
-  _globals['_STOPWORKLOADRESPONSE']._serialized_end=2100
-  _globals['_RENEWLEASEREQUEST']._serialized_start=2102
-  _globals['_RENEWLEASEREQUEST']._serialized_end=2163
-  _globals['_RENEWLEASERESPONSE']._serialized_start=2165
-  _globals['_RENEWLEASERESPONSE']._serialized_end=2185
-  _globals['_WRAPPERCONSOLEREQUEST']._serialized_start=2187
-  _globals['_WRAPPERCONSOLEREQUEST']._serialized_end=2234
-  _globals['_WRAPPERCONSOLEINPUT']._serialized_start=2236
-  _globals['_WRAPPERCONSOLEINPUT']._serialized_end=2272
-  _globals['_WRAPPERCONSOLEINPUTRESPONSE']._serialized_start=2274
-  _globals['_WRAPPERCONSOLEINPUTRESPONSE']._serialized_end=2321
-  _globals['_WRAPPERSERVICE']._serialized_start=2487
-  _globals['_WRAPPERSERVICE']._serialized_end=3038
+  _globals['_STREAMFIGURES']._serialized_end=1723
+  _globals['_WATCHSTATUSREQUEST']._serialized_start=1725
+  _globals['_WATCHSTATUSREQUEST']._serialized_end=1745
+  _globals['_WRAPPERSIGNALREQUEST']._serialized_start=1747
+  _globals['_WRAPPERSIGNALREQUEST']._serialized_end=1863
+  _globals['_SIGNALOPEN']._serialized_start=1865
+  _globals['_SIGNALOPEN']._serialized_end=1919
+  _globals['_WRAPPERSIGNALRESPONSE']._serialized_start=1921
+  _globals['_WRAPPERSIGNALRESPONSE']._serialized_end=1984
+  _globals['_STOPWORKLOADREQUEST']._serialized_start=1986
+  _globals['_STOPWORKLOADREQUEST']._serialized_end=2096
+  _globals['_STOPWORKLOADRESPONSE']._serialized_start=2098
+  _globals['_STOPWORKLOADRESPONSE']._serialized_end=2120
+  _globals['_RENEWLEASEREQUEST']._serialized_start=2122
+  _globals['_RENEWLEASEREQUEST']._serialized_end=2183
+  _globals['_RENEWLEASERESPONSE']._serialized_start=2185
+  _globals['_RENEWLEASERESPONSE']._serialized_end=2205
+  _globals['_WRAPPERCONSOLEREQUEST']._serialized_start=2207
+  _globals['_WRAPPERCONSOLEREQUEST']._serialized_end=2254
+  _globals['_WRAPPERCONSOLEINPUT']._serialized_start=2256
+  _globals['_WRAPPERCONSOLEINPUT']._serialized_end=2292
+  _globals['_WRAPPERCONSOLEINPUTRESPONSE']._serialized_start=2294
+  _globals['_WRAPPERCONSOLEINPUTRESPONSE']._serialized_end=2341
+  _globals['_WRAPPERSERVICE']._serialized_start=2507
+  _globals['_WRAPPERSERVICE']._serialized_end=3058
 # @@protoc_insertion_point(module_scope)

@@ -120,7 +120,7 @@ class WorkloadStatus(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., generation: _Optional[int] = ..., state: _Optional[_Union[WorkloadState, str]] = ..., reason: _Optional[_Union[_sessions_pb2.SessionReason, str]] = ..., reason_detail: _Optional[str] = ..., exit_code: _Optional[int] = ..., image_ready_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., game_started_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., first_frame_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., stream: _Optional[_Union[StreamFigures, _Mapping]] = ..., game_pid: _Optional[int] = ..., wrapper_pid: _Optional[int] = ..., last_activity_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., usage: _Optional[_Union[_sessions_pb2.ResourceUsage, _Mapping]] = ...) -> None: ...
 
 class StreamFigures(_message.Message):
-    __slots__ = ("encoder_name", "players", "viewers", "encoded_fps", "bitrate_kbps", "round_trip_ms", "encode_ms", "idle")
+    __slots__ = ("encoder_name", "players", "viewers", "encoded_fps", "bitrate_kbps", "round_trip_ms", "encode_ms", "idle", "sound_kbps")
     ENCODER_NAME_FIELD_NUMBER: _ClassVar[int]
     PLAYERS_FIELD_NUMBER: _ClassVar[int]
     VIEWERS_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +129,7 @@ class StreamFigures(_message.Message):
     ROUND_TRIP_MS_FIELD_NUMBER: _ClassVar[int]
     ENCODE_MS_FIELD_NUMBER: _ClassVar[int]
     IDLE_FIELD_NUMBER: _ClassVar[int]
+    SOUND_KBPS_FIELD_NUMBER: _ClassVar[int]
     encoder_name: str
     players: int
     viewers: int
@@ -137,7 +138,8 @@ class StreamFigures(_message.Message):
     round_trip_ms: float
     encode_ms: float
     idle: _duration_pb2.Duration
-    def __init__(self, encoder_name: _Optional[str] = ..., players: _Optional[int] = ..., viewers: _Optional[int] = ..., encoded_fps: _Optional[float] = ..., bitrate_kbps: _Optional[int] = ..., round_trip_ms: _Optional[float] = ..., encode_ms: _Optional[float] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    sound_kbps: int
+    def __init__(self, encoder_name: _Optional[str] = ..., players: _Optional[int] = ..., viewers: _Optional[int] = ..., encoded_fps: _Optional[float] = ..., bitrate_kbps: _Optional[int] = ..., round_trip_ms: _Optional[float] = ..., encode_ms: _Optional[float] = ..., idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., sound_kbps: _Optional[int] = ...) -> None: ...
 
 class WatchStatusRequest(_message.Message):
     __slots__ = ()

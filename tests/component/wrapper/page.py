@@ -29,7 +29,22 @@ async (offer) => {
   window.video = video;
   connection.ontrack = ({track, receiver}) => {
     if ('jitterBufferTarget' in receiver) receiver.jitterBufferTarget = 0;
-    video.srcObject = new MediaStream([track]);
+    if (track.kind === 'audio') window.listen(track);
+    else video.srcObject = new MediaStream([track]);
+  };
+  window.listen = (track) => {
+    const stream = new MediaStream([track]);
+    window.audio = new Audio();
+    window.audio.srcObject = stream;  // Chromium decodes only what an element plays
+    window.audio.play();
+    const context = new AudioContext({latencyHint: 'interactive'});
+    const splitter = context.createChannelSplitter(2);
+    context.createMediaStreamSource(stream).connect(splitter);
+    window.ears = [0, 1].map((channel) => {
+      const analyser = new AnalyserNode(context, {fftSize: 8192, smoothingTimeConstant: 0});
+      splitter.connect(analyser, channel);
+      return analyser;
+    });
   };
   window.presented = 0;
   const canvas = document.createElement('canvas');
@@ -53,6 +68,17 @@ async (offer) => {
   await connection.setLocalDescription(await connection.createAnswer());
   return connection.localDescription.sdp;
 }
+"""
+
+# The loudest frequency that each ear hears, in Hz; 0: nothing.
+HEARD = """
+() => (window.ears ?? []).map((ear) => {
+  const decibels = new Float32Array(ear.frequencyBinCount);
+  ear.getFloatFrequencyData(decibels);
+  let best = 0;
+  for (let i = 1; i < decibels.length; i++) if (decibels[i] > decibels[best]) best = i;
+  return decibels[best] > -60 ? best * ear.context.sampleRate / ear.fftSize : 0;
+})
 """
 
 STATS = """

@@ -1,0 +1,143 @@
+"""Where a session's sound comes out, and PulseAudio of the session's own for games that know no other way to be heard.
+
+It plays into the session's pipe by its own clock. A session goes on without it; one that died is started again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from wrapper import sdk
+from wrapper.boundedlog import BoundedLog
+from wrapper.supervisor import KeeperLostError, StartError, Supervised
+
+_START_TIMEOUT_S = 15.0
+_STOP_TIMEOUT_S = 3.0
+_RESTART_S, _RESTART_MAX_S = 0.5, 60.0
+# A path of a unix socket, with its end (unix(7)).
+_SOCKET_PATH_MAX_BYTES = 107
+_SOCKET = "pulse"
+_STARTED = b"Daemon startup complete"
+# Nothing but a socket, the pipe, and no work while no game plays. The system's clock sets the pace: with the reader's, the
+# pipe would always be full, and all sound as late as the pipe is long.
+_OPTIONS = (
+    *("-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disallow-exit=yes"),
+    *("--disallow-module-loading=yes", "--disable-shm=yes", "--realtime=no", "--high-priority=no"),
+    *("--log-target=stderr", "--log-level=info"),
+    *("-L", f"module-native-protocol-unix socket={_SOCKET} auth-anonymous=1 auth-cookie-enabled=0"),
+    *("-L", f"module-pipe-sink file={sdk.SOUND_PIPE} use_system_clock_for_timing=yes format=s16le channels=2"),
+    *("-L", "module-suspend-on-idle timeout=1"),
+)
+
+
+@dataclass
+class SoundDoor:
+    """`environment` tells the game; `pipe` is "" where there will never be sound, `silent` says why there is none now."""
+
+    pipe: str = ""
+    silent: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+UNWANTED = "Its deployment wants no sound."
+
+
+def own_door(directory: Path) -> SoundDoor:
+    """For a game that writes its sound itself."""
+    environment = sdk.prepare_sound(str(directory))
+    return SoundDoor(environment["QUARTERDECK_AUDIO"], environment=environment)
+
+
+class SoundServer:
+    """start() once; close() ends it."""
+
+    def __init__(self, directory: Path) -> None:
+        """`directory` belongs to this session alone: whoever may look into it may play."""
+        self.door = SoundDoor()
+        self._directory = directory
+        self._socket = directory / _SOCKET
+        self._server: Supervised | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._said = b""
+        self._logger = structlog.get_logger()
+
+    async def start(self) -> None:
+        """Returns when games can connect, or when nothing will be heard: the door says which."""
+        program = shutil.which("pulseaudio", path="/usr/local/bin:/usr/bin:/bin")
+        if program is None:
+            self._fall_silent("PulseAudio is not installed on this host.")
+        elif len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX_BYTES:
+            self._fall_silent(f"The path {self._socket} is too long for PulseAudio's socket.")
+        else:
+            self.door.pipe = own_door(self._directory).pipe
+            self.door.environment = {"PULSE_SERVER": f"unix:{self._socket}"}
+            self._keeping = asyncio.get_running_loop().create_task(self._keep(program))
+            await self._settled.wait()
+
+    async def close(self) -> None:
+        """Politely first."""
+        self._closing.set()
+        if self._keeping is None or self._server is None:
+            return
+        self._server.ask_to_stop()
+        await asyncio.wait({self._keeping}, timeout=_STOP_TIMEOUT_S)
+        self._server.kill()
+        await self._keeping
+
+    async def _keep(self, program: str) -> None:
+        """Starts it again and again, each time a little later; a game that connects anew is heard."""
+        log = BoundedLog(self._directory / "sound.log")
+        pause_s = _RESTART_S
+        while not self._closing.is_set():
+            self._server = Supervised(lambda _, chunk: self._hear(log, chunk))
+            why = await self._run(self._server, program)
+            self._settled.set()
+            if self._closing.is_set():
+                break
+            self._fall_silent(f"The sound server {why}; it is started again.")
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._closing.wait()
+            except TimeoutError:
+                pause_s = min(_RESTART_MAX_S, 2 * pause_s)
+        log.close()
+
+    async def _run(self, server: Supervised, program: str) -> str:
+        """Until its end; how it came."""
+        directory = str(self._directory)
+        own = {"HOME": directory, "PULSE_RUNTIME_PATH": directory, "PULSE_STATE_PATH": directory}
+        watch = asyncio.get_running_loop().call_later(_START_TIMEOUT_S, self._check_started, server)
+        try:
+            await server.start((program, *_OPTIONS), {"PATH": "/usr/bin:/bin", **own}, self._directory)
+            code = await server.wait()
+        except (StartError, KeeperLostError) as error:
+            return f"failed: {error}"
+        finally:
+            watch.cancel()
+            self._said = b""
+        return f"ended with signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+    def _hear(self, log: BoundedLog, chunk: bytes) -> None:
+        log.write(chunk)
+        said = self._said + chunk
+        if _STARTED in said:
+            self.door.silent = ""
+            self._settled.set()
+        self._said = said[-len(_STARTED) :]
+
+    def _check_started(self, server: Supervised) -> None:
+        if self.door.silent or not self._settled.is_set():
+            server.kill()
+
+    def _fall_silent(self, why: str) -> None:
+        self.door.silent = why
+        self._logger.warning("no sound", why=why)
