@@ -24,7 +24,7 @@ from wrapper.session import Activity, Reason, Session, State, overdue
 from wrapper.spec import Picture, Spec, StreamFigures
 from wrapper.spool import Spool
 from wrapper.stream.display import Display, DisplayStartError, start_display
-from wrapper.stream.soundserver import UNWANTED, SoundDoor, SoundServer, own_door
+from wrapper.stream.soundserver import SoundDoor, SoundServer
 from wrapper.supervisor import KeeperLostError, StartError, Supervised
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Life:
         self._game: Supervised | Beside | None = None
         self._meeting = directory.path / STAGE if spec.beside else directory.path
         self._display: Display | None = None
+        self._door = SoundDoor()
         self._sound_server: SoundServer | None = None
         self._launched = asyncio.Event()
         self._stopping = False
@@ -148,10 +149,10 @@ class Life:
         home = self._directory.path / HOME
         for place, files in placed(self.spec.files, self.spec.volumes, self._directory.path).items():
             await asyncio.to_thread(write_files, place, files)
-        picture, door = await self._make_room()
+        picture = await self._make_room()
         take = self._output.take
         game = Beside(self._meeting, take) if self.spec.beside else Supervised(take)
-        await game.start(self.spec.command, self._environment() | picture | door.environment, home)
+        await game.start(self.spec.command, self._environment() | picture | self._door.environment, home)
         self._game = game
         self._launched.set()
         self._become(self.session.game_started(self.age_s))
@@ -159,27 +160,33 @@ class Life:
         if self._check is not None:
             self._in_background(self._await_ready(self._check))
         else:
-            self._in_background(self._open_stream(picture, door))
+            self._in_background(self._open_stream(picture))
             self._in_background(self._await_first_frame())
         return game
 
-    async def _make_room(self) -> tuple[Mapping[str, str], SoundDoor]:
+    async def _make_room(self) -> Mapping[str, str]:
         """What the game's picture is drawn on, and where its sound comes out. Raises StartError, DisplayStartError."""
         video, meeting = self.spec.video, self._meeting
         if self.spec.picture is Picture.NONE:
             self._check = ReadinessCheck(self.spec.readiness, self.spec.ports)
-            return {}, SoundDoor()
-        if self.spec.picture is Picture.FRAMES:
-            picture = sdk.prepare(str(meeting), video.width, video.height, video.fps)
-            return picture, SoundDoor(silent=UNWANTED) if self.spec.silent else own_door(meeting)
+            return {}
         if self.spec.silent:
-            self._display = await start_display(meeting, video.width, video.height)
-            return self._display.environment, SoundDoor(silent=UNWANTED)
-        self._sound_server = server = SoundServer(meeting)
-        self._display, _ = await asyncio.gather(start_display(meeting, video.width, video.height), server.start())
-        if server.door.silent:
-            self._output.note(f"no sound: {server.door.silent}")
-        return self._display.environment, server.door
+            self._door.silent = "Its deployment wants no sound."
+        if self.spec.picture is Picture.FRAMES:
+            if not self.spec.silent:
+                self._door.open(meeting)
+            return sdk.prepare(str(meeting), video.width, video.height, video.fps)
+        if not self.spec.silent:
+            self._sound_server = SoundServer(meeting, self._door)
+        display = start_display(meeting, video.width, video.height)
+        self._display, _ = await asyncio.gather(display, self._start_sound_server())
+        return self._display.environment
+
+    async def _start_sound_server(self) -> None:
+        if self._sound_server is not None:
+            await self._sound_server.start()
+            if self._door.silent:
+                self._output.note(f"no sound: {self._door.silent}")
 
     def _line(self, text: str) -> None:
         if self._check is not None:
@@ -194,10 +201,11 @@ class Life:
         finally:
             if self._sound_server is not None:
                 await self._sound_server.close()
+            self._door.close()
             if self._display is not None:
                 await self._display.close()
 
-    async def _open_stream(self, picture: Mapping[str, str], door: SoundDoor) -> None:
+    async def _open_stream(self, picture: Mapping[str, str]) -> None:
         # While the game starts too; half a second on a small machine.
         hub = await asyncio.to_thread(importlib.import_module, "wrapper.stream.hub")
         on = hub.HubEvents(
@@ -208,7 +216,7 @@ class Life:
             figures_changed=self._notify,
         )
         try:
-            self.hub = await hub.open_hub(self.spec, picture, door, on, self._stages_ms)
+            self.hub = await hub.open_hub(self.spec, picture, self._door, on, self._stages_ms)
         except hub.StreamError as error:
             taken = isinstance(error, hub.StreamPortTakenError)
             reason = Reason.PORT_TAKEN if taken else Reason.START_FAILED

@@ -82,18 +82,19 @@ def prepare(directory: str, width: int, height: int, fps: int) -> dict[str, str]
     }
 
 
-def prepare_sound(directory: str) -> dict[str, str]:
-    """The wrapper's part for a session that is heard: makes the pipe, and says how the game finds it."""
+def prepare_sound(directory: str) -> tuple[int, dict[str, str]]:
+    """The wrapper's part for a session that is heard: its end of the pipe, and how the game finds the other."""
     path = os.path.join(directory, SOUND_PIPE)
     os.mkfifo(path, 0o600)
-    return {"QUARTERDECK_AUDIO": path}
-
-
-def open_sound(path: str) -> int:
-    """Either end of the pipe for sound, never blocking; open for both, so that it outlives the other end."""
-    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    pipe = _open_pipe(path)
+    # While it is empty: it cannot become shorter than what is in it.
     fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, SOUND_PIPE_BYTES)
-    return pipe
+    return pipe, {"QUARTERDECK_AUDIO": path}
+
+
+def _open_pipe(path: str) -> int:
+    """For both ends, so that it outlives the other process."""
+    return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 @dataclass(frozen=True)
@@ -194,9 +195,9 @@ class Deck:
     def __init__(self, environment: Mapping[str, str], pixel_format: int = I420) -> None:
         """Raises KeyError when the environment is not that of a session, OSError when its files are gone."""
         self._memory = FrameMemory(environment["QUARTERDECK_FRAMES"])
-        self._ready = os.open(environment["QUARTERDECK_FRAME_READY"], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._input = os.open(environment["QUARTERDECK_INPUT"], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._sound = open_sound(environment["QUARTERDECK_AUDIO"]) if "QUARTERDECK_AUDIO" in environment else None
+        self._ready = _open_pipe(environment["QUARTERDECK_FRAME_READY"])
+        self._input = _open_pipe(environment["QUARTERDECK_INPUT"])
+        self._sound = _open_pipe(environment["QUARTERDECK_AUDIO"]) if "QUARTERDECK_AUDIO" in environment else None
         self.width, self.height, self.fps = self._memory.width, self._memory.height, self._memory.fps
         self._format = pixel_format
         self._number = self._memory.published

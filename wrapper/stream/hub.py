@@ -91,7 +91,7 @@ class Hub:
     async def open(self, source: Source, sink: Sink) -> None:
         """Chooses the encoder, binds the media port, starts the pipelines.
 
-        Raises EncoderError, PortError and OSError.
+        Raises EncoderError and PortError.
         """
         prepare_aiortc()
         wanted = self._spec.video
@@ -111,7 +111,7 @@ class Hub:
         self._encoder = encoder
         self._pipeline = Pipeline(source, encoder, self._encoded, self._broke)
         self._pipeline.start()
-        if self._door.pipe:
+        if self._door.pipe is not None:
             self._sound = Sound(self._door.pipe, self._sounded)
             self._sound.start()
         self._teller = self._loop.create_task(self._tell_figures())

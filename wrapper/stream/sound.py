@@ -135,9 +135,9 @@ class OpusEncoder:
 class Sound:
     """Runs from start() to close(); `deliver` is called in the sound's thread."""
 
-    def __init__(self, pipe: str, deliver: Callable[[SoundPacket], None]) -> None:
-        """Raises OSError when there is no such pipe."""
-        self._pipe = sdk.open_sound(pipe)
+    def __init__(self, pipe: int, deliver: Callable[[SoundPacket], None]) -> None:
+        """`pipe` is what sdk.prepare_sound() opened; it stays open."""
+        self._pipe = pipe
         self._deliver = deliver
         self._encoder = OpusEncoder()
         self._backlog = Backlog()
@@ -173,7 +173,7 @@ class Sound:
         os.write(self._waker, b"w")
         if self._thread.is_alive():
             self._thread.join()
-        for descriptor in (self._pipe, self._woken, self._waker):
+        for descriptor in (self._woken, self._waker):
             os.close(descriptor)
 
     def _run(self) -> None:

@@ -24,6 +24,7 @@ _RESTART_S, _RESTART_MAX_S = 0.5, 60.0
 # A path of a unix socket, with its end (unix(7)).
 _SOCKET_PATH_MAX_BYTES = 107
 _SOCKET = "pulse"
+_FORMAT = f"format=s16le channels=2 rate={sdk.SOUND_RATE}"
 _STARTED = b"Daemon startup complete"
 # Nothing but a socket, the pipe, and no work while no game plays. The system's clock sets the pace: with the reader's, the
 # pipe would always be full, and all sound as late as the pipe is long.
@@ -32,35 +33,36 @@ _OPTIONS = (
     *("--disallow-module-loading=yes", "--disable-shm=yes", "--realtime=no", "--high-priority=no"),
     *("--log-target=stderr", "--log-level=info"),
     *("-L", f"module-native-protocol-unix socket={_SOCKET} auth-anonymous=1 auth-cookie-enabled=0"),
-    *("-L", f"module-pipe-sink file={sdk.SOUND_PIPE} use_system_clock_for_timing=yes format=s16le channels=2"),
+    *("-L", f"module-pipe-sink file={sdk.SOUND_PIPE} {_FORMAT} use_system_clock_for_timing=yes"),
     *("-L", "module-suspend-on-idle timeout=1"),
 )
 
 
 @dataclass
 class SoundDoor:
-    """`environment` tells the game; `pipe` is "" where there will never be sound, `silent` says why there is none now."""
+    """`environment` tells the game; `pipe` is the wrapper's end of it, None where there will never be sound; `silent`
+    says why there is none now."""
 
-    pipe: str = ""
+    pipe: int | None = None
     silent: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def open(self, directory: Path) -> None:
+        """Makes the pipe. Raises OSError."""
+        self.pipe, self.environment = sdk.prepare_sound(str(directory))
 
-UNWANTED = "Its deployment wants no sound."
-
-
-def own_door(directory: Path) -> SoundDoor:
-    """For a game that writes its sound itself."""
-    environment = sdk.prepare_sound(str(directory))
-    return SoundDoor(environment["QUARTERDECK_AUDIO"], environment=environment)
+    def close(self) -> None:
+        if self.pipe is not None:
+            os.close(self.pipe)
+            self.pipe = None
 
 
 class SoundServer:
     """start() once; close() ends it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, door: SoundDoor) -> None:
         """`directory` belongs to this session alone: whoever may look into it may play."""
-        self.door = SoundDoor()
+        self._door = door
         self._directory = directory
         self._socket = directory / _SOCKET
         self._server: Supervised | None = None
@@ -78,8 +80,8 @@ class SoundServer:
         elif len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX_BYTES:
             self._fall_silent(f"The path {self._socket} is too long for PulseAudio's socket.")
         else:
-            self.door.pipe = own_door(self._directory).pipe
-            self.door.environment = {"PULSE_SERVER": f"unix:{self._socket}"}
+            self._door.open(self._directory)
+            self._door.environment = {"PULSE_SERVER": f"unix:{self._socket}"}
             self._keeping = asyncio.get_running_loop().create_task(self._keep(program))
             await self._settled.wait()
 
@@ -130,14 +132,14 @@ class SoundServer:
         log.write(chunk)
         said = self._said + chunk
         if _STARTED in said:
-            self.door.silent = ""
+            self._door.silent = ""
             self._settled.set()
         self._said = said[-len(_STARTED) :]
 
     def _check_started(self, server: Supervised) -> None:
-        if self.door.silent or not self._settled.is_set():
+        if self._door.silent or not self._settled.is_set():
             server.kill()
 
     def _fall_silent(self, why: str) -> None:
-        self.door.silent = why
+        self._door.silent = why
         self._logger.warning("no sound", why=why)

@@ -65,7 +65,9 @@ async (offer) => {
   };
   video.requestVideoFrameCallback(see);
   await connection.setRemoteDescription({type: 'offer', sdp: offer});
-  await connection.setLocalDescription(await connection.createAnswer());
+  const answer = await connection.createAnswer();
+  answer.sdp = answer.sdp.replace(/useinbandfec=1/, 'useinbandfec=1;stereo=1');  // else it plays the middle of both
+  await connection.setLocalDescription(answer);
   return connection.localDescription.sdp;
 }
 """
