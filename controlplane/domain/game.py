@@ -74,7 +74,7 @@ class Action:
 @dataclass(frozen=True)
 class Deployment:
     """A runtime spec. `command` is an argv list and never meets a shell. `replaceable`: when its host is lost, the game
-    may start afresh elsewhere."""
+    may start afresh elsewhere. `silent`: no sound is taken from a game that has a picture."""
 
     game_id: str
     project_id: str
@@ -95,6 +95,7 @@ class Deployment:
     stop_command: str = ""
     stop_command_grace_s: float = 10.0
     saves: SaveSpec | None = None
+    silent: bool = False
 
     @property
     def name(self) -> str:
@@ -141,6 +142,10 @@ def checked(deployment: Deployment) -> Deployment:
             "READINESS_MISSING",
             "a game without a picture needs a readiness check: log_pattern, tcp_port, http or stays_up",
             field="deployment.readiness",
+        )
+    if deployment.picture is Picture.NONE and deployment.silent:
+        raise InvalidRequest(
+            "SILENT_ALREADY", "a game without a picture is silent already: leave it out", field="deployment.silent"
         )
     tcp = {port.name for port in deployment.ports if port.protocol == "tcp"}
     for where, name in _ports_asked(ready) if ready is not None else ():

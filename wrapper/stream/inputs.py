@@ -36,10 +36,11 @@ Browser to wrapper on "mouse" (n: integer from 1, growing on this channel; its o
   {"t":"point","n":2,"x":0.5,"y":0.5}                     absolute, 0..1 of the picture; a late one is dropped
 
 Wrapper to browser on "keys":
-  {"t":"hello","role":"player","width":1280,"height":720,"fps":30,"gamepad":true}
+  {"t":"hello","role":"player","width":1280,"height":720,"fps":30,"gamepad":true,
+   "silent":""}                                           why nothing is heard; empty: there is sound
   {"t":"pong","n":6}
   {"t":"figures","encoder":"libx264","encoded_fps":30.0,"encode_ms":6.1,"bitrate_kbps":4000,"round_trip_ms":1.2,
-   "game_started_ms":120,"first_frame_ms":450,"dropped_inputs":0}                        once a second
+   "sound_kbps":96,"silent":"","game_started_ms":120,"first_frame_ms":450,"dropped_inputs":0}     once a second
 
 A viewer's input is dropped, whatever it sends. Unknown kinds, bad fields and floods are dropped and counted; nothing
 closes the channel. When a browser disconnects, everything it held is let go.

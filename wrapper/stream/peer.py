@@ -36,6 +36,13 @@ _CANDIDATES_MAX = 64
 _UNREAD_MAX_BYTES = 64 * 1024
 _CANDIDATE_LINE = re.compile(r"^a=(?:candidate:(?P<candidate>.*)|end-of-candidates)\r?\n", re.MULTILINE)
 
+_SECTION = re.compile(r"^(?=m=)", re.MULTILINE)
+_REFUSED_SOUND = re.compile(r"m=audio 0 ")
+_TRANSPORT_LINE = re.compile(r"^a=(?:ice-ufrag|ice-pwd|fingerprint|setup):.*\n", re.MULTILINE)
+_MID_LINE = re.compile(r"^a=mid:.*\n", re.MULTILINE)
+# aiortc's own number for it, in every offer.
+_OPUS = 96
+
 
 class AnswerError(ValueError):
     """The browser's answer or candidate cannot be used; the text says why."""
@@ -121,7 +128,7 @@ class Peer:
         Raises AnswerError when it does not answer the offer.
         """
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(without_names(sdp), "answer"))
+            await self._connection.setRemoteDescription(RTCSessionDescription(refusals_told(without_names(sdp)), "answer"))
         except Exception as error:
             raise AnswerError(f"the answer cannot be used: {error}") from error
 
@@ -216,6 +223,20 @@ def without_names(sdp: str) -> str:
     return _CANDIDATE_LINE.sub(
         lambda match: match[0] if match["candidate"] and not _is_named(match["candidate"]) else "", sdp
     )
+
+
+def refusals_told(sdp: str) -> str:
+    """The SDP with refused sound (port 0; RFC 8829, 5.3.1) as sound that is not sent, since aiortc knows no refusals."""
+    head, *sections = _SECTION.split(sdp)
+    transport = "".join(_TRANSPORT_LINE.findall(next((one for one in sections if not _REFUSED_SOUND.match(one)), "")))
+    told = [
+        f"m=audio 9 UDP/TLS/RTP/SAVPF {_OPUS}\r\nc=IN IP4 0.0.0.0\r\na=inactive\r\na=rtpmap:{_OPUS} opus/48000/2\r\n"
+        f"{''.join(_MID_LINE.findall(one))}a=rtcp-mux\r\n{transport}"
+        if _REFUSED_SOUND.match(one)
+        else one
+        for one in sections
+    ]
+    return head + "".join(told)
 
 
 def _is_named(candidate: str) -> bool:

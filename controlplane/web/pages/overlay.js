@@ -25,6 +25,7 @@ export function Figures({ view, session }) {
     ["Encoder", wrapper.encoder ?? "–"],
     ["Encode", fixed(wrapper.encode_ms, 1, "ms/frame")],
     ["Encoded", fixed(wrapper.encoded_fps, 1, "fps")],
+    ["Sound", wrapper.silent ? "none" : fixed(wrapper.sound_kbps, 0, "kbps")],
   ];
   const { tokenMs, offerMs, connectedMs } = quarterdeckPlayer.stages;
   const local = [["Token", tokenMs], ["Offer", offerMs], ["Connected", connectedMs]].filter(([, ms]) => ms !== undefined);

@@ -10,7 +10,7 @@ import { Figures, glance } from "./overlay.js";
 import { Keys } from "./keys.js";
 import { useSession, useStop } from "./session.js";
 
-const IDLE = { state: "idle", why: "", figures: {}, wrapper: {}, pictureMs: null, audio: false };
+const IDLE = { state: "idle", why: "", figures: {}, wrapper: {}, pictureMs: null, sound: {} };
 
 export function PlayPage({ session: id, account, onSignOut }) {
   const { session, link, error } = useSession(`sessions/${id}`);
@@ -48,7 +48,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
         ${link !== "live" && !finished(session) && session && html`<${LinkState} link=${link} />`}
         <span class="glance figure" data-testid="glance">${view.state === "live" && glance(view)}</span>
         <span class="spacer"></span>
-        <${Tools} session=${session} operator=${account.role === "ROLE_OPERATOR"} player=${player} view=${view} stage=${stage} video=${video} open=${open} toggle=${toggle} />
+        <${Tools} session=${session} operator=${account.role === "ROLE_OPERATOR"} player=${player} view=${view} stage=${stage} open=${open} toggle=${toggle} />
         <button class="danger" disabled=${!session || finished(session) || stopping} onClick=${toggle("stop")}>
           ${stopping && !finished(session) ? "Stopping …" : "Stop"}</button>
       </div>
@@ -59,17 +59,26 @@ export function PlayPage({ session: id, account, onSignOut }) {
     <//>`}`;
 }
 
-function Tools({ session, operator, player, view, stage, video, open, toggle }) {
+function Tools({ session, operator, player, view, stage, open, toggle }) {
   const live = view.state === "live";
-  const [muted, setMuted] = useState(true);
-  const sound = () => setMuted((video.current.muted = !video.current.muted));
   return html`
-    ${view.audio && html`<button onClick=${sound} aria-pressed=${!muted}>Sound ${muted ? "off" : "on"}</button>`}
+    ${live && html`<${Loudness} silent=${view.wrapper.silent} sound=${view.sound} of=${player.current?.sound} />`}
     <button onClick=${toggle("figures")} aria-pressed=${open === "figures"} disabled=${!live}>Figures</button>
     <button onClick=${toggle("keys")} aria-pressed=${open === "keys"}>Keys</button>
     ${operator && html`<a class="button" href=${consoleHash(idOf(session?.name))}>Console</a>`}
     <button onClick=${() => player.current?.input.lockPointer()} disabled=${!live || !document.exitPointerLock}>Lock mouse</button>
     <button onClick=${() => fullscreen(stage.current)} disabled=${!live || !document.fullscreenEnabled}>Fullscreen</button>`;
+}
+
+/** Why nothing is heard, the way to hear it, or how loud it is. */
+function Loudness({ silent, sound, of }) {
+  if (silent) return html`<span class="silent" data-testid="silent" title=${silent}>No sound: ${silent}</span>`;
+  if (!sound.heard) return null;
+  if (sound.blocked) return html`<button class="primary" onClick=${() => of.turnOn()}>Turn sound on</button>`;
+  const louder = ({ target: { valueAsNumber: volume } }) => of.set(volume > 0 ? { muted: false, volume } : { muted: true });
+  return html`<button onClick=${() => (sound.muted ? of.turnOn() : of.set({ muted: true }))} aria-pressed=${!sound.muted}>
+      Sound ${sound.muted ? "off" : "on"}</button>
+    <input type="range" min="0" max="1" step="0.05" value=${sound.muted ? 0 : sound.volume} onInput=${louder} aria-label="Volume" />`;
 }
 
 async function fullscreen(stage) {

@@ -11,6 +11,7 @@
  *   peers            peer connections made so far
  *   askedAt          performance.now() when the stream was asked for
  *   stages           { tokenMs, offerMs, connectedMs, pictureMs }: ms since askedAt
+ *   audio            the element that plays the sound; null: none
  *   figures          what the overlay shows (see figuresFrom)
  */
 export const quarterdeckPlayer = {
@@ -23,6 +24,7 @@ export const quarterdeckPlayer = {
   decoded: async () => 0,
   askedAt: 0,
   stages: {},
+  audio: null,
   figures: {},
 };
 window.quarterdeckPlayer = quarterdeckPlayer;

@@ -2,6 +2,7 @@
 import { ApiError, api } from "../api.js";
 import { quarterdeckPlayer } from "./figures.js";
 import { giveUp } from "./rules.js";
+import { inStereo } from "./sound.js";
 
 const CHECK_MS = 250;
 
@@ -99,7 +100,8 @@ async function take(peer, socket, { description, candidate, close, signal }, fac
   } else if (description) {
     mark("offerMs");
     await peer.setRemoteDescription(description);
-    await peer.setLocalDescription();
+    const answer = await peer.createAnswer();
+    await peer.setLocalDescription({ type: "answer", sdp: inStereo(answer.sdp) });
     send(socket, { description: { type: "answer", sdp: peer.localDescription.sdp } });
   } else if (candidate) {
     const { candidate: line = "", sdpMid, sdpMLineIndex = 0 } = candidate;

@@ -3,6 +3,7 @@ import { backoffMs, pause } from "../backoff.js";
 import { countFrames, counters, figuresFrom, quarterdeckPlayer } from "./figures.js";
 import { Input } from "./input.js";
 import { runLink } from "./link.js";
+import { Sound } from "./sound.js";
 
 const FIGURES_MS = 1000;
 // A refusal that another try will not change.
@@ -13,14 +14,16 @@ export class Player {
    * @param {string} session sessions/{session}
    * @param {{video: HTMLVideoElement, stage: HTMLElement}} elements `stage` holds the keyboard focus while playing
    * @param {(view: {state: string, why: string, figures: object, wrapper: object, pictureMs: number|null,
-   *                 audio: boolean}) => void} onChange
+   *                 sound: object}) => void} onChange
    */
   constructor(session, { video, stage }, onChange) {
     this.session = session;
     this.video = video;
     this.onChange = onChange;
-    this.view = { state: "connecting", why: "", figures: {}, wrapper: {}, pictureMs: null, audio: false };
+    this.view = { state: "connecting", why: "", figures: {}, wrapper: {}, pictureMs: null, sound: {} };
     this.ending = new AbortController();
+    this.sound = new Sound((sound) => this.#show({ sound }));
+    this.view.sound = this.sound.view;
     this.input = new Input(stage, video, this.ending.signal);
     this.input.onWrapper = (message) => this.#show({ wrapper: { ...this.view.wrapper, ...message } });
     this.decodedBefore = 0;
@@ -44,22 +47,20 @@ export class Player {
     this.ending.abort();
     quarterdeckPlayer.state = state;
     this.video.srcObject = null;
+    this.sound.close();
   }
 
   async #attempt() {
     const over = new AbortController();
     const signal = AbortSignal.any([over.signal, this.ending.signal]);
     let pictureUp = false;
-    const media = new MediaStream();
     const listener = {
       pictureUp: () => pictureUp,
       onPeer: (peer) => this.#sample(peer, signal),
       onChannel: (channel) => this.input.use(channel),
       onTrack: (track) => {
-        media.addTrack(track);
-        this.#show({ audio: this.view.audio || track.kind === "audio" });
-        if (track.kind !== "video") return;
-        this.video.srcObject = media;
+        if (track.kind === "audio") return this.sound.play(track);
+        this.video.srcObject = new MediaStream([track]);
         this.video.play().catch(() => {});
         countFrames(
           this.video,

@@ -168,6 +168,7 @@ def a_deployment(game_id: str = "orbit", **fields: Any) -> Deployment:
         "readiness": Readiness(log_pattern="ready", stays_up_s=None, timeout_s=12.5),
         "stop_grace_s": 4.5,
         "replaceable": True,
+        "silent": True,
         "container": Container(
             "orbit:1", PullPolicy.ALWAYS, 1 << 40, 1500, 64, (ContainerVolume("v", "/v"),), True, "7:8"
         ),

@@ -85,6 +85,7 @@ deployments = sa.Table(
     text("stop_command"),
     number("stop_command_grace_s"),
     json("saves", optional=True),
+    flag("silent"),
     sa.PrimaryKeyConstraint("project_id", "game_id", "number"),
     sa.ForeignKeyConstraint(["project_id", "game_id"], ["games.project_id", "games.id"]),
     one_of("picture", Picture),
