@@ -29,6 +29,7 @@ BITRATE_KBPS = 128
 # Encoded once more after the last sound, so that every decoder comes to rest.
 _REST_FRAMES = 10
 _BACKLOG_FRAMES = 6
+_BACKLOG_BYTES = _BACKLOG_FRAMES * FRAME_BYTES
 # What always lay ready for this long was never needed: it only makes the sound late.
 _WINDOW_FRAMES = 100
 _SPARE_FRAMES = 2
@@ -42,12 +43,12 @@ class Backlog:
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._frames = 0
-        self._least = _BACKLOG_FRAMES * FRAME_BYTES
+        self._least = _BACKLOG_BYTES
         self._windows_to_wait = self._waited = 0
 
     @property
     def room(self) -> int:
-        return max(0, _BACKLOG_FRAMES * FRAME_BYTES - len(self._bytes))
+        return _BACKLOG_BYTES - len(self._bytes)
 
     @property
     def length(self) -> int:
@@ -74,16 +75,15 @@ class Backlog:
 
         A game that writes whatever there is room for fills it up again at once; it is left alone for twice as long.
         """
-        spare = self._least - FRAME_BYTES
         if self._least < _SPARE_FRAMES * FRAME_BYTES:
             self._windows_to_wait = self._waited = 0
         elif self._waited < self._windows_to_wait:
             self._waited += 1
         else:
-            del self._bytes[: spare // sdk.SAMPLE_BYTES * sdk.SAMPLE_BYTES]
+            del self._bytes[: (self._least - FRAME_BYTES) // sdk.SAMPLE_BYTES * sdk.SAMPLE_BYTES]
             self._windows_to_wait = min(_PATIENCE_WINDOWS_MAX, 2 * self._windows_to_wait + 1)
             self._waited = 0
-        self._frames, self._least = 0, len(self._bytes)
+        self._frames, self._least = 0, _BACKLOG_BYTES
 
 
 class Gate:

@@ -64,7 +64,10 @@ async (offer) => {
     video.requestVideoFrameCallback(see);
   };
   video.requestVideoFrameCallback(see);
+  if (window.knowsNoOpus) offer = offer.replace('opus/48000', 'unheardof/48000');
   await connection.setRemoteDescription({type: 'offer', sdp: offer});
+  if (window.wantsNoSound)
+    connection.getTransceivers().filter((one) => one.receiver.track.kind === 'audio').forEach((one) => one.stop());
   const answer = await connection.createAnswer();
   answer.sdp = answer.sdp.replace(/useinbandfec=1/, 'useinbandfec=1;stereo=1');  // else it plays the middle of both
   await connection.setLocalDescription(answer);

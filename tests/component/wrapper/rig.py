@@ -107,17 +107,18 @@ class Wrapper:
 
 
 class Browser:
-    """One person's page: takes the offer, decodes the video, sends input."""
+    """One person's page: takes the offer, decodes video and sound, sends input."""
 
     def __init__(self) -> None:
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.frames: asyncio.Queue[av.VideoFrame] = asyncio.Queue()
+        self.sounds: asyncio.Queue[av.AudioFrame] = asyncio.Queue()
         self.messages: asyncio.Queue[dict[str, object]] = asyncio.Queue()
         self.channels: dict[str, RTCDataChannel] = {}
         self.signals: grpc.aio.StreamStreamCall | None = None
         self._opened = asyncio.Event()
         self._counts = {"keys": 0, "mouse": 0}
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: list[asyncio.Task[None]] = []
         self.connection.on("track", self._take_track)
         self.connection.on("datachannel", self._take_channel)
 
@@ -140,6 +141,14 @@ class Browser:
                 if wanted(frame):
                     return frame
 
+    async def sound(self, wanted: Callable[[np.ndarray], bool] = lambda _: True) -> np.ndarray:
+        """The next samples that are wanted, in two rows."""
+        async with asyncio.timeout(_PATIENCE_S):
+            while True:
+                samples = (await self.sounds.get()).to_ndarray().reshape(-1, 2).T
+                if wanted(samples):
+                    return samples
+
     async def message(self, kind: str) -> dict[str, object]:
         async with asyncio.timeout(_PATIENCE_S):
             while True:
@@ -156,8 +165,8 @@ class Browser:
         self.send(t="key", code=code, down=False)
 
     async def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+        for reading in self._reading:
+            reading.cancel()
         await self.connection.close()
 
     def _take_track(self, track: MediaStreamTrack) -> None:
@@ -167,10 +176,12 @@ class Browser:
                     frame = await track.recv()
                 except MediaStreamError:
                     return
-                assert isinstance(frame, av.VideoFrame)
-                self.frames.put_nowait(frame)
+                if isinstance(frame, av.VideoFrame):
+                    self.frames.put_nowait(frame)
+                elif isinstance(frame, av.AudioFrame):
+                    self.sounds.put_nowait(frame)
 
-        self._reading = asyncio.get_running_loop().create_task(read())
+        self._reading.append(asyncio.get_running_loop().create_task(read()))
 
     def _take_channel(self, channel: RTCDataChannel) -> None:
         self.channels[channel.label] = channel

@@ -1,6 +1,7 @@
 """What a browser may answer: anything. What comes of it: a connection, or an AnswerError."""
 
 import random
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +10,8 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from wrapper.stream.mediaport import MediaPort
 from wrapper.stream.peer import AnswerError, Peer, PeerEvents
 
+SECTION = re.compile(r"^(?=m=)", re.MULTILINE)
+STREAM = re.compile(r"^a=msid:(\S+) ", re.MULTILINE)
 NOTHING = PeerEvents(lambda _: None, lambda *_: None, lambda _: None, lambda: None, lambda *_: None)
 
 
@@ -51,7 +54,7 @@ async def test_no_answer_does_harm(port: MediaPort, seed: int) -> None:
     dice = random.Random(seed)
     outcomes = []
     for _ in range(4):
-        peer = Peer(True, port, [], {}, NOTHING)
+        peer = Peer(True, port, [], {}, NOTHING, with_sound=True)
         answer = damaged(await answer_to(await peer.offer()), dice)
         try:
             await peer.answer(answer)
@@ -83,4 +86,16 @@ async def test_names_and_ends_of_candidates_are_ignored_and_floods_refused(port:
         await peer.candidate(f"candidate:{number} 1 udp 2113937151 10.0.0.1 {5000 + number} typ host", "0")
     with pytest.raises(AnswerError, match="too many"):
         await peer.candidate("candidate:64 1 udp 2113937151 10.0.0.1 6000 typ host", "0")
+    await peer.close("done")
+
+
+async def test_refused_sound_is_no_bad_answer(port: MediaPort) -> None:
+    """As JSEP has it: port 0, and nothing of a transport (RFC 8829, 5.3.1)."""
+    peer = Peer(True, port, [], {}, NOTHING, with_sound=True)
+    offer = await peer.offer()
+    assert len(set(STREAM.findall(offer))) == 2, "sound and picture are kept in step"
+    head, picture, sound, rest = SECTION.split(await answer_to(offer))
+    assert sound.startswith("m=audio")
+    refused = "m=audio 0 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 0.0.0.0\r\na=mid:1\r\n"
+    await peer.answer(head.replace("BUNDLE 0 1 2", "BUNDLE 0 2") + picture + refused + rest)
     await peer.close("done")
