@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: help demo test check bench gen lock clean install dev wrapper-image
+.PHONY: help demo test check bench gen lock clean install dev image wrapper-image
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ test: $(DEV_STAMP) system-packages ## all tests, on SQLite and PostgreSQL (PYTES
 	$(BIN)/python -m pytest -m e2e --junitxml=build/whole.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
 	exit $$status  # the parts side by side, then the whole system with the machine to itself; 5: nothing selected
 
+image: ## the control plane's image, quarterdeck/controlplane (BASE=… another Debian, TAG=…)
+	docker build $(if $(BASE),--build-arg BASE=$(BASE)) -f deploy/Dockerfile -t quarterdeck/controlplane$(if $(TAG),:$(TAG)) .
+
 wrapper-image: ## the image that sessions in containers need on each host: quarterdeck/wrapper (BASE=… another Debian)
 	docker build $(if $(BASE),--build-arg BASE=$(BASE)) -f deploy/Dockerfile.wrapper -t quarterdeck/wrapper .
 
@@ -65,7 +68,7 @@ system-packages:
 	@scripts/system_packages.sh
 
 lock: $(VENV)/bin/uv ## requirements/*.txt from *.in
-	for set in build base wrapper dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
+	for set in build base wrapper controlplane dev; do $(BIN)/uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --python-version 3.11 requirements/$$set.in -o requirements/$$set.txt; done
 
 clean: ## removes what the other targets made, but no data directory

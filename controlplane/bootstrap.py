@@ -25,7 +25,7 @@ from controlplane.settings import Settings
 
 if TYPE_CHECKING:
     from controlplane.domain.identity import Principal
-    from controlplane.interfaces import Provider
+    from controlplane.interfaces import Ids, Provider, Store
     from controlplane.usecases.world import Policy, Renting, World
 
 log = structlog.get_logger(__name__)
@@ -129,6 +129,30 @@ def audit(settings: Settings) -> list[str]:
     from controlplane.adapters.store.audit import violations
 
     return violations(settings.database_url)
+
+
+def operator(settings: Settings) -> None:
+    """Makes the token of settings.token_file an operator's, and the file where there is none. Raises Unavailable,
+    OSError."""
+    from controlplane.adapters.ids import RandomIds
+    from controlplane.adapters.store import open_store
+
+    async def ensure() -> None:
+        store = open_store(settings.database_url)
+        try:
+            await _operator(settings, store, RandomIds())
+        finally:
+            await store.close()
+
+    asyncio.run(ensure())
+
+
+def ca_sha256(settings: Settings) -> str:
+    """What agents pin, hex. Makes the house's keys in settings.ca_dir where there are none. Raises OSError."""
+    from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
+
+    stream_token_key(settings.ca_dir)
+    return FileCertificateAuthority(settings.ca_dir, settings.cert_ttl_s).ca_sha256
 
 
 async def _migrate(settings: Settings) -> None:
@@ -271,10 +295,7 @@ async def _welcome(settings: Settings, world: World) -> dict[str, str]:
     from controlplane.domain.errors import WrongState
     from controlplane.usecases import accounts, vms
 
-    if not settings.token_file.exists():
-        settings.token_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(settings.token_file, f"{world.ids.secret()}\n".encode())
-    operator = await accounts.ensure_operator(world, settings.token_file.read_text(encoding="utf-8").strip())
+    operator = await _operator(settings, world.store, world.ids)
     local = vms.VmRequest(vm_id="local", region_id="local", template_id="local", client_token="local")  # noqa: S106
     await vms.create_vm(world, operator, local, request_id="welcome")
     await _demo_game(world, operator)
@@ -288,6 +309,17 @@ async def _welcome(settings: Settings, world: World) -> dict[str, str]:
     join_token_file = settings.data_dir / "join-token"
     write_private(join_token_file, secret.encode())
     return said | {"join_token_file": str(join_token_file)}
+
+
+async def _operator(settings: Settings, store: Store, ids: Ids) -> Principal:
+    """Makes the token of token_file an operator's, and the file where there is none."""
+    from controlplane.adapters.ca import write_private
+    from controlplane.usecases import accounts
+
+    if not settings.token_file.exists():
+        settings.token_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(settings.token_file, f"{ids.secret()}\n".encode())
+    return await accounts.ensure_operator(store, ids, settings.token_file.read_text(encoding="utf-8").strip())
 
 
 async def _demo_game(world: World, operator: Principal) -> None:

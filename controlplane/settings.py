@@ -1,7 +1,8 @@
 """Environment, file and options become one frozen settings object: the only reader of os.environ.
 
 Every field is `QUARTERDECK_<FIELD>` in the environment, or a key of the TOML file that `QUARTERDECK_CONFIG` names.
-Options of the command line win over the environment, and that over the file.
+Options of the command line win over the environment, and that over the file. `QUARTERDECK_<FIELD>_FILE` names a file
+that holds nothing but the value, as secrets are mounted into containers; the value itself wins over it.
 """
 
 from __future__ import annotations
@@ -305,8 +306,11 @@ def _gather(options: Mapping[str, object]) -> tuple[dict[str, object], dict[str,
     sources = {name: f"{name} in {file}" for name in values}
     for name in FIELDS:
         variable = f"{ENV_PREFIX}{name.upper()}"
+        mounted = f"{variable}_FILE"
         if os.environ.get(variable):
             values[name], sources[name] = os.environ[variable], variable
+        elif os.environ.get(mounted) and f"{name}_file" not in FIELDS:
+            values[name], sources[name] = _read_value(mounted), mounted
         if options.get(name) is not None:
             values[name], sources[name] = options[name], f"--{name.replace('_', '-')} or {variable}"
     unknown = sorted(name for name in values if name not in FIELDS)
@@ -320,6 +324,14 @@ def _read_file(file: str) -> dict[str, Any]:
         return tomllib.loads(Path(file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SettingsError(f"{CONFIG_VARIABLE}: {file} cannot be read as TOML: {error}") from error
+
+
+def _read_value(variable: str) -> str:
+    file = os.environ[variable]
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{variable}: {file} cannot be read: {error}; mount it, or name another") from error
 
 
 def _derived(settings: Settings) -> Settings:

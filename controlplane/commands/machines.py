@@ -1,7 +1,8 @@
-"""`quarterdeck vms create|get|drain|undrain|stop|start|ready|error|terminate|transitions|attempts`: the machines."""
+"""`quarterdeck vms create|invite|get|drain|undrain|stop|start|ready|error|terminate|transitions|attempts`: the machines."""
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -50,6 +51,30 @@ def create_vm(
         client_token=client_token,
     )
     _call("CreateVm", request, target, token_file, output)
+
+
+@app.command("invite")
+def invite_agent(
+    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+) -> None:
+    """Print what the machine's agent needs to join, once: the lines of its /etc/quarterdeck/agent.env.
+
+    \b
+    quarterdeck vms invite den-1 | ssh den-1 'sudo tee -a /etc/quarterdeck/agent.env' >/dev/null
+    """
+    from quarterdeck.v1 import vms_pb2, vms_pb2_grpc
+
+    from controlplane.commands.calls import as_json, calling
+
+    with calling(target, token_file) as call:
+        stub = vms_pb2_grpc.VmServiceStub(call.channel)
+        invited = call(stub.CreateJoinToken, vms_pb2.CreateJoinTokenRequest(name=_vm(name)))
+    if output is Output.JSON:
+        typer.echo(json.dumps(as_json(invited), indent=2))
+        return
+    for variable in ("enrolment_target", "ca_sha256"):
+        typer.echo(f"QUARTERDECK_AGENT_{variable.upper()}={getattr(invited, variable)}")
+    typer.echo(f"QUARTERDECK_AGENT_JOIN_TOKEN={invited.token}")
 
 
 @app.command("get")

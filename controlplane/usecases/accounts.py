@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from controlplane.domain.errors import Unauthenticated
 from controlplane.domain.identity import DEFAULT_PROJECT, Credential, CredentialKind, Principal, Role
-from controlplane.interfaces import AuditEntry, Tx
+from controlplane.interfaces import AuditEntry, Ids, Store, Tx
 from controlplane.usecases.world import World, operators_only
 
 
@@ -32,7 +32,7 @@ async def sign_in(world: World, code: str) -> tuple[str, datetime, Principal]:
         if credential is None or not credential.valid(now) or not await tx.credentials.use(credential.id, now):
             raise refused
         who = _principal(credential)
-        token, ends_at = await _issue(tx, world, CredentialKind.BEARER, who, world.policy.token_ttl_s, now)
+        token, ends_at = await _issue(tx, world.ids, CredentialKind.BEARER, who, world.policy.token_ttl_s, now)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "SignIn", "account", ""))
     return token, ends_at, who
 
@@ -40,7 +40,7 @@ async def sign_in(world: World, code: str) -> tuple[str, datetime, Principal]:
 async def create_sign_in_code(world: World, who: Principal) -> tuple[str, datetime]:
     """(code, end): for a browser, with the caller's own rights."""
     async with world.store.tx() as tx:
-        code = await _issue(tx, world, CredentialKind.SIGN_IN, who, world.policy.sign_in_ttl_s, await tx.now())
+        code = await _issue(tx, world.ids, CredentialKind.SIGN_IN, who, world.policy.sign_in_ttl_s, await tx.now())
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateSignInCode", "account", ""))
     return code
 
@@ -60,30 +60,30 @@ async def create_token(
     async with world.store.tx() as tx:
         other = Principal(who.project_id, subject, role)
         lifetime_s = world.policy.token_ttl_s if ttl_s is None else ttl_s
-        token = await _issue(tx, world, CredentialKind.BEARER, other, lifetime_s, await tx.now())
+        token = await _issue(tx, world.ids, CredentialKind.BEARER, other, lifetime_s, await tx.now())
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateToken", subject, request_id))
     return token
 
 
-async def ensure_operator(world: World, token: str) -> Principal:
-    """Makes `token`, which whoever starts an embedded control plane has made and kept, an operator's."""
+async def ensure_operator(store: Store, ids: Ids, token: str) -> Principal:
+    """Makes `token`, which whoever installs a control plane has made and kept, an operator's."""
     who = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
-    async with world.store.tx() as tx:
+    async with store.tx() as tx:
         known = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(token))
         now = await tx.now()
         if known is None or not known.valid(now):
-            await _issue(tx, world, CredentialKind.BEARER, who, 3650 * 86400.0, now, secret=token)
+            await _issue(tx, ids, CredentialKind.BEARER, who, 3650 * 86400.0, now, secret=token)
     return who
 
 
 async def _issue(
-    tx: Tx, world: World, kind: CredentialKind, who: Principal, ttl_s: float, now: datetime, secret: str = ""
+    tx: Tx, ids: Ids, kind: CredentialKind, who: Principal, ttl_s: float, now: datetime, secret: str = ""
 ) -> tuple[str, datetime]:
-    secret = secret or world.ids.secret()
+    secret = secret or ids.secret()
     ends_at = now + timedelta(seconds=ttl_s)
     await tx.credentials.add(
         Credential(
-            id=world.ids.new("c"),
+            id=ids.new("c"),
             kind=kind,
             project_id=who.project_id,
             subject=who.subject,

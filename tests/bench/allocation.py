@@ -147,7 +147,7 @@ async def api_process(directory: Path, database: str) -> AsyncIterator[tuple[str
     settings = {"DATA_DIR": directory / "data", "DATABASE_URL": database, "NATS_URL": nats.url, **ports}
     store, token = open_store(database), "bench-" + "b" * 40
     world = World(store, MemoryBus(), RandomIds(), None, None, None)  # type: ignore[arg-type] - for a token
-    await accounts.ensure_operator(world, token)
+    await accounts.ensure_operator(world.store, world.ids, token)
     await store.close()
     nats.start()
     environment = os.environ | {f"QUARTERDECK_{name}": str(value) for name, value in settings.items()}

@@ -80,7 +80,7 @@ async def plant(postgres_url: str, own_nats_server: NatsServer, tmp_path: Path, 
         spawn, "processor", data, postgres_url, own_nats_server.url, REPLICAS, (free_port(), free_port(), free_port())
     )
     secret = "operator-" + "s" * 40
-    await accounts.ensure_operator(world, secret)
+    await accounts.ensure_operator(world.store, world.ids, secret)
     await store.close()
     await asyncio.gather(*(answers(door.api) for door in doors))
     return Plant(doors, ca_pem, secret, postgres_url.replace("+psycopg", ""))

@@ -11,10 +11,28 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.docker_engine import box_image, docker_engine
-from tests.docker_images import broadside_image, debian_image, games_image, shipped_image
+from tests.docker_images import (
+    broadside_image,
+    controlplane_image,
+    debian_image,
+    games_image,
+    nats_image,
+    postgres_image,
+    shipped_image,
+)
 from tests.e2e.stub import Stub, serving
 
-__all__ = ["box_image", "broadside_image", "debian_image", "docker_engine", "games_image", "shipped_image"]
+__all__ = [
+    "box_image",
+    "broadside_image",
+    "controlplane_image",
+    "debian_image",
+    "docker_engine",
+    "games_image",
+    "nats_image",
+    "postgres_image",
+    "shipped_image",
+]
 
 # A machine that runs the whole suite is busy: waiting costs nothing where all is well.
 expect.set_options(timeout=20_000)

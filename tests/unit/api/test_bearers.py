@@ -38,7 +38,7 @@ async def store() -> CountedStore:
 @pytest.fixture
 async def bearers(store: CountedStore) -> Bearers:
     world = World(store, MemoryBus(), RandomIds(), None, None, None)  # type: ignore[arg-type]
-    await accounts.ensure_operator(world, TOKEN)
+    await accounts.ensure_operator(world.store, world.ids, TOKEN)
     return Bearers(world, ttl_s=60)
 
 
