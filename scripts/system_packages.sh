@@ -6,6 +6,7 @@ missing=""
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
     missing="$missing chromium"
 command -v Xvfb >/dev/null || missing="$missing xvfb"
+command -v pulseaudio >/dev/null || missing="$missing pulseaudio"
 command -v xeyes >/dev/null || missing="$missing x11-apps"
 command -v dockerd >/dev/null || missing="$missing docker.io"
 command -v iptables >/dev/null || missing="$missing iptables"

@@ -26,8 +26,8 @@ POSTGRES_IMAGE = "quarterdeck-test/postgres:latest"
 NATS_IMAGE = "quarterdeck-test/nats:latest"
 SHIPPED_IMAGE = "quarterdeck-test/shipped-wrapper:latest"
 BROADSIDE_IMAGE = "quarterdeck-test/broadside:latest"
-# Small games out of Debian, with a picture and without one.
-GAMES = ("xgalaga", "bzflag-server")
+# Small games out of Debian: with a picture, with sound too, with neither.
+GAMES = ("xgalaga", "circuslinux", "bzflag-server")
 
 
 @contextmanager

@@ -152,7 +152,7 @@ class Life:
         picture = await self._make_room()
         take = self._output.take
         game = Beside(self._meeting, take) if self.spec.beside else Supervised(take)
-        await game.start(self.spec.command, self._environment() | picture | self._door.environment, home)
+        await game.start(self.spec.command, self._environment() | picture, home)
         self._game = game
         self._launched.set()
         self._become(self.session.game_started(self.age_s))
@@ -164,29 +164,28 @@ class Life:
             self._in_background(self._await_first_frame())
         return game
 
-    async def _make_room(self) -> Mapping[str, str]:
-        """What the game's picture is drawn on, and where its sound comes out. Raises StartError, DisplayStartError."""
-        video, meeting = self.spec.video, self._meeting
+    async def _make_room(self) -> dict[str, str]:
+        """What the game must know of where its picture and its sound go. Raises StartError, DisplayStartError."""
+        video, meeting, silent = self.spec.video, self._meeting, self.spec.silent
         if self.spec.picture is Picture.NONE:
             self._check = ReadinessCheck(self.spec.readiness, self.spec.ports)
             return {}
-        if self.spec.silent:
+        if silent:
             self._door.silent = "Its deployment wants no sound."
         if self.spec.picture is Picture.FRAMES:
-            if not self.spec.silent:
-                self._door.open(meeting)
-            return sdk.prepare(str(meeting), video.width, video.height, video.fps)
-        if not self.spec.silent:
-            self._sound_server = SoundServer(meeting, self._door)
-        display = start_display(meeting, video.width, video.height)
-        self._display, _ = await asyncio.gather(display, self._start_sound_server())
-        return self._display.environment
+            picture = sdk.prepare(str(meeting), video.width, video.height, video.fps)
+            return picture if silent else picture | self._door.open(meeting)
+        # The sound server starts beside the display, which takes longer.
+        sound = asyncio.create_task(self._start_sound_server()) if not silent else None
+        self._display = await start_display(meeting, video.width, video.height)
+        return self._display.environment | (await sound if sound is not None else {})
 
-    async def _start_sound_server(self) -> None:
-        if self._sound_server is not None:
-            await self._sound_server.start()
-            if self._door.silent:
-                self._output.note(f"no sound: {self._door.silent}")
+    async def _start_sound_server(self) -> dict[str, str]:
+        self._sound_server = SoundServer(self._meeting, self._door)
+        environment = await self._sound_server.start()
+        if self._door.silent:
+            self._output.note(f"no sound: {self._door.silent}")
+        return environment
 
     def _line(self, text: str) -> None:
         if self._check is not None:

@@ -40,9 +40,9 @@ To publish frame f (0, 1, 2 ...): use slot f % slots; make its lock odd (2f + 1)
 make its lock even (2f + 2); store f + 1 at offset 64; write a byte to QUARTERDECK_FRAME_READY and ignore EAGAIN.
 Stores must become visible in this order. The newest frame wins: publish as often as the game draws.
 
-Sound is 48,000 samples a second of signed 16 bit, little-endian, left and right in turn: 4 bytes for each. Write it as it
-is to be heard, at the pace of CLOCK_MONOTONIC and little ahead of it, without blocking and 4 bytes or a multiple at once;
-what EAGAIN refuses is not heard. The pipe holds 85 ms. Nothing need be written while there is nothing to hear.
+Sound is 48,000 samples a second of signed 16 bit, little-endian, left and right in turn: 4 bytes for each. Write it as
+it is to be heard, at the pace of CLOCK_MONOTONIC and little ahead of it, without blocking, a multiple of 4 bytes at
+once; what EAGAIN refuses is not heard. The pipe holds 85 ms. Nothing need be written while there is nothing to hear.
 """
 
 MAGIC = b"QDFRAME1"

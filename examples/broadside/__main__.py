@@ -1,4 +1,4 @@
-"""`python -m examples.broadside`, started by Quarterdeck: sails in a session's picture until told to stop.
+"""`python -m examples.broadside`, started by Quarterdeck: sails and sounds in a session until told to stop.
 
 Ends with 0 on SIGTERM, on Q, and on Escape held for a second. QUARTERDECK_PIXEL_CLOCK=1 draws the latency marker.
 """
@@ -16,6 +16,7 @@ import numpy as np
 from examples.broadside.art import paint
 from examples.broadside.canvas import Canvas
 from examples.broadside.scene import Scene, draw_pixel_clock
+from examples.broadside.sound import Mixer
 from examples.broadside.world import Controls, World
 from wrapper import sdk
 
@@ -26,6 +27,8 @@ _ESCAPE_HOLD_S = 1.0
 # A key is worth a frame at once, but not more often than this.
 _EARLY_S = 0.012
 _DEAD_ZONE = 0.2
+# Sound for one frame and a little more: the next may be late.
+_AHEAD_S = 0.012
 
 
 class Helm:
@@ -77,7 +80,7 @@ class Helm:
 
 def play(deck: sdk.Deck, pixel_clock: bool) -> None:
     """Until the player leaves or SIGTERM arrives."""
-    helm, world = Helm(), World()
+    helm, world, mixer = Helm(), World(), Mixer()
     scene = Scene(paint(deck.width, deck.height))
     stopped, told = False, 0
 
@@ -95,6 +98,9 @@ def play(deck: sdk.Deck, pixel_clock: bool) -> None:
             helm.take(event, now_s)
         world.step(helm.controls(now_s), min(0.1, now_s - drawn_s))
         drawn_s = now_s
+        for effect in world.fresh:
+            mixer.start(effect)
+        deck.play(mixer.mix(now_s, now_s + interval_s + _AHEAD_S))
         if world.score > told:
             print(f"raider sunk, score {world.score}", flush=True)
             told = world.score

@@ -68,8 +68,11 @@ class World:
     raiders: list[Raider] = field(default_factory=list)
     balls: list[Ball] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
+    # Those that came with the last step.
+    fresh: list[Effect] = field(default_factory=list)
 
     def step(self, controls: Controls, elapsed_s: float) -> None:
+        self.fresh = []
         self.clock_s += elapsed_s
         self._sail(controls, elapsed_s)
         self._fire(controls, elapsed_s)
@@ -77,7 +80,7 @@ class World:
         self._move_balls(elapsed_s)
         for effect in self.effects:
             effect.age_s += elapsed_s
-        self.effects = [effect for effect in self.effects if effect.age_s < 0.9]
+        self.effects = [effect for effect in (*self.effects, *self.fresh) if effect.age_s < 0.9]
 
     def _sail(self, controls: Controls, elapsed_s: float) -> None:
         pull = min(1.0, _SHIP_PULL * elapsed_s)
@@ -93,7 +96,7 @@ class World:
         if controls.fire and self.reload_s == 0.0:
             self.reload_s = _RELOAD_S
             self.balls.append(Ball(self.x, self.y - 30.0, self.speed_x * 0.25, self.y - 30.0))
-            self.effects.append(Effect("smoke", self.x, self.y - 34.0))
+            self.fresh.append(Effect("smoke", self.x, self.y - 34.0))
 
     def _move_raiders(self, elapsed_s: float) -> None:
         for raider in self.raiders:
@@ -118,7 +121,7 @@ class World:
                 continue
             if ball.y <= LANES[0] - 6.0:
                 self.streak = 0
-                self.effects.append(Effect("splash", ball.x, LANES[0]))
+                self.fresh.append(Effect("splash", ball.x, LANES[0]))
                 continue
             flying.append(ball)
         self.balls = flying
@@ -131,6 +134,6 @@ class World:
                 self.streak += 1
                 self.best_streak = max(self.best_streak, self.streak)
                 self.score += (3 - raider.lane) * 5 * min(4, self.streak)
-                self.effects.append(Effect("blaze", raider.x, line - 12.0))
+                self.fresh.append(Effect("blaze", raider.x, line - 12.0))
                 return True
         return False

@@ -17,6 +17,7 @@ from hostagent import procfs
 from tests.console import typed
 from tests.docker_engine import Engine
 from tests.e2e.containers import ContainerHouse, eventually, off, reason_word, state_word
+from tests.e2e.hearing import listen, sounds
 from tests.e2e.test_play import SAILS, advance, sails_reach
 from tests.e2e.waiting import until
 
@@ -110,6 +111,37 @@ async def test_a_game_in_a_container_is_played_saved_and_played_on_and_leaves_no
     await off(house.stop_session, following.name)
     await off(house.until, following.name, "STOPPED")
     await off(house.until_nothing_is_left)
+
+
+@pytest.mark.parametrize("house", ["sqlite"], indirect=True)
+async def test_a_strange_game_is_heard(house: ContainerHouse, page: Page, games_image: str) -> None:
+    """Out of Debian, with no change to it; SDL finds the session's PulseAudio by itself."""
+    await off(house.add_game, "circus", games_image, ("circuslinux",), picture=games_pb2.PICTURE_X11)
+    session = await off(house.ask, "circus", True)
+    assert state_word(session) == "RUNNING", f"{session}\n{house.logs()}"
+    await page.goto(f"{house.house.page}/play/{session.name.partition('/')[2]}")
+    await until(page, "quarterdeckPlayer.state === 'live'", timeout_s=60)
+    try:
+        await listen(page)
+        await sounds(page)
+    except AssertionError as error:
+        error.add_note(house.logs())
+        raise
+    (sound,) = [line for line in processes(house, session.name) if line.startswith("/usr/bin/pulseaudio")]
+    assert sound
+    settings = house.container(session.name, "wrapper")
+    assert settings["HostConfig"]["ReadonlyRootfs"]
+    assert not settings["Config"]["User"].startswith("0")
+    await off(house.stop_session, session.name)
+    await off(house.until, session.name, "STOPPED")
+    await off(house.until_nothing_is_left)
+
+
+def processes(house: ContainerHouse, session: str) -> list[str]:
+    """Command lines of what runs in the wrapper's container and beside it."""
+    told = house.engine.client.top(house.container(session, "wrapper")["Id"])
+    at = told["Titles"].index("CMD")
+    return [row[at] for row in told["Processes"]]
 
 
 @pytest.mark.parametrize("house", ["sqlite"], indirect=True)

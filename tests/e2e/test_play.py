@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
+from tests.e2e.hearing import LOUD, listen, sounds
 from tests.e2e.house import House, enter
 from tests.e2e.waiting import until
 
@@ -124,6 +125,7 @@ async def play(house: House, page: Page) -> None:
     await sails_reach(page, 0.6, 1.0)
     await page.keyboard.up("ArrowRight")
     await pixels_are_the_games_own(house, page)
+    await guns_are_heard(page)
 
 
 async def pixels_are_the_games_own(house: House, page: Page) -> None:
@@ -142,6 +144,16 @@ async def pixels_are_the_games_own(house: House, page: Page) -> None:
     assert held == pytest.approx(before, abs=0.02)
     await sails_reach(page, 0.0, 0.2)
     await page.keyboard.up("ArrowLeft")
+
+
+async def guns_are_heard(page: Page) -> None:
+    await expect(page.get_by_role("button", name="Sound on")).to_be_visible()
+    assert await page.evaluate("!quarterdeckPlayer.audio.paused && !quarterdeckPlayer.audio.muted")
+    await listen(page)
+    await until(page, f"!{LOUD}")
+    await page.keyboard.press("Space")
+    await sounds(page)
+    await until(page, f"!{LOUD}")
 
 
 async def stop(page: Page) -> None:

@@ -66,9 +66,7 @@ class HubEvents:
 class Hub:
     """Made by open_hub(); close() ends it."""
 
-    def __init__(
-        self, spec: Spec, door: SoundDoor, on: HubEvents, stages_ms: Callable[[], Mapping[str, int]]
-    ) -> None:
+    def __init__(self, spec: Spec, door: SoundDoor, on: HubEvents, stages_ms: Callable[[], Mapping[str, int]]) -> None:
         self._spec = spec
         self._door = door
         self._on = on

@@ -128,7 +128,9 @@ class Peer:
         Raises AnswerError when it does not answer the offer.
         """
         try:
-            await self._connection.setRemoteDescription(RTCSessionDescription(refusals_told(without_names(sdp)), "answer"))
+            await self._connection.setRemoteDescription(
+                RTCSessionDescription(refusals_told(without_names(sdp)), "answer")
+            )
         except Exception as error:
             raise AnswerError(f"the answer cannot be used: {error}") from error
 
@@ -226,7 +228,7 @@ def without_names(sdp: str) -> str:
 
 
 def refusals_told(sdp: str) -> str:
-    """The SDP with refused sound (port 0; RFC 8829, 5.3.1) as sound that is not sent, since aiortc knows no refusals."""
+    """The SDP with refused sound (port 0; RFC 8829, 5.3.1) as sound that is not sent: aiortc knows no refusals."""
     head, *sections = _SECTION.split(sdp)
     transport = "".join(_TRANSPORT_LINE.findall(next((one for one in sections if not _REFUSED_SOUND.match(one)), "")))
     told = [

@@ -124,9 +124,7 @@ class OpusEncoder:
         self._pts = 0
 
     def encode(self, frame: bytes) -> bytes:
-        samples = av.AudioFrame.from_ndarray(
-            np.frombuffer(frame, "<i2").reshape(1, -1), format="s16", layout="stereo"
-        )
+        samples = av.AudioFrame.from_ndarray(np.frombuffer(frame, "<i2").reshape(1, -1), format="s16", layout="stereo")
         samples.sample_rate, samples.pts = sdk.SOUND_RATE, self._pts
         self._pts += FRAME_SAMPLES
         return b"".join(bytes(packet) for packet in self._context.encode(samples))

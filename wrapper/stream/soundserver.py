@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -26,8 +25,8 @@ _SOCKET_PATH_MAX_BYTES = 107
 _SOCKET = "pulse"
 _FORMAT = f"format=s16le channels=2 rate={sdk.SOUND_RATE}"
 _STARTED = b"Daemon startup complete"
-# Nothing but a socket, the pipe, and no work while no game plays. The system's clock sets the pace: with the reader's, the
-# pipe would always be full, and all sound as late as the pipe is long.
+# Nothing but a socket, the pipe, and no work while no game plays. The system's clock sets the pace: with the reader's,
+# the pipe would always be full, and all sound as late as the pipe is long.
 _OPTIONS = (
     *("-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disallow-exit=yes"),
     *("--disallow-module-loading=yes", "--disable-shm=yes", "--realtime=no", "--high-priority=no"),
@@ -40,16 +39,15 @@ _OPTIONS = (
 
 @dataclass
 class SoundDoor:
-    """`environment` tells the game; `pipe` is the wrapper's end of it, None where there will never be sound; `silent`
-    says why there is none now."""
+    """`pipe` is the wrapper's end, None where there will never be sound; `silent` says why nothing is heard now."""
 
     pipe: int | None = None
     silent: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
 
-    def open(self, directory: Path) -> None:
-        """Makes the pipe. Raises OSError."""
-        self.pipe, self.environment = sdk.prepare_sound(str(directory))
+    def open(self, directory: Path) -> dict[str, str]:
+        """Makes the pipe; how a game finds it. Raises OSError."""
+        self.pipe, environment = sdk.prepare_sound(str(directory))
+        return environment
 
     def close(self) -> None:
         if self.pipe is not None:
@@ -72,18 +70,19 @@ class SoundServer:
         self._said = b""
         self._logger = structlog.get_logger()
 
-    async def start(self) -> None:
-        """Returns when games can connect, or when nothing will be heard: the door says which."""
+    async def start(self) -> dict[str, str]:
+        """How games find it, once they can connect; empty where nothing will be heard, and the door says why."""
         program = shutil.which("pulseaudio", path="/usr/local/bin:/usr/bin:/bin")
         if program is None:
             self._fall_silent("PulseAudio is not installed on this host.")
-        elif len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX_BYTES:
+            return {}
+        if len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX_BYTES:
             self._fall_silent(f"The path {self._socket} is too long for PulseAudio's socket.")
-        else:
-            self._door.open(self._directory)
-            self._door.environment = {"PULSE_SERVER": f"unix:{self._socket}"}
-            self._keeping = asyncio.get_running_loop().create_task(self._keep(program))
-            await self._settled.wait()
+            return {}
+        self._door.open(self._directory)
+        self._keeping = asyncio.get_running_loop().create_task(self._keep(program))
+        await self._settled.wait()
+        return {"PULSE_SERVER": f"unix:{self._socket}"}
 
     async def close(self) -> None:
         """Politely first."""

@@ -74,6 +74,8 @@ async def test_a_strange_game_on_an_x_display_is_seen(fleet: Fleet, games_image:
     async with fleet.browser() as browser:
         first = (await browser.frame()).to_ndarray(format="gray8")
         assert first.std() > 1, "a black picture"
+        # That image of the wrapper has no PulseAudio.
+        assert (await browser.message("hello"))["silent"] == "PulseAudio is not installed on this host."
         await browser.frame(lambda frame: (frame.to_ndarray(format="gray8") != first).any())
     await fleet.stop(digest)
 

@@ -49,11 +49,11 @@ def game(module: str, *arguments: str, picture: int = games_pb2.PICTURE_FRAMES) 
 
 def sound_servers(directory: Path) -> list[psutil.Process]:
     """The PulseAudio of the session in that directory."""
-    found = []
-    for process in psutil.process_iter(["name"]):
-        if process.info["name"] == "pulseaudio" and process.environ().get("PULSE_RUNTIME_PATH") == str(directory):
-            found.append(process)
-    return found
+    return [
+        process
+        for process in psutil.process_iter(["name"])
+        if process.info["name"] == "pulseaudio" and process.environ().get("PULSE_RUNTIME_PATH") == str(directory)
+    ]
 
 
 @in_chromium
@@ -153,7 +153,7 @@ async def test_a_host_without_pulseaudio_says_so(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     door = SoundDoor()
     server = SoundServer(tmp_path, door)
-    await server.start()
+    assert await server.start() == {}
     assert door == SoundDoor(silent="PulseAudio is not installed on this host.")
     await server.close()
     assert os.listdir(tmp_path) == []

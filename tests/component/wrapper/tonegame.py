@@ -1,4 +1,4 @@
-"""A game on the local SDK whose left and right sound at 440 and 880 Hz, all the time or, with `keys`, while a key is held."""
+"""A game on the local SDK that sounds at 440 Hz left and 880 Hz right: always or, with `keys`, while a key is held."""
 
 import sys
 import time

@@ -16,10 +16,7 @@ def play() -> None:
     while True:
         command = ["pacat", "--raw", f"--rate={sdk.SOUND_RATE}", "--channels=2", "--format=s16le", "--latency-msec=20"]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as player:
-            try:
-                player.communicate(tone(0, _SECONDS * sdk.SOUND_RATE))
-            except BrokenPipeError:
-                pass
+            player.communicate(tone(0, _SECONDS * sdk.SOUND_RATE))  # which takes its early end for an end
         print("pacat ended", player.returncode, flush=True)
         time.sleep(0.2)
 

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -68,7 +69,7 @@ def test_a_game_that_writes_whatever_there_is_room_for_is_hardly_ever_cut() -> N
             backlog.put(written(next_number))
             next_number += 1
         heard.append(number_of(backlog.take()))
-    cuts = sum(after - before > 1 for before, after in zip(heard, heard[1:], strict=False))  # type: ignore[operator]
+    cuts = sum(after - before > 1 for before, after in pairwise(heard))  # type: ignore[operator]
     assert 0 < cuts <= 7
 
 
@@ -144,7 +145,7 @@ def test_who_writes_without_pause_is_held_to_the_pace_at_which_it_is_heard(liste
         os.write(listener.game, FRAME)  # waits for room, as a sound card makes its players wait
     # A second's worth, less what the pipe and the backlog hold.
     assert time.monotonic() - began_s >= 1.0 - sdk.SOUND_PIPE_BYTES / 192_000 - MOST / 192_000 - 0.01
-    steps = {after.pts - before.pts for before, after in zip(listener.packets, listener.packets[1:], strict=False)}
+    steps = {after.pts - before.pts for before, after in pairwise(listener.packets)}
     assert steps
     assert all(step % FRAME_SAMPLES == 0 or step > 6 * FRAME_SAMPLES for step in steps)
 
