@@ -16,9 +16,16 @@ from typing import Any
 
 import numpy as np
 import uvicorn
-from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCSessionDescription,
+    VideoStreamTrack,
+)
 from aiortc.sdp import candidate_from_sdp
-from av import VideoFrame
+from av import AudioFrame, VideoFrame
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -58,6 +65,26 @@ class Picture(VideoStreamTrack):
         return frame
 
 
+class Tone(MediaStreamTrack):
+    """440 Hz in both channels."""
+
+    kind = "audio"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started = time.monotonic()
+        self.count = 0
+
+    async def recv(self) -> AudioFrame:
+        self.count += 1
+        await asyncio.sleep(max(0.0, self.started + self.count / 50 - time.monotonic()))
+        at = (np.arange(960) + 960 * self.count) / 48_000
+        mono = (8000 * np.sin(2 * np.pi * 440 * at)).astype(np.int16)
+        frame = AudioFrame.from_ndarray(np.repeat(mono, 2).reshape(1, -1), format="s16", layout="stereo")
+        frame.sample_rate, frame.pts, frame.time_base = 48_000, self.count * 960, Fraction(1, 48_000)
+        return frame
+
+
 class Peer:
     """The wrapper's side of one signalling channel."""
 
@@ -66,11 +93,14 @@ class Peer:
         self.held: set[str] = set()
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.connection.addTrack(Picture(self.held))
+        if stub.sounds:
+            self.connection.addTrack(Tone())
         self.keys = self.connection.createDataChannel("keys")
         self.mouse = self.connection.createDataChannel("mouse", ordered=False, maxRetransmits=0)
         for channel in (self.keys, self.mouse):
             channel.on("message", lambda data, channel=channel: self.hear(channel, data))
-        self.keys.on("open", lambda: self.keys.send(json.dumps({"t": "hello", "role": "player", "width": WIDTH})))
+        hello = {"t": "hello", "role": "player", "width": WIDTH, "silent": stub.silent}
+        self.keys.on("open", lambda: self.keys.send(json.dumps(hello)))
 
     def hear(self, channel: RTCDataChannel, data: str) -> None:
         message = json.loads(data)
@@ -108,6 +138,8 @@ class Stub:
         self.events_broken = False
         self.refuse: tuple[int, dict[str, Any]] | None = None
         self.drop_signalling = 0
+        self.sounds = False
+        self.silent = ""
         self.calls: list[tuple[str, str, Any]] = []
         self.inputs: list[tuple[str, dict[str, Any]]] = []
         self.peers: list[Peer] = []

@@ -157,6 +157,11 @@ class Sound:
         else:
             self._heard.clear()
 
+    @property
+    def resting(self) -> bool:
+        """Whether all that was written has been heard."""
+        return self._gate.closed and self._backlog.length < FRAME_BYTES
+
     def kbps(self) -> int:
         """Over the last second."""
         cut_s = time.monotonic() - _FIGURES_WINDOW_S
@@ -177,7 +182,7 @@ class Sound:
     def _run(self) -> None:
         due_ns = time.monotonic_ns()
         while not self._closing.is_set():
-            if self._gate.closed and self._backlog.length < FRAME_BYTES:
+            if self.resting:
                 select.select([self._pipe, self._woken], [], [])
                 due_ns = max(due_ns, time.monotonic_ns())
             self._closing.wait((due_ns - time.monotonic_ns()) / 1e9)

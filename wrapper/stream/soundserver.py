@@ -62,7 +62,7 @@ class SoundServer:
         """`directory` belongs to this session alone: whoever may look into it may play."""
         self._door = door
         self._directory = directory
-        self._socket = directory / _SOCKET
+        self._reached: int | None = None
         self._server: Supervised | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
@@ -76,13 +76,11 @@ class SoundServer:
         if program is None:
             self._fall_silent("PulseAudio is not installed on this host.")
             return {}
-        if len(os.fsencode(self._socket)) > _SOCKET_PATH_MAX_BYTES:
-            self._fall_silent(f"The path {self._socket} is too long for PulseAudio's socket.")
-            return {}
         self._door.open(self._directory)
-        self._keeping = asyncio.get_running_loop().create_task(self._keep(program))
+        directory = self._short_path()
+        self._keeping = asyncio.get_running_loop().create_task(self._keep(program, directory))
         await self._settled.wait()
-        return {"PULSE_SERVER": f"unix:{self._socket}"}
+        return {"PULSE_SERVER": f"unix:{directory}/{_SOCKET}"}
 
     async def close(self) -> None:
         """Politely first."""
@@ -93,14 +91,25 @@ class SoundServer:
         await asyncio.wait({self._keeping}, timeout=_STOP_TIMEOUT_S)
         self._server.kill()
         await self._keeping
+        if self._reached is not None:
+            os.close(self._reached)
 
-    async def _keep(self, program: str) -> None:
+    def _short_path(self) -> str:
+        """Of the directory, so that the socket in it may have a name: through our own processes' files if need be."""
+        path = str(self._directory)
+        if len(os.fsencode(f"{path}/{_SOCKET}")) <= _SOCKET_PATH_MAX_BYTES:
+            return path
+        self._reached = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        # PulseAudio takes no link for its directory; the dot behind it is none.
+        return f"/proc/{os.getpid()}/fd/{self._reached}/."
+
+    async def _keep(self, program: str, directory: str) -> None:
         """Starts it again and again, each time a little later; a game that connects anew is heard."""
         log = BoundedLog(self._directory / "sound.log")
         pause_s = _RESTART_S
         while not self._closing.is_set():
             self._server = Supervised(lambda _, chunk: self._hear(log, chunk))
-            why = await self._run(self._server, program)
+            why = await self._run(self._server, program, directory)
             self._settled.set()
             if self._closing.is_set():
                 break
@@ -112,9 +121,8 @@ class SoundServer:
                 pause_s = min(_RESTART_MAX_S, 2 * pause_s)
         log.close()
 
-    async def _run(self, server: Supervised, program: str) -> str:
+    async def _run(self, server: Supervised, program: str, directory: str) -> str:
         """Until its end; how it came."""
-        directory = str(self._directory)
         own = {"HOME": directory, "PULSE_RUNTIME_PATH": directory, "PULSE_STATE_PATH": directory}
         watch = asyncio.get_running_loop().call_later(_START_TIMEOUT_S, self._check_started, server)
         try:

@@ -145,9 +145,8 @@ def test_who_writes_without_pause_is_held_to_the_pace_at_which_it_is_heard(liste
         os.write(listener.game, FRAME)  # waits for room, as a sound card makes its players wait
     # A second's worth, less what the pipe and the backlog hold.
     assert time.monotonic() - began_s >= 1.0 - sdk.SOUND_PIPE_BYTES / 192_000 - MOST / 192_000 - 0.01
-    steps = {after.pts - before.pts for before, after in pairwise(listener.packets)}
-    assert steps
-    assert all(step % FRAME_SAMPLES == 0 or step > 6 * FRAME_SAMPLES for step in steps)
+    assert len(listener.packets) > 1
+    assert all(after.pts - before.pts >= FRAME_SAMPLES for before, after in pairwise(listener.packets))
 
 
 def test_nobody_listening_costs_no_encoding_and_holds_no_game_up(listener: Listener) -> None:
@@ -164,9 +163,7 @@ def test_after_the_last_sound_nothing_is_sent(listener: Listener) -> None:
     listener.sound.set_heard(True)
     os.write(listener.game, FRAME * 3)
     assert listener.delivered.wait(30)
-    # A sound after silence begins at once, whatever was left of the one before.
-    before = listener.sound
-    while not before._gate.closed:
+    while not listener.sound.resting:
         time.sleep(0.005)
     sent = len(listener.packets)
     assert sent == 13
