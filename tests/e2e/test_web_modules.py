@@ -211,3 +211,24 @@ async def test_typed_lines_come_back_with_the_arrow_keys(page: Page) -> None:
     typed = "(seen, step) => [...seen, m.recall(['one', 'two'], seen.at(-1)?.at ?? 2, step)]"
     steps = f"a.reduce({typed}, []).map((found) => found.text)"
     assert await call(page, "scrollback", steps, [-1, -1, -1, 1, 1, 1]) == ["two", "one", "one", "two", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("kept", "understood"),
+    [
+        (None, {"muted": False, "volume": 1}),
+        ('{"muted":true,"volume":0.4}', {"muted": True, "volume": 0.4}),
+        ('{"muted":"yes","volume":7}', {"muted": False, "volume": 1}),
+        ("nonsense", {"muted": False, "volume": 1}),
+    ],
+)
+async def test_loudness_is_remembered_if_it_can_be_understood(page: Page, kept: str | None, understood: Any) -> None:
+    assert await call(page, "player/sound", "m.understood(a)", kept) == understood
+
+
+async def test_an_answer_asks_for_both_channels_of_opus_and_once(page: Page) -> None:
+    sdp = "m=audio 9\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 minptime=10;useinbandfec=1\r\na=fmtp:97 apt=96\r\n"
+    asked = sdp.replace("useinbandfec=1", "useinbandfec=1;stereo=1")
+    assert await call(page, "player/sound", "m.inStereo(a)", sdp) == asked
+    assert await call(page, "player/sound", "m.inStereo(a)", asked) == asked
+    assert await call(page, "player/sound", "m.inStereo(a)", "m=video 9\r\n") == "m=video 9\r\n"

@@ -1,4 +1,4 @@
-"""Sound in the player: heard as soon as the browser lets it, as loud as the player left it, and missed with a reason."""
+"""Sound in the player: heard as soon as the browser lets it, as loud as it was left, and missed with a reason."""
 
 from __future__ import annotations
 

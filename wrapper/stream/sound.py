@@ -26,8 +26,10 @@ FRAME_SAMPLES = sdk.SOUND_RATE * FRAME_MS // 1000
 FRAME_BYTES = FRAME_SAMPLES * sdk.SAMPLE_BYTES
 SILENCE = bytes(FRAME_BYTES)
 BITRATE_KBPS = 128
-# Encoded once more after the last sound, so that every decoder comes to rest.
+# Silence that is sent after the last sound; its end is a packet that says so (RFC 6716, 3.1: full band, 10 ms, stereo,
+# no data). A decoder that only hears no more would make something up.
 _REST_FRAMES = 10
+_NOTHING = b"\xf4"
 _BACKLOG_FRAMES = 6
 _BACKLOG_BYTES = _BACKLOG_FRAMES * FRAME_BYTES
 # What always lay ready for this long was never needed: it only makes the sound late.
@@ -202,7 +204,7 @@ class Sound:
     def _play(self, frame: bytes, due_ns: int) -> None:
         if not (self._gate.passes(frame) and self._heard.is_set()):
             return
-        data = self._encoder.encode(frame)
+        data = _NOTHING if self._gate.closed else self._encoder.encode(frame)
         with self._recent_lock:
             self._recent.append((time.monotonic(), len(data)))
         self._deliver(SoundPacket(data, due_ns * sdk.SOUND_RATE // 1_000_000_000))

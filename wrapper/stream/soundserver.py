@@ -19,7 +19,8 @@ from wrapper.supervisor import KeeperLostError, StartError, Supervised
 
 _START_TIMEOUT_S = 15.0
 _STOP_TIMEOUT_S = 3.0
-_RESTART_S, _RESTART_MAX_S = 0.5, 60.0
+# Longer than from one word of the stream's to the next: players are told.
+_RESTART_S, _RESTART_MAX_S = 2.0, 60.0
 # A path of a unix socket, with its end (unix(7)).
 _SOCKET_PATH_MAX_BYTES = 107
 _SOCKET = "pulse"

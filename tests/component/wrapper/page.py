@@ -37,7 +37,7 @@ async (offer) => {
     window.audio = new Audio();
     window.audio.srcObject = stream;  // Chromium decodes only what an element plays
     window.audio.play();
-    const context = new AudioContext({latencyHint: 'interactive'});
+    const context = window.context = new AudioContext({latencyHint: 'interactive'});
     const splitter = context.createChannelSplitter(2);
     context.createMediaStreamSource(stream).connect(splitter);
     window.ears = [0, 1].map((channel) => {

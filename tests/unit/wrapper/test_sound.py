@@ -167,6 +167,7 @@ def test_after_the_last_sound_nothing_is_sent(listener: Listener) -> None:
         time.sleep(0.005)
     sent = len(listener.packets)
     assert sent == 13
+    assert [len(packet.data) for packet in listener.packets].index(1) == 12, "the last one says that this is all"
     listener.delivered.clear()
     os.write(listener.game, FRAME)
     assert listener.delivered.wait(30)
