@@ -19,8 +19,8 @@ from wrapper import sdk
 from wrapper.stream.sound import FRAME_BYTES, FRAME_SAMPLES, SILENCE, Backlog, Gate, OpusEncoder, Sound, SoundPacket
 
 FRAME = bytes([1, 0]) * (FRAME_BYTES // 2)
-SECOND = 100
-MOST = 6 * FRAME_BYTES
+SECOND = 50
+MOST = 4 * FRAME_BYTES
 
 
 def written(*numbers: int) -> bytes:
@@ -45,20 +45,20 @@ def test_a_frame_comes_out_when_it_is_whole_and_in_order() -> None:
 def test_a_game_that_writes_a_picture_s_worth_at_a_time_loses_nothing() -> None:
     backlog, heard = Backlog(), []
     for tick in range(9 * SECOND):
-        if tick % 3 == 0:
-            backlog.put(written(tick, tick + 1, tick + 2))
+        if tick % 2 == 0:
+            backlog.put(written(tick, tick + 1))
         heard.append(number_of(backlog.take()))
     assert heard == list(range(9 * SECOND))
 
 
 def test_what_lay_ready_for_a_second_is_dropped_oldest_first_and_the_rest_goes_on() -> None:
     backlog, heard = Backlog(), []
-    backlog.put(written(0, 1, 2, 3, 4))  # written while this machine was busy elsewhere
+    backlog.put(written(0, 1, 2))  # written while this machine was busy elsewhere
     for tick in range(3 * SECOND):
-        backlog.put(written(tick + 5))
+        backlog.put(written(tick + 3))
         heard.append(number_of(backlog.take()))
     assert heard == sorted(set(heard))
-    assert set(range(3 * SECOND)) - set(heard) == {100, 101, 102, 103}
+    assert set(range(3 * SECOND)) - set(heard) == {50, 51}
     assert backlog.length == FRAME_BYTES
 
 
@@ -73,7 +73,7 @@ def test_a_game_that_writes_whatever_there_is_room_for_is_hardly_ever_cut() -> N
     assert 0 < cuts <= 7
 
 
-@given(st.lists(st.integers(0, 4 * FRAME_BYTES // 4), max_size=400))
+@given(st.lists(st.integers(0, FRAME_SAMPLES * 4), max_size=200))
 def test_the_backlog_is_bounded_and_never_splits_a_sample(chunks: list[int]) -> None:
     backlog = Backlog()
     for samples in chunks:
@@ -90,7 +90,7 @@ def test_silence_passes_only_for_a_moment_after_a_sound() -> None:
     assert not gate.passes(SILENCE)
     assert gate.passes(FRAME)
     passed = [gate.passes(SILENCE) for _ in range(30)]
-    assert passed == [True] * 10 + [False] * 20
+    assert passed == [True] * 5 + [False] * 25
     assert gate.closed
     assert gate.passes(FRAME)
     assert not gate.closed
@@ -98,7 +98,7 @@ def test_silence_passes_only_for_a_moment_after_a_sound() -> None:
 
 def test_one_frame_in_gives_one_packet_out_in_both_channels() -> None:
     encoder, decoder = OpusEncoder(), av.CodecContext.create("libopus", "r")
-    at = np.arange(50 * FRAME_SAMPLES) / sdk.SOUND_RATE
+    at = np.arange(SECOND * FRAME_SAMPLES) / sdk.SOUND_RATE
     left, right = 8000 * np.sin(2 * np.pi * 500 * at), 4000 * np.sin(2 * np.pi * 1500 * at)
     pcm = np.stack([left, right], axis=1).astype("<i2").tobytes()
     heard = []
@@ -141,10 +141,10 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
 def test_who_writes_without_pause_is_held_to_the_pace_at_which_it_is_heard(listener: Listener) -> None:
     listener.sound.set_heard(True)
     began_s = time.monotonic()
-    for _ in range(100):
+    for _ in range(SECOND):
         os.write(listener.game, FRAME)  # waits for room, as a sound card makes its players wait
     # A second's worth, less what the pipe and the backlog hold.
-    assert time.monotonic() - began_s >= 1.0 - sdk.SOUND_PIPE_BYTES / 192_000 - MOST / 192_000 - 0.01
+    assert time.monotonic() - began_s >= 1.0 - sdk.SOUND_PIPE_BYTES / 192_000 - (MOST + FRAME_BYTES) / 192_000
     assert len(listener.packets) > 1
     assert all(after.pts - before.pts >= FRAME_SAMPLES for before, after in pairwise(listener.packets))
 
@@ -166,8 +166,8 @@ def test_after_the_last_sound_nothing_is_sent(listener: Listener) -> None:
     while not listener.sound.resting:
         time.sleep(0.005)
     sent = len(listener.packets)
-    assert sent == 13
-    assert [len(packet.data) for packet in listener.packets].index(1) == 12, "the last one says that this is all"
+    assert sent == 8
+    assert [len(packet.data) for packet in listener.packets].index(1) == 7, "the last one says that this is all"
     listener.delivered.clear()
     os.write(listener.game, FRAME)
     assert listener.delivered.wait(30)
