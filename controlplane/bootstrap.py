@@ -244,6 +244,7 @@ def _policy(settings: Settings) -> Policy:
         limits=Limits(settings.idle_timeout_s, settings.disconnect_timeout_s, settings.max_duration_s),
         lost_after_s=settings.session_lost_after_s,
         queue_timeout_s=settings.queue_timeout_s,
+        rented_queue_timeout_s=settings.rented_queue_timeout_s,
         start_deadline_s=settings.start_deadline_s,
         stream_token_ttl_s=settings.stream_token_ttl_s,
         sign_in_ttl_s=settings.sign_in_code_ttl_s,

@@ -200,6 +200,7 @@ class Settings:
     disconnect_timeout_s: float = _of(NOT_NEGATIVE, 120.0)
     max_duration_s: float = _of(NOT_NEGATIVE, 14400.0)
     queue_timeout_s: float = _of(NOT_NEGATIVE, 30.0)
+    rented_queue_timeout_s: float = _of(NOT_NEGATIVE, 900.0, "the same, once a machine is being rented for it")
     start_deadline_s: float = _of(POSITIVE, 120.0, "for a host to begin with a session, images not counted")
 
     # How long lines of sessions' logs are kept, where their game does not say.

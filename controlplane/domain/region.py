@@ -24,8 +24,8 @@ class Law:
 @dataclass(frozen=True)
 class Region:
     """Coordinates in degrees, 0, 0 when unknown; city level is enough for a nearest-first choice. `chain` are the
-    regions to try next, in order. Fewer free seats than `low_water_seats` are worth telling; 0: never. The house rents
-    machines here by itself, up to `max_rented_vms` over all projects; 0: none."""
+    regions to try next, in order. Fewer free seats than `low_water_seats` are worth telling where machines are in
+    service; 0: never. The house rents machines here by itself, up to `max_rented_vms` over all projects; 0: none."""
 
     id: str
     display_name: str
@@ -59,13 +59,12 @@ def checked(region: Region, known: frozenset[str]) -> Region:
     return region
 
 
-def tide(region: Region, low: bool, free_seats: int) -> bool:
-    """Whether the region's capacity counts as low now. Hysteresis: what is low stays low until there are a quarter (at
-    least one) more free seats than the mark, so that one session coming and going tells nothing."""
-    if region.low_water_seats == 0:
-        return False
-    mark = region.low_water_seats + (max(1, region.low_water_seats // 4) if low else 0)
-    return free_seats < mark
+def tide(region: Region, low: bool, free_seats: int, seats: int) -> bool:
+    """Whether the capacity of a region with so many seats counts as low now. Hysteresis: what is low stays low until
+    there are a quarter (at least one) more free seats than the mark, or all are free, so that one session coming and
+    going tells nothing."""
+    mark = region.low_water_seats
+    return free_seats < (min(mark + max(1, mark // 4), seats) if low and mark else mark)
 
 
 def low_capacity(region: Region, project_id: str, free_seats: int, version: int) -> EventDraft:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from controlplane.domain.choice import Choice
@@ -138,7 +138,8 @@ class Video:
 class Session:
     """`(id, generation)` is bound to one host for ever (I2). `units` is its weight on the VM that it is bound to.
     `unreachable_at` is a condition: its host is stale or lost, the game may well be playing. `passed_over` says why it
-    is not elsewhere; `lease_s` above 0: it may be re-placed, once the lease of its lost host has lapsed (I2)."""
+    is not elsewhere; `queue_timeout_s` is how long its caller wished to wait; None: as the house thinks right, so that
+    the deadline may move. `lease_s` above 0: it may be re-placed, once the lease of its lost host has lapsed (I2)."""
 
     id: str
     project_id: str
@@ -159,6 +160,7 @@ class Session:
     stages: Stages = field(default_factory=Stages)
     limits: Limits = field(default_factory=Limits)
     lost_after_s: float = 900.0
+    queue_timeout_s: float | None = None
     queue_deadline_at: datetime | None = None
     ended_at: datetime | None = None
     streamed: bool = True
@@ -235,6 +237,14 @@ class Session:
             "playable_s": now,
         }
         return {name: _seconds(self.created_at, at) for name, at in reached.items() if at is not None}
+
+    def patient(self, wait_s: float) -> Session:
+        """With a deadline that a machine which is on its way for it can meet: `wait_s` after its creation; unless that
+        is no later, or its caller has said how long to wait."""
+        until = self.created_at + timedelta(seconds=wait_s)
+        if self.queue_timeout_s is not None or self.queue_deadline_at is None or until <= self.queue_deadline_at:
+            return self
+        return replace(self, queue_deadline_at=until)
 
     def replaced(self, now: datetime, detail: str) -> tuple[Session, tuple[EventDraft, ...]]:
         """The next generation of this session, which starts afresh because of `detail`. Raises WrongState."""

@@ -12,6 +12,7 @@ from controlplane.domain.identity import DEFAULT_PROJECT, Principal
 from controlplane.domain.pool import RENTING
 from controlplane.domain.queueing import wait_s
 from controlplane.domain.region import low_capacity, tide
+from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import PLACEABLE, VmState
 from controlplane.interfaces import Flow, RegionFigure, Tx
 from controlplane.usecases.survey import MEASURED_S
@@ -19,6 +20,7 @@ from controlplane.usecases.world import World, operators_only
 
 LOOKED_AT = 100
 UNDERWAY = frozenset({VmState.PROVISIONING, VmState.BOOTING})
+IN_SERVICE = PLACEABLE | {VmState.DRAINING}
 
 
 @dataclass(frozen=True)
@@ -102,16 +104,19 @@ def capacity_of(region_id: str, figures: Sequence[RegionFigure], flows: Sequence
 
 
 async def watch_tides(world: World, project_id: str = DEFAULT_PROJECT) -> int:
-    """Tells once of each region whose free slots have sunk below its low-water mark (VMPoolLowCapacity of seed 001),
-    and again only after they had risen; returns how many were told of."""
+    """Tells once of each region with machines in service whose free slots have sunk below its low-water mark
+    (VMPoolLowCapacity of seed 001), and again only after they had risen; returns how many were told of."""
     told = 0
     async with world.store.reading() as tx:
         marked = [region for region in await tx.shapes.regions() if region.low_water_seats]
     for region in marked:
         async with world.store.tx() as tx:
-            room = capacity_of(region.id, await tx.figures.regions(project_id), ())
-            low = tide(region, False, room.free_slots)
-            if not low and tide(region, True, room.free_slots):
+            figures = await tx.figures.regions(project_id)
+            room = capacity_of(region.id, figures, ())
+            seats = room.capacity_units // UNITS_PER_SEAT
+            serving = any(figure.region_id == region.id and figure.state in IN_SERVICE for figure in figures)
+            low = serving and tide(region, False, room.free_slots, seats)
+            if serving and not low and tide(region, True, room.free_slots, seats):
                 continue  # between the marks: as it was
             turns = await tx.figures.turn(project_id, region.id, low)
             if turns and low:

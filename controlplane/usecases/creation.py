@@ -339,6 +339,7 @@ def _queued(
         )
     return replace(
         session,
+        queue_timeout_s=request.queue_timeout_s,
         queue_deadline_at=now + timedelta(seconds=wait_s),
         reason_detail=f"waits for a slot: {why}",
         passed_over=tuple(passed),

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from controlplane.domain import subjects
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.placement import Candidate, Need, PassedOver
-from controlplane.domain.pool import Decision, Ending, Market, Pool, Rent, Rented
+from controlplane.domain.pool import RENTING, Decision, Ending, Market, Pool, Rent, Rented
 from controlplane.domain.renting import decide
-from controlplane.domain.session import SessionState
+from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.allocation import Ask, surveyed
 from controlplane.usecases.offers import Quoted
@@ -131,15 +131,16 @@ async def _end(tx: Tx, ending: Ending) -> bool:
 
 
 async def _tell(world: World, asks: Sequence[Ask], told: Sequence[tuple[PassedOver, ...] | None]) -> None:
-    """Lets those who wait know what is done for them, or why nothing is. Raises Conflict: then the next round does."""
+    """Lets those who wait know what is done for them, or why nothing is; who has a machine on its way is given the time
+    that it takes. Raises Conflict: then the next round does."""
     news: Mapping[str, tuple[PassedOver, ...]] = {
         ask.session.id: entries for ask, entries in zip(asks, told, strict=True) if entries is not None
     }
+    wait_s = world.policy.rented_queue_timeout_s
     stale = [
         ask.session.id
         for ask in asks
-        if ask.session.id in news
-        and with_renting(ask.session.passed_over, news[ask.session.id]) != ask.session.passed_over
+        if ask.session.id in news and _informed(ask.session, news[ask.session.id], wait_s) != ask.session
     ]
     if not stale:
         return
@@ -149,8 +150,15 @@ async def _tell(world: World, asks: Sequence[Ask], told: Sequence[tuple[PassedOv
             session = await tx.sessions.get(session_id)
             if session is None or session.state is not SessionState.PENDING:
                 continue
-            passed = with_renting(session.passed_over, news[session_id])
-            words = f"waits for a slot: {in_words(passed)}"
-            changed.append(replace(session, passed_over=passed, reason_detail=words, version=session.version + 1))
+            changed.append(replace(_informed(session, news[session_id], wait_s), version=session.version + 1))
         await tx.batch.save_sessions(changed)
     await world.tell(*(subjects.hint_session(session.id) for session in changed))
+
+
+def _informed(session: Session, news: Sequence[PassedOver], wait_s: float) -> Session:
+    passed = with_renting(session.passed_over, news)
+    if any(entry.code == RENTING for entry in news):
+        session = session.patient(wait_s)
+    if passed == session.passed_over:
+        return session
+    return replace(session, passed_over=passed, reason_detail=f"waits for a slot: {in_words(passed)}")

@@ -40,6 +40,8 @@ class Policy:
     lost_after_s: float = 900.0
     session_lease_s: float = 600.0
     queue_timeout_s: float = 30.0
+    # Since its creation, for a session that a machine is being rented for.
+    rented_queue_timeout_s: float = 900.0
     port_quarantine_s: float = 60.0
     lost_port_quarantine_s: float = 3600.0
     port_attempts: int = 5

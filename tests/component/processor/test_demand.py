@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,18 @@ from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
-from controlplane.usecases import capacity, creation, hosts, pools, provisioning, queue, renting, sessions, vm_states, vms
+from controlplane.usecases import (
+    capacity,
+    creation,
+    hosts,
+    pools,
+    provisioning,
+    queue,
+    renting,
+    sessions,
+    vm_states,
+    vms,
+)
 from controlplane.usecases.allocation import settle
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
@@ -109,9 +119,7 @@ class Rig:
         self.now, self.inventory = START, ABLE
         self.cloud = Cloud({("eu-west-1", "L4-90"): 500_000, ("eu-central-1", "L4-90"): 600_000})
         self.store = open_store(url, clock=lambda: self.now)
-        policy = Policy(
-            renting=Renting("127.0.0.1:1", Patience(poll_s=1, listing_lag_s=5), idle_after_s=100)
-        )
+        policy = Policy(renting=Renting("127.0.0.1:1", Patience(poll_s=1, listing_lag_s=5), idle_after_s=100))
         authority = FileCertificateAuthority(folder / "ca", 3600)
         self.world, self.other = (
             World(
@@ -147,9 +155,9 @@ class Rig:
         newest = max(await self.vms(), key=lambda vm: vm.created_at)
         return await vm_states.list_attempts(self.world, OPERATOR, newest.id, Page())
 
-    async def ask(self, region_id: str = "eu-west-1", **wish: object) -> SessionView:
+    async def ask(self, region_id: str = "eu-west-1", wait_s: float | None = 9000, **wish: object) -> SessionView:
         self.now += timedelta(milliseconds=1)
-        request = SessionRequest("orbit", region_id=region_id, queue_timeout_s=9000, **wish)  # type: ignore[arg-type]
+        request = SessionRequest("orbit", region_id=region_id, queue_timeout_s=wait_s, **wish)  # type: ignore[arg-type]
         return await creation.create_session(self.world, PLAYER, request, "r")
 
     async def see(self, view: SessionView) -> SessionView:
@@ -244,6 +252,33 @@ async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_and_the_a
     assert [vm.state for vm in gone] == [VmState.TERMINATED]
 
 
+async def test_who_has_a_machine_on_its_way_waits_for_it_unless_its_caller_has_said_how_long(rig: Rig) -> None:
+    await rig.furnish(eu_west_1=1)
+    born = rig.now
+    default, exact = await rig.ask(wait_s=None), await rig.ask(wait_s=30)
+    elsewhere = await rig.ask("ap-northeast-1", wait_s=None)
+    await renting.tend(rig.world)
+    seen = [(await rig.see(view)).session for view in (default, exact, elsewhere)]
+    assert [told(await rig.see(view)).get("eu-west-1") for view in (default, exact)] == ["RENTING"] * 2
+    waits = [(session.queue_deadline_at or born) - session.created_at for session in seen]
+    assert [wait.total_seconds() for wait in waits] == [900, 30, 30]
+    rig.now = born + timedelta(seconds=31)
+    assert await queue.expire_queue(rig.world) == 2
+    await renting.tend(rig.world)
+    await rig.round()
+    assert (await rig.see(default)).session.state is SessionState.STARTING
+    assert rig.cloud.made == 1
+
+
+async def test_a_session_for_which_nothing_can_be_rented_is_rejected_as_soon_as_any_other(rig: Rig) -> None:
+    await rig.furnish(budget=0, eu_west_1=1)
+    view = await rig.ask(wait_s=None)
+    await renting.tend(rig.world)
+    session = (await rig.see(view)).session
+    assert told(await rig.see(view))["eu-west-1"] == "BUDGET_SPENT"
+    assert session.queue_deadline_at == session.created_at + timedelta(seconds=30)
+
+
 async def test_what_is_sold_out_is_tried_again_after_longer_and_longer_pauses_and_all_are_told_when(rig: Rig) -> None:
     await rig.furnish(eu_west_1=1)
     rig.cloud.sold_out = {"eu-west-1"}
@@ -255,7 +290,8 @@ async def test_what_is_sold_out_is_tried_again_after_longer_and_longer_pauses_an
         assert again_at is not None
         full_s = min(300, 5 * 2 ** (tries - 1))
         assert full_s / 2 <= (again_at - rig.now).total_seconds() <= full_s
-        why = f"renting failed lately: SOLD_OUT: none left; attempt {tries + 1} not before {again_at:%Y-%m-%d %H:%M:%S} UTC"
+        when = f"attempt {tries + 1} not before {again_at:%Y-%m-%d %H:%M:%S} UTC"
+        why = f"renting failed lately: SOLD_OUT: none left; {when}"
         waiting = await rig.see(view)
         assert told(waiting)["eu-west-1"] == "RENTING_FAILS"
         assert why in waiting.session.reason_detail

@@ -166,6 +166,22 @@ async def test_a_waiting_session_is_assigned_to_one_vm_and_released_from_it(worl
         await assignment.assign_session(world, OPERATOR, view.session.id, "vm-eu-west-1", "r2")
 
 
+async def test_low_capacity_is_told_by_default_where_machines_are_in_service_and_nowhere_else(world: World) -> None:
+    async with world.store.reading() as tx:
+        assert {region.low_water_seats for region in await tx.shapes.regions()} == {1}
+    assert await capacity.watch_tides(world) == 0, "there is nothing to run low"
+    await machines(world, eu_west_1="READY", us_east_1="BOOTING", us_west_2="ERROR")
+    assert await capacity.watch_tides(world) == 0
+    views = [await asked(world, region_id="eu-west-1") for _ in range(2)]
+    assert [view.session.vm_id for view in views] == ["vm-eu-west-1"] * 2
+    assert [await capacity.watch_tides(world) for _ in range(2)] == [1, 0]
+    async with world.store.tx() as tx:
+        told = [event for event in await tx.outbox.claim(100, 1.0) if "region" in event.draft.type]
+    assert [(e.draft.type, e.draft.subject, e.draft.data["free_seats"]) for e in told] == [
+        ("quarterdeck.region.low_capacity", "regions/eu-west-1", 0)
+    ]
+
+
 async def test_low_capacity_is_told_once_and_again_only_after_it_had_risen(world: World) -> None:
     async with world.store.tx() as tx:
         dublin = await tx.shapes.region("eu-west-1")

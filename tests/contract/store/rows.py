@@ -125,6 +125,7 @@ def a_full_session() -> Session:
         stages=Stages(at(0.5), at(0.000001), at(2), None),
         limits=Limits(0.0, 1.5, 7200.0),
         lost_after_s=12.5,
+        queue_timeout_s=45.5,
         ended_at=at(100),
         streamed=False,
         video=Video(1280, 720, 30, 4000, 1500, 8000, "ultrafast"),

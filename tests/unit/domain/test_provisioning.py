@@ -162,7 +162,9 @@ def test_what_the_house_wished_for_by_itself_is_given_up_at_once_and_comes_back_
         assert (row.phase, row.release_for_good, row.failure) == (Phase.RELEASED, True, sold_out)
         assert row.last is not None
         assert row.last.next_attempt_at == NOW + timedelta(seconds=wait_s)
-    booted = running(bought(buying(replace(ROW, mandate=OFFER), OFFER, NOW), "i1", "", NOW, PATIENCE), "", NOW, PATIENCE)
+    booted = running(
+        bought(buying(replace(ROW, mandate=OFFER), OFFER, NOW), "i1", "", NOW, PATIENCE), "", NOW, PATIENCE
+    )
     late = ProvisioningFailure(FailureKind.BOOT, "BOOT_TIMEOUT", "its agent never came", Remedy.RETRY)
     given_up = failed(booted, late, NOW, PATIENCE, 0)
     assert (given_up.phase, given_up.release_for_good, next_step(given_up, NOW)) == (

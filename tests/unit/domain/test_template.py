@@ -51,16 +51,23 @@ def test_a_preset_whose_figures_do_not_agree_is_refused(wrong):
         checked(replace(HIGH, **wrong))
 
 
-@given(mark=st.integers(0, 100), seats=st.lists(st.integers(0, 150), max_size=30))
-def test_capacity_that_was_told_to_be_low_stays_low_until_it_has_risen_clearly(mark, seats):
+@given(mark=st.integers(0, 100), frees=st.lists(st.integers(0, 150), max_size=30), seats=st.integers(0, 150))
+def test_capacity_that_was_told_to_be_low_stays_low_until_it_has_risen_clearly(mark, frees, seats):
     region, low = Region("r", "R", low_water_seats=mark), False
-    for free in seats:
-        now = tide(region, low, free)
-        assert now or not (mark and free < mark)
-        assert not now or free <= mark + mark // 4
+    for free in (min(free, seats) for free in frees):
+        now = tide(region, False, free, seats) or (low and tide(region, True, free, seats))
+        assert now or free >= mark
+        assert not now or free < mark + max(1, mark // 4)
         if low and not now:
-            assert free > mark or mark == 0
+            assert free > mark or mark == 0 or free == seats
         low = now
+
+
+def test_a_small_region_that_was_full_is_low_no_more_once_all_of_it_is_free():
+    region = Region("r", "R", low_water_seats=1)
+    assert tide(region, False, 0, 1)
+    assert not tide(region, True, 1, 1)
+    assert tide(region, True, 1, 2)
 
 
 def test_a_wait_is_reckoned_from_what_was_freed_or_not_at_all():

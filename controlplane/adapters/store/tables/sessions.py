@@ -42,6 +42,7 @@ sessions = sa.Table(
     json("stages"),
     json("limits"),
     number("lost_after_s"),
+    sa.Column("queue_timeout_s", sa.Double()),
     moment("queue_deadline_at", optional=True),
     moment("ended_at", optional=True),
     flag("streamed"),
