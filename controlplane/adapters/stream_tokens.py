@@ -1,10 +1,14 @@
 """Tokens of streams and downloads as JWTs (RFC 7519), signed with the control plane's own key (HMAC-SHA256).
 
-Their audiences tell them apart; that a stream's is used once is the store's business.
+Their audiences tell them apart; that a stream's is used once is the store's business. Secrets that can be told again
+without being kept follow from a key of their own, made of that one.
 """
 
 from __future__ import annotations
 
+import base64
+import hmac
+import json
 from datetime import UTC, datetime
 
 import jwt
@@ -24,6 +28,7 @@ class JwtStreamTokens:
         if len(key) < 32:
             raise ValueError("the key for stream tokens must have at least 32 bytes")
         self._key = key
+        self._secrets = hmac.digest(key, b"quarterdeck secrets", "sha256")
 
     def sign(self, session_id: str, role: str, expires_at: datetime, jti: str) -> str:
         claims = {"aud": AUDIENCE, "sub": session_id, "role": role, "exp": expires_at.timestamp(), "jti": jti}
@@ -48,6 +53,9 @@ class JwtStreamTokens:
         if now >= ends_at:
             raise Unauthenticated("STREAM_TOKEN_EXPIRED", "this stream token has expired; ask for a new one")
         return session_id, role, jti, ends_at
+
+    def secret_of(self, *words: str) -> str:
+        return base64.urlsafe_b64encode(hmac.digest(self._secrets, json.dumps(words).encode(), "sha256")).decode()
 
     def sign_download(self, name: str, project_id: str, expires_at: datetime) -> str:
         claims = {"aud": DOWNLOADS, "sub": name, "project": project_id, "exp": expires_at.timestamp()}

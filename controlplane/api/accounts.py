@@ -44,5 +44,6 @@ class AccountServicer(rpc.AccountServiceServicer):
             role_of(request),
             seconds(request, "ttl"),
             identity.request_id(),
+            request.client_token,
         )
         return pb.Token(token=token, expire_time=timestamp(ends_at))

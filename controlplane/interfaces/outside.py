@@ -97,6 +97,10 @@ class StreamTokens(Protocol):
         """(session_id, role, jti, expires_at). Raises Unauthenticated (STREAM_TOKEN_INVALID or _EXPIRED)."""
         ...
 
+    def secret_of(self, *words: str) -> str:
+        """256 bits, URL-safe, that follow from these words: the same each time, and known to nobody without the key."""
+        ...
+
     def sign_download(self, name: str, project_id: str, expires_at: datetime) -> str:
         """A token that opens the content of this name, as often as one likes until then."""
         ...

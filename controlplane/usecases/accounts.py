@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 
-from controlplane.domain.errors import Unauthenticated
+from controlplane.domain.errors import AlreadyExists, Unauthenticated, WrongState
 from controlplane.domain.identity import DEFAULT_PROJECT, Credential, CredentialKind, Principal, Role
 from controlplane.interfaces import AuditEntry, Ids, Store, Tx
 from controlplane.usecases.world import World, operators_only
@@ -53,16 +53,49 @@ async def sign_out(world: World, who: Principal) -> None:
 
 
 async def create_token(
-    world: World, who: Principal, subject: str, role: Role, ttl_s: float | None, request_id: str
+    world: World,
+    who: Principal,
+    subject: str,
+    role: Role,
+    ttl_s: float | None,
+    request_id: str,
+    client_token: str = "",
 ) -> tuple[str, datetime]:
-    """(token, end) for another program or person of the same project."""
+    """(token, end) for another program or person of the same project. The same client token of the same caller gives
+    the same token, which follows from it and from the house's key, so that only a hash need be kept (I20).
+
+    Raises AlreadyExists (client token of another request), WrongState (of a token that is over)."""
     operators_only(who)
+    other = Principal(who.project_id, subject, role)
+    lifetime_s = world.policy.token_ttl_s if ttl_s is None else ttl_s
+    secret = world.stream_tokens.secret_of("token", who.project_id, who.subject, client_token) if client_token else ""
     async with world.store.tx() as tx:
-        other = Principal(who.project_id, subject, role)
-        lifetime_s = world.policy.token_ttl_s if ttl_s is None else ttl_s
-        token = await _issue(tx, world.ids, CredentialKind.BEARER, other, lifetime_s, await tx.now())
+        now = await tx.now()
+        try:
+            token = await _issue(tx, world.ids, CredentialKind.BEARER, other, lifetime_s, now, secret)
+        except AlreadyExists:
+            earlier = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(secret))
+            if earlier is None:
+                raise
+            return secret, _repeated(earlier, other, lifetime_s, now)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateToken", subject, request_id))
     return token
+
+
+def _repeated(earlier: Credential, other: Principal, lifetime_s: float, now: datetime) -> datetime:
+    """The end of a token that is asked for again."""
+    asked = (other.project_id, other.subject, other.role, timedelta(seconds=lifetime_s))
+    if (earlier.project_id, earlier.subject, earlier.role, earlier.expires_at - earlier.created_at) != asked:
+        raise AlreadyExists(
+            "CLIENT_TOKEN_MISMATCH",
+            "this client_token made a token for another subject, role or time; use a new one",
+            field="client_token",
+        )
+    if not earlier.valid(now):
+        raise WrongState(
+            "TOKEN_OVER", "what this client_token made is expired or revoked; use a new one", field="client_token"
+        )
+    return earlier.expires_at
 
 
 async def ensure_operator(store: Store, ids: Ids, token: str) -> Principal:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.v1 import accounts_pb2, games_pb2, hosts_pb2, sessions_pb2, vms_pb2
@@ -107,6 +111,33 @@ async def test_a_deployment_whose_parts_disagree_is_refused_by_field(operator: C
     refusal = await refused(operator.games.CreateDeployment(request))
     assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "READINESS_PORT_UNKNOWN")
     assert refusal.fields == ("deployment.readiness.tcp_port",)
+
+
+async def test_a_token_that_is_asked_for_again_is_the_same_one_and_no_other(api: Plane, operator: Caller) -> None:
+    def ask(caller: Caller, **other: Any) -> Awaitable[accounts_pb2.Token]:
+        wish = {"subject": "friend", "role": accounts_pb2.ROLE_PLAYER, "client_token": "once", **other}
+        made: Awaitable[accounts_pb2.Token] = caller.accounts.CreateToken(accounts_pb2.CreateTokenRequest(**wish))
+        return made
+
+    made, again, *raced = await asyncio.gather(*(ask(operator) for _ in range(6)))
+    assert [one for one in (again, *raced) if one != made] == []
+    assert (await ask(operator, client_token="twice")).token != made.token
+    assert len({(await ask(operator, client_token="")).token for _ in range(2)}) == 2
+    for other in ({"subject": "foe"}, {"role": accounts_pb2.ROLE_OPERATOR}, {"ttl": Duration(seconds=60)}):
+        refusal = await refused(ask(operator, **other))
+        assert (refusal.code, refusal.reason) == (Code.ALREADY_EXISTS, "CLIENT_TOKEN_MISMATCH")
+    second = await ask(operator, subject="second", role=accounts_pb2.ROLE_OPERATOR, client_token="")
+    async with calling(api, second.token) as colleague:
+        assert (await ask(colleague)).token != made.token, "what it is called is each caller's own business"
+    async with calling(api, made.token) as friend:
+        await friend.accounts.SignOut(accounts_pb2.SignOutRequest())
+    refusal = await refused(ask(operator))
+    assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "TOKEN_OVER")
+    async with api.world.store.tx() as tx:
+        trail = await tx.outbox.trail("default", 0, 1000)
+    created = [record.entry for record in trail if record.entry.action == "CreateToken"]
+    assert [entry.resource for entry in created if entry.subject == "operator"].count("friend") == 4, "once for each"
+    assert made.token not in repr(trail)
 
 
 async def test_a_token_for_a_player_is_one_of_a_player(api: Plane, operator: Caller) -> None:
