@@ -266,6 +266,7 @@ async def _api(
     from controlplane.api.specs import Network
 
     assert isinstance(world.authority, FileCertificateAuthority)
+    relay = settings.turn_username, settings.turn_credential
     served = world.authority.server_certificate([settings.advertised_host, settings.link_host])
     options = Options(
         host=settings.grpc_host,
@@ -276,7 +277,7 @@ async def _api(
         advertised_host=settings.advertised_host,
         replica_id=settings.replica_id,
         heartbeat_interval_s=settings.heartbeat_interval_s,
-        network=Network(loopback_candidate=settings.loopback_only),
+        network=Network.by(settings.ice_servers, relay, loopback_candidate=settings.loopback_only),
     )
     tls = Tls(served.key_pem, served.chain_pem, world.authority.ca_pem.encode())
     server = Server(world, tls, decode_report, options, registry)

@@ -70,6 +70,13 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(word.strip() for word in words if word.strip())
 
 
+def _ice_servers(value: Any) -> tuple[str, ...]:
+    urls = _words(value)
+    if not all(url.startswith(("stun:", "turn:", "turns:")) and "@" not in url for url in urls):
+        raise ValueError("must be stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT, with commas between them")
+    return urls
+
+
 def _one_of(*allowed: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         if value not in allowed:
@@ -187,6 +194,10 @@ class Settings:
     allowed_hosts: tuple[str, ...] = _of(_words, (), "names it is called by, beside this machine's and its origins'")
     allowed_origins: tuple[str, ...] = _of(_words, (), "browser origins beside the gateway's own")
     media_ports: tuple[int, int] = _of(_port_range, (28000, 28999), "ports that sessions may lease on a host")
+
+    ice_servers: tuple[str, ...] = _of(_ice_servers, (), "stun: and turn: URLs for browsers and hosts behind NAT")
+    turn_username: str = _of(_text, "", "for all turn: URLs")
+    turn_credential: str = _of(_text, "", secret=True)
 
     # When a host counts as gone (seed 004; a beat of 2.5 s lets three go missing).
     heartbeat_interval_s: float = _of(POSITIVE, 2.5)
@@ -368,6 +379,8 @@ def _check(settings: Settings) -> None:
         problems.append("ADVERTISED_HOST: is needed where link_host listens on everything; name what agents dial")
     if sum(share for fault, share in settings.local_vm_failures.items() if fault != "stubborn") > 1:
         problems.append("LOCAL_VM_FAILURES: the shares of an order must not exceed 1 together; lower one")
+    if any(url.startswith("turn") for url in settings.ice_servers) and not settings.turn_credential:
+        problems.append("TURN_CREDENTIAL: is needed by a turn: server; set it, and turn_username")
     if settings.local_vm_ports[1] - settings.local_vm_ports[0] + 1 < 8 * settings.local_vms:
         problems.append("LOCAL_VM_PORTS: must hold 8 ports for each of local_vms; widen them")
     if problems:

@@ -13,7 +13,7 @@ from controlplane.api.mapping.compat import started_session
 from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.session import SessionState
-from controlplane.usecases import creation, sessions
+from controlplane.usecases import creation, sessions, vms
 from controlplane.usecases.world import World
 
 
@@ -45,4 +45,5 @@ class SessionFlowServicer(rpc.SessionFlowServiceServicer):
             raise WrongState(
                 "SESSION_FINISHED", f"{session.name} has ended ({session.reason}): {detail}", session=session.id
             )
-        return started_session(session, await self._urls.of(session.id, context) if session.streamed else None)
+        vm = await vms.get_vm(self._world, who, session.vm_id)
+        return started_session(session, vm, await self._urls.of(session.id, context) if session.streamed else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from quarterdeck.v1 import agent_pb2, sessions_pb2, streaming_pb2, wrapper_pb2
@@ -32,6 +32,12 @@ class Network:
 
     ice_servers: tuple[IceServer, ...] = ()
     loopback_candidate: bool = False
+
+    @classmethod
+    def by(cls, urls: Sequence[str], relay: tuple[str, str], *, loopback_candidate: bool) -> Network:
+        """With these STUN and TURN servers, and the user name and credential that only relays are told."""
+        servers = (IceServer((url,), *(relay if url.startswith("turn") else ())) for url in urls)
+        return cls(tuple(servers), loopback_candidate)
 
 
 def plan_message(plan: HostPlan, network: Network) -> agent_pb2.Plan:

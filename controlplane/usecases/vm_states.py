@@ -98,6 +98,8 @@ async def mark_vm_ready(world: World, who: Principal, vm_id: str, request_id: st
         vm = owned(await tx.vms.lock(vm_id), who, vm_id)
         if vm.state is VmState.READY:
             return vm
+        if vm.state is VmState.TERMINATED:
+            raise WrongState("VM_TERMINATED", f"{vm.name} is terminated; create a new VM")
         if host is None or host.state is not HostState.ONLINE or host.revoked_at is not None:
             raise WrongState("AGENT_NOT_HEALTHY", f"the agent of {vm.name} is not enrolled and healthy: start it first")
         row = await tx.provisionings.get(vm.id)

@@ -81,7 +81,13 @@ async def add_vm(tx: Tx, world: World, who: Principal, request: VmRequest, reque
         )
         if request.client_token and same:
             return earlier
-        raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
+        if request.vm_id:
+            raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
+        raise AlreadyExists(
+            "CLIENT_TOKEN_MISMATCH",
+            f"this client_token created {earlier.name} otherwise; use a new token for a new VM",
+            field="client_token",
+        )
     template = await _shape(tx, request)
     now = await tx.now()
     vm = Vm(

@@ -312,6 +312,7 @@ async def test_the_flow_of_seed_001_ends_in_a_real_stream(system: System) -> Non
     assert (session["status"], session["vmId"], session["region"]) == ("RUNNING", "local", "local")
     assert session["streamingPreset"]["targetResolution"] == "720p"
     assert session["streamingPreset"]["targetFPS"] == 30
+    assert session["streamingPreset"]["maxConcurrentSessionsPerVM"] >= 1
     assert session["webrtc"]["signalingUrl"] == f"{system.house.url.replace('http', 'ws')}/v1/signalling"
     again = system.call("POST", SESSION, WISH).json()
     assert again["sessionId"] == session["sessionId"] == system.names["session"]

@@ -46,11 +46,24 @@ def test_options_win_over_environment_over_file(tmp_path: Path, monkeypatch: pyt
     assert house.allowed_origins == ("https://a.example",)
 
 
+def test_a_relay_needs_credentials_and_they_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_ICE_SERVERS", "stun:s.example:3478, turn:t.example:3478")
+    with pytest.raises(settings.SettingsError, match="QUARTERDECK_TURN_CREDENTIAL"):
+        settings.load()
+    monkeypatch.setenv("QUARTERDECK_TURN_USERNAME", "user")
+    monkeypatch.setenv("QUARTERDECK_TURN_CREDENTIAL", "s3cret")
+    house = settings.load()
+    assert house.ice_servers == ("stun:s.example:3478", "turn:t.example:3478")
+    assert "s3cret" not in repr(house)
+
+
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("HTTP_PORT", "http"),
         ("GRPC_PORT", "-1"),
+        ("ICE_SERVERS", "http://stun.example"),
+        ("ICE_SERVERS", "turn:user:secret@turn.example"),
         ("MEDIA_PORTS", "28999-28000"),
         ("DATABASE_URL", "mysql://localhost/x"),
         ("LOG_FORMAT", "xml"),

@@ -96,7 +96,7 @@ def _connection(session: Session) -> str:
     return "connected" if session.connected_players else "waiting"
 
 
-def started_session(session: Session, url: streaming.StreamUrl | None) -> sessions.StartedSession:
+def started_session(session: Session, vm: Vm, url: streaming.StreamUrl | None) -> sessions.StartedSession:
     return sessions.StartedSession(
         session_id=session.id,
         game_id=session.game_id,
@@ -104,12 +104,12 @@ def started_session(session: Session, url: streaming.StreamUrl | None) -> sessio
         region=session.region_id,
         status=str(session.state),
         webrtc=url,
-        streaming_preset=_preset(session),
+        streaming_preset=_preset(session, vm),
         created_at=moment(session.created_at),
     )
 
 
-def _preset(session: Session) -> sessions.StreamingPreset | None:
+def _preset(session: Session, vm: Vm) -> sessions.StreamingPreset | None:
     video = session.video
     if video is None:
         return None
@@ -119,6 +119,7 @@ def _preset(session: Session) -> sessions.StreamingPreset | None:
         target_fps=video.fps,
         bitrate_range=sessions.BitrateRange(min=video.min_bitrate_kbps, max=video.max_bitrate_kbps),
         encoder_preset=video.encoder_preset,
+        max_concurrent_sessions_per_vm=vm.capacity_units // max(1, session.units),
     )
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from quarterdeck.v1 import agent_pb2, sessions_pb2, wrapper_pb2
 
-from controlplane.api.specs import IceServer, Network, plan_message, specs_by_digest
+from controlplane.api.specs import IceServer, Network, ice_server_messages, plan_message, specs_by_digest
 from controlplane.domain.game import Deployment, Picture, PortSpec
 from controlplane.domain.session import PortLease, Session, SessionReason, SessionState, Video
 from controlplane.domain.vm import Vm, VmState
@@ -96,3 +96,10 @@ def test_a_deployment_kept_before_there_were_parameters_is_given_as_it_is_writte
     message = wrapper_pb2.SessionSpec.FromString(spec)
     assert message.deployment.environment["FORMAT"] == "{{ .Name }} {{port}}"
     assert list(message.deployment.command) == ["game", "--fast"]
+
+
+def test_only_a_relay_is_told_the_credentials():
+    network = Network.by(["stun:s.example:3478", "turn:t.example:3478"], ("user", "secret"), loopback_candidate=True)
+    stun, turn = ice_server_messages(network)
+    assert (list(stun.urls), stun.username, stun.credential) == (["stun:s.example:3478"], "", "")
+    assert (list(turn.urls), turn.username, turn.credential) == (["turn:t.example:3478"], "user", "secret")

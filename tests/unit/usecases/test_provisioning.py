@@ -132,6 +132,19 @@ async def test_an_error_right_after_the_agent_has_come_does_not_give_its_machine
     assert (await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")).state is VmState.READY
 
 
+async def test_a_client_token_of_another_vm_and_a_vm_that_is_over_are_told_as_such() -> None:
+    rig = Rig()
+    first = await vms.create_vm(rig.world, OPERATOR, vms.VmRequest("", "local", client_token="once"), "")
+    again = await vms.create_vm(rig.world, OPERATOR, vms.VmRequest("", "local", client_token="once"), "")
+    assert again == first
+    with pytest.raises(QuarterdeckError) as refused:
+        await vms.create_vm(rig.world, OPERATOR, vms.VmRequest("", "us-east-1", client_token="once"), "")
+    assert (refused.value.reason, refused.value.field) == ("CLIENT_TOKEN_MISMATCH", "client_token")
+    await vms.terminate_vm(rig.world, OPERATOR, first.id, "", force=False)
+    with pytest.raises(WrongState, match="is terminated"):
+        await vm_states.mark_vm_ready(rig.world, OPERATOR, first.id, "")
+
+
 async def test_an_unknown_provider_is_refused() -> None:
     rig = Rig()
     with pytest.raises(QuarterdeckError, match="no provider 'moon'"):

@@ -41,18 +41,20 @@ class StartedSession(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., game_id: _Optional[str] = ..., vm_id: _Optional[str] = ..., region: _Optional[str] = ..., status: _Optional[str] = ..., webrtc: _Optional[_Union[_streaming_pb2.StreamUrl, _Mapping]] = ..., streaming_preset: _Optional[_Union[StreamingPreset, _Mapping]] = ..., created_at: _Optional[str] = ...) -> None: ...
 
 class StreamingPreset(_message.Message):
-    __slots__ = ("preset_id", "target_resolution", "target_fps", "bitrate_range", "encoder_preset")
+    __slots__ = ("preset_id", "target_resolution", "target_fps", "bitrate_range", "encoder_preset", "max_concurrent_sessions_per_vm")
     PRESET_ID_FIELD_NUMBER: _ClassVar[int]
     TARGET_RESOLUTION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FPS_FIELD_NUMBER: _ClassVar[int]
     BITRATE_RANGE_FIELD_NUMBER: _ClassVar[int]
     ENCODER_PRESET_FIELD_NUMBER: _ClassVar[int]
+    MAX_CONCURRENT_SESSIONS_PER_VM_FIELD_NUMBER: _ClassVar[int]
     preset_id: str
     target_resolution: str
     target_fps: int
     bitrate_range: BitrateRange
     encoder_preset: str
-    def __init__(self, preset_id: _Optional[str] = ..., target_resolution: _Optional[str] = ..., target_fps: _Optional[int] = ..., bitrate_range: _Optional[_Union[BitrateRange, _Mapping]] = ..., encoder_preset: _Optional[str] = ...) -> None: ...
+    max_concurrent_sessions_per_vm: int
+    def __init__(self, preset_id: _Optional[str] = ..., target_resolution: _Optional[str] = ..., target_fps: _Optional[int] = ..., bitrate_range: _Optional[_Union[BitrateRange, _Mapping]] = ..., encoder_preset: _Optional[str] = ..., max_concurrent_sessions_per_vm: _Optional[int] = ...) -> None: ...
 
 class BitrateRange(_message.Message):
     __slots__ = ("min", "max")
