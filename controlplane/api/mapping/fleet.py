@@ -6,7 +6,7 @@ from quarterdeck.v1 import hosts_pb2, vms_pb2
 
 from controlplane.api.mapping.sessions import usage_message
 from controlplane.api.mapping.values import enum_member, enum_value, named, timestamp
-from controlplane.domain.attempt import Attempt
+from controlplane.domain.attempt import Attempt, Outcome
 from controlplane.domain.host import Encoder, Gpu, Host, Inventory
 from controlplane.domain.provisioning import Provisioning
 from controlplane.domain.vm import Transition, Vm, VmState
@@ -39,7 +39,7 @@ def vm_message(vm: Vm, row: Provisioning | None = None) -> vms_pb2.Vm:
 
 
 def _provisioning_message(row: Provisioning) -> vms_pb2.Provisioning:
-    failed = row.failure is not None
+    waiting = row.last is not None and row.last.outcome is not Outcome.OPEN
     return vms_pb2.Provisioning(
         phase=str(row.phase),
         instance=row.instance_id,
@@ -48,7 +48,7 @@ def _provisioning_message(row: Provisioning) -> vms_pb2.Provisioning:
         price_micro_per_hour=row.offer.price_micro_per_hour if row.offer else 0,
         currency=row.offer.currency if row.offer else "",
         attempt=row.attempt,
-        next_attempt_time=timestamp((row.again_at or row.next_attempt_at) if failed else None),
+        next_attempt_time=timestamp(row.last.next_attempt_at if row.last and waiting else None),
         error_code=row.failure.code if row.failure else "",
         error_message=row.failure.message if row.failure else "",
     )
