@@ -176,7 +176,7 @@ async def test_the_shapes_of_the_first_migration(store: Store) -> None:
     seeds_regions = ["ap-northeast-1", "ap-southeast-1", "eu-central-1", "eu-west-1", "us-east-1", "us-west-2"]
     assert regions == sorted([*seeds_regions, "local"])
     chain = ("ap-southeast-1", "us-west-2", "eu-central-1")
-    assert tokyo == Region("ap-northeast-1", "Asia Pacific (Tokyo)", 35.6762, 139.6503, "JP", chain)
+    assert tokyo == Region("ap-northeast-1", "Asia Pacific (Tokyo)", 35.6762, 139.6503, "JP", chain, low_water_seats=1)
 
 
 async def test_a_template_and_a_region_are_put_and_put_again(store: Store) -> None:

@@ -43,7 +43,7 @@ def first_tables() -> dict[str, Table]:
         "projects": {project["id"]: () for project in PROJECTS},
         "templates": {row["id"]: Template(**row) for row in TEMPLATES},
         "presets": {row["id"]: Preset(**row) for row in PRESETS},
-        "regions": {row["id"]: Region(**row, chain=tuple(CHAINS[row["id"]])) for row in REGIONS},
+        "regions": {row["id"]: Region(**row, chain=tuple(CHAINS[row["id"]]), low_water_seats=1) for row in REGIONS},
     }
 
 

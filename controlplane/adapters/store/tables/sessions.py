@@ -42,7 +42,6 @@ sessions = sa.Table(
     json("stages"),
     json("limits"),
     number("lost_after_s"),
-    sa.Column("queue_timeout_s", sa.Double()),
     moment("queue_deadline_at", optional=True),
     moment("ended_at", optional=True),
     flag("streamed"),
@@ -62,6 +61,7 @@ sessions = sa.Table(
     json("usage", optional=True),
     text("progress"),
     sa.Column("gpu_index", sa.BigInteger()),
+    sa.Column("queue_timeout_s", sa.Double()),
     sa.ForeignKeyConstraint(
         ["project_id", "game_id", "deployment_number"],
         ["deployments.project_id", "deployments.game_id", "deployments.number"],
