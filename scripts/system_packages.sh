@@ -13,6 +13,7 @@ command -v iptables >/dev/null || missing="$missing iptables"
 command -v busybox >/dev/null || missing="$missing busybox-static"
 command -v docker-registry >/dev/null || missing="$missing docker-registry"
 command -v debootstrap >/dev/null || missing="$missing debootstrap"
+command -v promtool >/dev/null || missing="$missing prometheus"
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

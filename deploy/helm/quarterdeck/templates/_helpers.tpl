@@ -96,7 +96,5 @@ topologySpreadConstraints:
 
 {{/* A role begins anew when its settings have changed. */}}
 {{- define "quarterdeck.annotations" -}}
-quarterdeck/settings: {{ include (print .root.Template.BasePath "/configmap.yaml") .root | sha256sum }}
-prometheus.io/scrape: "true"
-prometheus.io/port: {{ .port | quote }}
+quarterdeck/settings: {{ include (print .Template.BasePath "/configmap.yaml") . | sha256sum }}
 {{- end }}
