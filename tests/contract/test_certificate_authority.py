@@ -113,3 +113,12 @@ def test_a_forged_stream_token_is_refused(tmp_path: Path) -> None:
         with pytest.raises(Unauthenticated) as refused:
             tokens.verify(token, NOW)
         assert refused.value.reason == "STREAM_TOKEN_INVALID"
+
+
+def test_keys_that_are_there_are_only_read(tmp_path: Path) -> None:
+    """So that they may be mounted read-only, as Kubernetes mounts secrets."""
+    made, key = FileCertificateAuthority(tmp_path, 60).ca_sha256, stream_token_key(tmp_path)
+    (tmp_path / ".lock").unlink()
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    assert (FileCertificateAuthority(tmp_path, 60).ca_sha256, stream_token_key(tmp_path)) == (made, key)
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before

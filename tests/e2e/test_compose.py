@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.component.deploy import test_chart as helm_chart
 from tests.conftest import free_port
 from tests.docker_engine import REPOSITORY, Engine
 
@@ -25,6 +28,7 @@ DEPLOY = REPOSITORY / "deploy"
 ROLES = ("api", "gateway", "processor")
 # The agent may still be on its way: until then the session waits.
 CREATE = ("sessions", "create", "broadside", "--wait", "--queue-timeout", "90", "--output", "json")
+READS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}{path}', timeout=5).read().decode())"
 SPEAKS_TO_THE_BUS = "import socket; socket.create_connection(('nats', 4222), timeout=5)"
 
 
@@ -134,6 +138,78 @@ def test_the_gateway_does_not_reach_what_the_others_do(composed: Composed) -> No
     code, said = composed.runs("gateway", "python3", "-c", SPEAKS_TO_THE_BUS)
     assert code != 0
     assert "gaierror" in said
+
+
+def test_behind_a_proxy_that_ends_tls_a_browser_is_signed_in_by_a_secure_cookie(composed: Composed) -> None:
+    link = composed.cli("signin", "--url", "https://play.example.org").split()[0]
+    asked = urllib.request.Request(
+        f"http://127.0.0.1:{composed.ports['HTTP']}/signin",
+        json.dumps({"code": link.rpartition("/")[2]}).encode(),
+        {
+            "Host": "play.example.org",
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-For": "192.0.2.1",
+            "Origin": "https://play.example.org",
+            "Content-Type": "application/json",
+        },
+    )
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        assert "; Secure" in answer.headers["Set-Cookie"]
+
+
+@pytest.fixture
+def pod(composed: Composed, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Starts containers of the chart's front pod as a kubelet would: one network, secrets mounted, a read-only root.
+    There is no Kubernetes here; the containers, their settings and their files are those of the rendered chart."""
+    chart = helm_chart.rendered("prod")
+    template = next(m for m in chart if m["kind"] == "Deployment" and m["metadata"]["name"] == "qd")["spec"]["template"]
+    settings = next(m for m in chart if m["metadata"]["name"] == "qd-settings")["data"]
+    mounts = {"secrets": tmp_path / "secrets", "keys": tmp_path / "keys"}
+    shutil.copytree(composed.secrets, mounts["secrets"])
+    subprocess.run(
+        [sys.executable, "-m", "controlplane", "keys"], check=True, capture_output=True,
+        env=os.environ | {"QUARTERDECK_CA_DIR": str(mounts["keys"])},
+    )  # fmt: skip
+    for mount in mounts.values():  # as fsGroup lets the pod's user read them
+        mount.chmod(0o755)
+        for file in mount.iterdir():
+            file.chmod(0o444)
+    client, started = composed.engine.client, []
+
+    def start(name: str) -> str:
+        spec = next(container for container in template["spec"]["containers"] if container["name"] == name)
+        given = {entry["name"]: entry["value"] for entry in spec["env"] if "value" in entry}
+        binds = [f"{mounts[m['name']]}:{m['mountPath']}:ro" for m in spec["volumeMounts"] if m["name"] in mounts]
+        made = client.create_container(
+            composed.environment["QUARTERDECK_IMAGE"],
+            spec["args"],
+            environment=settings | given | {"QUARTERDECK_NATS_URL": "nats://nats:4222"},
+            host_config=client.create_host_config(
+                network_mode=f"container:{started[0]}" if started else f"{composed.project}_state",
+                read_only=spec["securityContext"]["readOnlyRootFilesystem"],
+                cap_drop=spec["securityContext"]["capabilities"]["drop"],
+                tmpfs={"/tmp": ""},
+                binds=binds,
+            ),
+        )["Id"]
+        started.append(made)
+        client.start(made)
+        return str(made)
+
+    yield start
+    for container in reversed(started):
+        client.remove_container(container, force=True)
+
+
+def test_the_charts_front_pod_serves_with_nothing_but_its_secrets(composed: Composed, pod: Callable[[str], str]) -> None:
+    api, gateway = pod("api"), pod("gateway")
+    deadline = time.monotonic() + 60
+    while composed.engine.client.inspect_container(gateway)["State"]["Health"]["Status"] != "healthy":
+        assert time.monotonic() < deadline, composed.engine.client.logs(api) + composed.engine.client.logs(gateway)
+        time.sleep(0.2)  # the engine tells of health in no better way
+    made = composed.engine.client.exec_create(api, ["python3", "-c", READS.format(port=8081, path="/readyz")])
+    assert json.loads(composed.engine.client.exec_start(made["Id"]))["checks"] == {"database": "ok", "bus": "ok"}
+    assert composed.engine.client.inspect_container(gateway)["HostConfig"]["Binds"] == []
 
 
 def test_an_agent_joins_from_outside_and_a_session_runs(composed: Composed, agent: str) -> None:

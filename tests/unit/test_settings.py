@@ -188,3 +188,28 @@ def test_a_rented_machine_gets_none_of_our_secrets(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     monkeypatch.setenv("QUARTERDECK_TOKEN", "x")
     assert not {"AWS_SECRET_ACCESS_KEY", "QUARTERDECK_TOKEN"} & settings.foreign_environment().keys()
+
+
+def test_a_value_may_be_in_a_file_as_secrets_are_mounted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (mounted := tmp_path / "database-url").write_text("postgresql://quarterdeck:secret@db/house\n")
+    monkeypatch.setenv("QUARTERDECK_DATABASE_URL_FILE", str(mounted))
+    assert settings.load().database_url == "postgresql+psycopg://quarterdeck:secret@db/house"
+    monkeypatch.setenv("QUARTERDECK_DATABASE_URL", "sqlite:///x")
+    assert settings.load().database_url == "sqlite:///x"
+
+
+def test_a_file_that_is_a_setting_itself_is_left_to_who_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUARTERDECK_TOKEN_FILE", "/nowhere/token")
+    house = settings.load()
+    assert (house.token, house.token_file) == ("", Path("/nowhere/token"))
+
+
+def test_a_mounted_value_that_is_missing_or_wrong_is_told_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("QUARTERDECK_DATABASE_URL_FILE", str(tmp_path / "absent"))
+    with pytest.raises(settings.SettingsError, match="^QUARTERDECK_DATABASE_URL_FILE: .*absent cannot be read"):
+        settings.load()
+    (tmp_path / "absent").write_text("mysql://db")
+    with pytest.raises(settings.SettingsError, match="^QUARTERDECK_DATABASE_URL_FILE: must start with"):
+        settings.load()
