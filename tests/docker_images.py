@@ -141,7 +141,7 @@ def postgres_image(docker_engine: Engine, debian_image: str) -> str:
         (context / "start").chmod(0o755)
         (context / "Dockerfile").write_text(
             f"FROM {debian_image}\nRUN useradd postgres && mkdir -p /var/lib/postgresql/data\n"
-            "COPY pg /pg\nCOPY start /start\nENV PATH=/pg/wheel/pginstall/bin:/usr/bin:/bin\nENTRYPOINT [\"/start\"]\n"
+            'COPY pg /pg\nCOPY start /start\nENV PATH=/pg/wheel/pginstall/bin:/usr/bin:/bin\nENTRYPOINT ["/start"]\n'
         )
         return build(docker_engine, POSTGRES_IMAGE, context)
 
@@ -156,7 +156,7 @@ def nats_image(docker_engine: Engine, debian_image: str) -> str:
         shutil.copy(nats_binary(), context / "nats-server")
         shutil.copy(os.path.realpath(busybox), context / "wget")
         (context / "Dockerfile").write_text(
-            f"FROM {debian_image}\nCOPY nats-server wget /usr/bin/\nENTRYPOINT [\"nats-server\"]\n"
+            f'FROM {debian_image}\nCOPY nats-server wget /usr/bin/\nENTRYPOINT ["nats-server"]\n'
         )
         return build(docker_engine, NATS_IMAGE, context)
 

@@ -1,4 +1,4 @@
-"""`quarterdeck signin|operator|keys`: a link for a browser; the first operator and the keys of a house of separate roles."""
+"""`quarterdeck signin|operator|keys`: a link for a browser; the first operator and the keys of separate roles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`quarterdeck vms create|invite|get|drain|undrain|stop|start|ready|error|terminate|transitions|attempts`: the machines."""
+"""`quarterdeck vms create|invite|get|drain|undrain|stop|start|ready|error|terminate|…`: machines, rented or owned."""
 
 from __future__ import annotations
 

@@ -201,7 +201,9 @@ def pod(composed: Composed, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         client.remove_container(container, force=True)
 
 
-def test_the_charts_front_pod_serves_with_nothing_but_its_secrets(composed: Composed, pod: Callable[[str], str]) -> None:
+def test_the_charts_front_pod_serves_with_nothing_but_its_secrets(
+    composed: Composed, pod: Callable[[str], str]
+) -> None:
     api, gateway = pod("api"), pod("gateway")
     deadline = time.monotonic() + 60
     while composed.engine.client.inspect_container(gateway)["State"]["Health"]["Status"] != "healthy":

@@ -14,6 +14,7 @@ from controlplane import settings
 from controlplane.domain.retry import DEFAULT_SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
+ROOT_DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DECISIONS.md", "NOTICE")
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +39,14 @@ def test_a_diagram_shows_every_transition(diagrams: ModuleType) -> None:
         assert shown == {(str(s), str(t)): str(target) for (s, t), target in machine.table.items()}
 
 
-@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DECISIONS.md", "NOTICE"])
+@pytest.mark.parametrize("name", [*ROOT_DOCUMENTS, "docs/deployment.md", "docs/runbook.md"])
 def test_the_files_that_a_document_names_exist(name: str) -> None:
     text = (ROOT / name).read_text()
     linked = {target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target}
     quoted = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]+\.(?:py|proto|txt|js|md|sql))`", text))
-    missing = [path for path in sorted(linked | quoted) if not (ROOT / path).exists()]
+    home = (ROOT / name).parent
+    missing = [path for path in sorted(linked) if not (home / path).exists()]
+    missing += [path for path in sorted(quoted) if not (ROOT / path).exists()]
     assert missing == []
 
 

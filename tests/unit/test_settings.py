@@ -208,8 +208,8 @@ def test_a_mounted_value_that_is_missing_or_wrong_is_told_by_its_variable(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("QUARTERDECK_DATABASE_URL_FILE", str(tmp_path / "absent"))
-    with pytest.raises(settings.SettingsError, match="^QUARTERDECK_DATABASE_URL_FILE: .*absent cannot be read"):
+    with pytest.raises(settings.SettingsError, match=r"^QUARTERDECK_DATABASE_URL_FILE: .*absent cannot be read"):
         settings.load()
     (tmp_path / "absent").write_text("mysql://db")
-    with pytest.raises(settings.SettingsError, match="^QUARTERDECK_DATABASE_URL_FILE: must start with"):
+    with pytest.raises(settings.SettingsError, match=r"^QUARTERDECK_DATABASE_URL_FILE: must start with"):
         settings.load()

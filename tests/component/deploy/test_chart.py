@@ -107,7 +107,9 @@ def test_every_role_takes_its_settings(environment: str, monkeypatch: pytest.Mon
                 seen[container["name"]] = settings.load()
     assert seen.keys() == {"api", "gateway", "processor", "migrate", "operator"}
     assert seen["gateway"].target == seen["api"].own_target
-    assert {seen[role].database_url for role in ("api", "processor", "migrate", "operator")} == {secret.read_text().strip()}
+    assert {seen[role].database_url for role in ("api", "processor", "migrate", "operator")} == {
+        secret.read_text().strip()
+    }
     assert seen["api"].advertised_host == values(environment)["agents"]["host"]
     assert not seen["gateway"].uses_sqlite or "database" not in maps["qd-settings"]
 
@@ -125,7 +127,9 @@ def test_what_selects_finds_and_what_names_exists(environment: str) -> None:
     for template in templates:
         for container in containers(template):
             named = {port["name"] for port in container.get("ports", [])}
-            probes = [container[kind] for kind in ("startupProbe", "readinessProbe", "livenessProbe") if kind in container]
+            probes = [
+                container[kind] for kind in ("startupProbe", "readinessProbe", "livenessProbe") if kind in container
+            ]
             assert {probe["httpGet"]["port"] for probe in probes if "httpGet" in probe} <= named
     deployments = {manifest["metadata"]["name"] for manifest in of_kind(environment, "Deployment")}
     scaled = {m["spec"]["scaleTargetRef"]["name"] for m in of_kind(environment, "HorizontalPodAutoscaler")}
@@ -155,7 +159,9 @@ def test_bus_and_database_are_reached_by_who_must_alone(environment: str) -> Non
         reached = next(t for component, t in templates if component == target)
         rules = [r for p in policies if matches(p["spec"]["podSelector"]["matchLabels"], leaving)
                  for r in p["spec"].get("egress", []) if port in [entry["port"] for entry in r["ports"]]]  # fmt: skip
-        return any(matches(to["podSelector"]["matchLabels"], reached) for r in rules for to in r["to"] if "podSelector" in to)
+        return any(
+            matches(to["podSelector"]["matchLabels"], reached) for r in rules for to in r["to"] if "podSelector" in to
+        )
 
     assert may_call("nats", 4222) == {"front", "processor"}
     if environment == "dev":

@@ -1,4 +1,4 @@
-"""Dashboards and alerts rest on figures that there are, by names and labels; Prometheus' own tool reads and tries them."""
+"""Dashboards and alerts rest on figures that there are, by name and label; Prometheus reads and tries them itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,12 @@ EXPRESSIONS = tuple(expressions())
 def figure(name: str) -> tuple[str, frozenset[str]]:
     """(type, labels) of a series as docs/metrics.md has them. Raises KeyError where there is none of that name."""
     told = documented()
-    for suffix, kind in (("_total", "counter"), ("_bucket", "histogram"), ("_count", "histogram"), ("_sum", "histogram")):
+    for suffix, kind in (
+        ("_total", "counter"),
+        ("_bucket", "histogram"),
+        ("_count", "histogram"),
+        ("_sum", "histogram"),
+    ):
         base = name.removesuffix(suffix)
         if base != name and told.get(base, ("",))[0] == kind:
             return kind, told[base][1] | ({"le"} if suffix == "_bucket" else set())
@@ -144,7 +149,11 @@ def test_a_dashboard_is_whole(file: Path) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in board["panels"]:
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert place["x"] + place["w"] <= 24
         assert not cells & taken, panel["title"]
         taken |= cells

@@ -15,8 +15,8 @@ from controlplane import settings
 from tests.docker_engine import REPOSITORY
 
 UNITS = REPOSITORY / "deploy" / "systemd"
-# As `systemd-analyze security` weighs it, in tenths: 0 exposes nothing, 100 everything. Games need devices and memory that
-# is written and run, which the agent's unit therefore leaves them.
+# As `systemd-analyze security` weighs it, in tenths: 0 exposes nothing, 100 everything. Games need devices and memory
+# that is written and run, which the agent's unit therefore leaves them.
 MOST_EXPOSED = {"quarterdeck-agent": 50, "quarterdeck@api": 15, "quarterdeck-migrate": 25}
 
 
@@ -59,4 +59,6 @@ def test_units_name_settings_that_there_are() -> None:
     text = "".join(unit.read_text() for unit in UNITS.iterdir())
     named = {name.lower() for name in re.findall(r"\bQUARTERDECK_(?!AGENT_)([A-Z_]+)=", text)}
     assert named
-    assert {name.removesuffix("_file") if name not in settings.FIELDS else name for name in named} <= settings.FIELDS.keys()
+    assert {
+        name.removesuffix("_file") if name not in settings.FIELDS else name for name in named
+    } <= settings.FIELDS.keys()
