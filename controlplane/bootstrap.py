@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from controlplane import logs
+from controlplane import logs, tracing
 from controlplane.domain.errors import QuarterdeckError
 from controlplane.settings import Settings
 
 if TYPE_CHECKING:
     from controlplane.domain.identity import Principal
     from controlplane.interfaces import Ids, Provider, Store
+    from controlplane.interfaces.spans import Spans
     from controlplane.usecases.world import Policy, Renting, World
 
 log = structlog.get_logger(__name__)
@@ -85,17 +86,18 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
     ProcessCollector(registry=registry)
     async with AsyncExitStack() as stack:
         said: dict[str, Any] = {}
+        spans = tracing.opened(stack, settings.otlp_endpoint, role, settings.replica_id)
         if role != "gateway":
-            world = await _world(stack, settings)
+            world = await _world(stack, settings, spans)
             if role in ("all", "api"):
-                said |= await _api(stack, settings, world, registry, alone=role == "api")
+                said |= await _api(stack, settings, world, registry, spans, alone=role == "api")
                 if welcome:
                     said |= await _welcome(settings, world)
             if role in ("all", "processor"):
                 said |= await _processor(stack, settings, world, registry, alone=role == "processor")
         if role in ("all", "gateway"):
             target = settings.own_target if role == "all" else settings.target
-            discovered = await _gateway(stack, settings, target, plain, registry)
+            discovered = await _gateway(stack, settings, target, plain, registry, spans)
             await _first(stop.wait(), discovered.wait())
         if stop.is_set():
             return
@@ -147,14 +149,6 @@ def operator(settings: Settings) -> None:
     asyncio.run(ensure())
 
 
-def ca_sha256(settings: Settings) -> str:
-    """What agents pin, hex. Makes the house's keys in settings.ca_dir where there are none. Raises OSError."""
-    from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
-
-    stream_token_key(settings.ca_dir)
-    return FileCertificateAuthority(settings.ca_dir, settings.cert_ttl_s).ca_sha256
-
-
 async def _migrate(settings: Settings) -> None:
     from controlplane.adapters.store import schema
 
@@ -163,7 +157,7 @@ async def _migrate(settings: Settings) -> None:
     log.info("database.migrated", revision=revision)
 
 
-async def _world(stack: AsyncExitStack, settings: Settings) -> World:
+async def _world(stack: AsyncExitStack, settings: Settings, spans: Spans) -> World:
     from controlplane.adapters.bus.jetstream import JetStreamBus
     from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
     from controlplane.adapters.ids import RandomIds
@@ -172,7 +166,7 @@ async def _world(stack: AsyncExitStack, settings: Settings) -> World:
     from controlplane.adapters.stream_tokens import JwtStreamTokens
     from controlplane.usecases.world import World
 
-    store = open_store(settings.database_url)
+    store = tracing.traced(open_store(settings.database_url), spans)
     stack.push_async_callback(store.close)
     objects = open_objects(settings.objects_url, settings.objects_endpoint)
     stack.push_async_callback(objects.close)
@@ -256,7 +250,7 @@ def _policy(settings: Settings) -> Policy:
 
 
 async def _api(
-    stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, *, alone: bool
+    stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, spans: Spans, *, alone: bool
 ) -> dict[str, Any]:
     """Starts the three listeners, and `alone` in its process one for health and metrics; returns what an agent needs
     to enrol, but for its token."""
@@ -280,7 +274,7 @@ async def _api(
         network=Network.by(settings.ice_servers, relay, loopback_candidate=settings.loopback_only),
     )
     tls = Tls(served.key_pem, served.chain_pem, world.authority.ca_pem.encode())
-    server = Server(world, tls, decode_report, options, registry)
+    server = Server(world, tls, decode_report, options, registry, spans)
     stack.push_async_callback(server.stop)
     ports = await server.start()
     said = await _monitoring(stack, settings, world, registry, "api", settings.api_http_port) if alone else {}
@@ -372,7 +366,7 @@ async def _monitoring(
 
 
 async def _gateway(
-    stack: AsyncExitStack, settings: Settings, target: str, plain: str, registry: CollectorRegistry
+    stack: AsyncExitStack, settings: Settings, target: str, plain: str, registry: CollectorRegistry, spans: Spans
 ) -> asyncio.Event:
     """Serves; the event says that the target is known, before which every call is refused."""
     from controlplane.gateway.app import create_app
@@ -380,6 +374,7 @@ async def _gateway(
     from controlplane.gateway.origins import OriginPolicy
     from controlplane.gateway.serve import listening
     from controlplane.gateway.site import create_site
+    from controlplane.gateway.spans import SpansMiddleware
     from controlplane.gateway.target import Target, open_channel
 
     origins = OriginPolicy(allowed=frozenset(settings.allowed_origins), loopback=settings.loopback_only)
@@ -391,6 +386,8 @@ async def _gateway(
         app = create_app(Target(channel), origins=origins, hosts=hosts, registry=registry)
     else:
         app = create_site(channel, origins=origins, hosts=hosts, registry=registry)
+    if settings.otlp_endpoint:
+        app.add_middleware(SpansMiddleware, spans=spans)
     await stack.enter_async_context(listening(app, settings.http_host, settings.http_port))
     known: Target = app.state.transcoder.target
     return known.discovered

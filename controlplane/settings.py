@@ -247,6 +247,9 @@ class Settings:
 
     log_format: str = _of(_one_of("console", "json"), "console")
     log_level: str = _of(_one_of("debug", "info", "warning", "error"), "info")
+    otlp_endpoint: str = _of(
+        _endpoint, "", "where traces go by OTLP/gRPC, such as http://127.0.0.1:4317; default: none"
+    )
     replica_id: str = _of(_replica, "", "default: made anew at each start")
 
     def listeners(self) -> dict[str, int]:

@@ -26,6 +26,7 @@ from controlplane.api.access import ACCESS, Access
 from controlplane.api.admission import Admission
 from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, Forbidden, QuarterdeckError, Unavailable
+from controlplane.interfaces.spans import GOOD_TRACEPARENT, TRACEPARENT, Facts, NoSpans, Spans
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,7 @@ TOO_SLOW = "TOO_SLOW"
 UNBOUNDED = ("/grpc.health.v1.Health/",)
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
@@ -65,12 +67,18 @@ class Chain(grpc.aio.ServerInterceptor):
     """`stopping` ends every open stream with UNAVAILABLE, so that a graceful stop does not wait for watchers."""
 
     def __init__(
-        self, bearers: identity.Bearers, limits: Limits, stopping: asyncio.Event, metrics: Metrics | None = None
+        self,
+        bearers: identity.Bearers,
+        limits: Limits,
+        stopping: asyncio.Event,
+        metrics: Metrics | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self._bearers = bearers
         self._limits = limits
         self._stopping = stopping
         self._metrics = metrics or Metrics()
+        self._spans = spans or NoSpans()
         self._requests = Admission(limits.unary_in_flight, "requests")
         self._streams = Admission(limits.open_streams, "streams")
         self._wrapped: dict[str, Handler] = {}
@@ -183,7 +191,7 @@ class Chain(grpc.aio.ServerInterceptor):
         bounded = not method.startswith(UNBOUNDED)
         entered = False
         refused: status_pb2.Status | None = None
-        with told as outcome:
+        with told as outcome, self._span(method, metadata, request_id, outcome):
             try:
                 if bounded:
                     admission.enter()
@@ -208,6 +216,22 @@ class Chain(grpc.aio.ServerInterceptor):
         # Only now: a reader that takes nothing does not take its status either, and must not keep a place for it.
         if refused is not None:
             await abort(context, refused, request_id)
+
+    @contextmanager
+    def _span(self, method: str, metadata: Metadata, request_id: str, outcome: Outcome) -> Iterator[None]:
+        if method.startswith(UNBOUNDED):
+            yield
+            return
+        given = next((value for key, value in metadata if key == TRACEPARENT), "")
+        parent = given if isinstance(given, str) and GOOD_TRACEPARENT.fullmatch(given) else ""
+
+        def ended() -> Facts:
+            return {"rpc.response.status_code": outcome.code, "quarterdeck.request_id": request_id}
+
+        with self._spans.served(method[1:], parent, ended) as traceparent:
+            if traceparent:
+                structlog.contextvars.bind_contextvars(trace_id=traceparent.split("-")[1])
+            yield
 
     async def _caller(self, method: str, context: Context, request_id: str) -> identity.Caller:
         """Raises Unauthenticated or Forbidden."""

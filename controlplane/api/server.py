@@ -79,6 +79,7 @@ from controlplane.api.streaming import ChannelTerms, StreamingServicer
 from controlplane.api.uplink import Beats, DecodeReport
 from controlplane.api.vms import VmServicer
 from controlplane.domain.errors import Unavailable
+from controlplane.interfaces.spans import Spans
 from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
@@ -160,8 +161,10 @@ class Server:
         decode_report: DecodeReport,
         options: Options,
         registry: CollectorRegistry | None = None,
+        spans: Spans | None = None,
     ) -> None:
         self._metrics = Metrics(registry)
+        self._spans = spans
         self._world = world
         self._tls = tls
         self._decode_report = decode_report
@@ -208,7 +211,7 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _server(self, message_bytes: int) -> grpc.aio.Server:
-        chain = Chain(self._bearers, self._options.limits, self._stopping, self._metrics)
+        chain = Chain(self._bearers, self._options.limits, self._stopping, self._metrics, self._spans)
         server = grpc.aio.server(interceptors=[chain], options=_channel_options(message_bytes))
         self._servers.append(server)
         return server

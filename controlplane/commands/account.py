@@ -43,12 +43,13 @@ def keys(data_dir: DataDir = None) -> None:
 
     Every API and processor needs the same ones. The roles make them too; this is for mounting them read-only.
     """
-    from controlplane import bootstrap
+    from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
     from controlplane.commands.options import settings_from
 
     settings = settings_from(data_dir=data_dir)
     try:
-        typer.echo(bootstrap.ca_sha256(settings))
+        stream_token_key(settings.ca_dir)
+        typer.echo(FileCertificateAuthority(settings.ca_dir, settings.cert_ttl_s).ca_sha256)
     except OSError as error:
         raise SystemExit(f"Error: {error}") from error
 

@@ -31,6 +31,7 @@ from controlplane.gateway.http_rule import Found, NotAllowed
 from controlplane.gateway.metrics import ROUTE_KEY
 from controlplane.gateway.origins import http_scheme
 from controlplane.gateway.target import Target
+from controlplane.interfaces.spans import GOOD_TRACEPARENT, TRACEPARENT
 
 _log = structlog.get_logger()
 
@@ -76,6 +77,9 @@ def metadata_of(headers: Headers, request_id: str) -> tuple[tuple[str, str], ...
         if not (authorization.isascii() and authorization.isprintable()):
             raise StatusError.of_field("Authorization", "not printable ASCII")
         metadata.append(("authorization", authorization))
+    traceparent = headers.get(TRACEPARENT, "")
+    if GOOD_TRACEPARENT.fullmatch(traceparent):
+        metadata.append((TRACEPARENT, traceparent))
     return tuple(metadata)
 
 

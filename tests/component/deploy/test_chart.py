@@ -205,6 +205,18 @@ def test_the_broker_has_the_configuration_that_compose_gives_it() -> None:
     assert shown["data"]["nats.conf"].strip() == (REPOSITORY / "deploy" / "nats.conf").read_text().strip()
 
 
+def test_what_an_operator_adds_may_be_reached_by_roles_and_not_by_migrations() -> None:
+    collector = {"to": [{"ipBlock": {"cidr": "10.9.0.0/24"}}], "ports": [{"protocol": "TCP", "port": 4317}]}
+    given = values("prod")
+    given["networkPolicy"] = given["networkPolicy"] | {"egress": [collector]}
+    rules = {
+        manifest["metadata"]["name"]: manifest["spec"]["egress"]
+        for manifest in render(given)
+        if manifest["kind"] == "NetworkPolicy" and "egress" in manifest["spec"]
+    }
+    assert {name for name, egress in rules.items() if collector in egress} == {"qd-from-front", "qd-from-processor"}
+
+
 def test_figures_of_settings_arrive_as_they_were_written() -> None:
     given = values("prod") | {"settings": {"objects_url": "s3://b", "log_retention_s": 1209600, "stale_after_s": 10.5}}
     shown = next(m for m in render(given) if m["metadata"]["name"] == "qd-settings")["data"]
