@@ -93,7 +93,7 @@ def composed(
         house.compose("up", "-d", "--wait", "--pull", "never")
         yield house
     finally:
-        house.compose("down", "--volumes", "--timeout", "3")
+        house.compose("down", "--volumes", "--timeout", "0")
 
 
 @pytest.fixture
