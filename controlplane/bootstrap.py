@@ -245,6 +245,7 @@ def _policy(settings: Settings) -> Policy:
         join_token_ttl_s=settings.join_token_ttl_s,
         media_ports=settings.media_ports,
         log_retention_s=settings.log_retention_s,
+        log_session_bytes=max(1, settings.log_session_mib) << 20,
         renting=_renting(settings),
     )
 

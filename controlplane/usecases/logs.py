@@ -1,7 +1,8 @@
 """Logs of sessions: taken over from hosts, searched, counted, and in the end forgotten.
 
 An object is written before the row that names it, and deleted before that row is: a row may for a moment name an
-object that is gone, never the other way round for long, since a session's last row takes all that is left of it along.
+object that is gone, never the other way round for long, since a session's last row leaves all that is left of it to the
+collection of garbage.
 """
 
 from __future__ import annotations
@@ -45,14 +46,18 @@ async def append(world: World, host_id: str, session_id: str, generation: int, r
     await admitted(world, host_id)
     lines = await asyncio.to_thread(unpacked, records) if records else ()
     for _ in range(APPEND_TRIES):
-        head, keep_s = await _head(world, host_id, session_id, generation)
+        head, keep_s, stored_bytes = await _head(world, host_id, session_id, generation)
         fresh = list(dropwhile(lambda line, seen=head.to_sequence: line.sequence <= seen, lines))  # type: ignore[misc]
         if not fresh and head.complete >= complete:
             return head.to_sequence
         try:
-            return await _append(world, head, fresh, complete, timedelta(seconds=keep_s))
+            acknowledged = await _append(world, head, fresh, complete, timedelta(seconds=keep_s))
         except Conflict:
             continue  # the same lines came another way too
+        if stored_bytes > world.policy.log_session_bytes:
+            async with world.store.tx() as tx:
+                await tx.logs.shorten(session_id, world.policy.log_session_bytes)
+        return acknowledged
     raise Conflict("LOG_BUSY", "this log is written by others at the same time: send it again")
 
 
@@ -79,19 +84,22 @@ async def _append(world: World, head: LogHead, lines: Sequence[LogLine], complet
     return head.to_sequence
 
 
-async def _head(world: World, host_id: str, session_id: str, generation: int) -> tuple[LogHead, float]:
-    """The head as it is, and how long lines are to be kept. Raises NotFound, Forbidden."""
+async def _head(world: World, host_id: str, session_id: str, generation: int) -> tuple[LogHead, float, int]:
+    """The head as it is, how long lines are to be kept, and the bytes of all that was ever stored of the session.
+    Raises NotFound, Forbidden."""
     async with world.store.reading() as tx:
         session = await tx.sessions.get(session_id)
         if session is None:
             raise NotFound("SESSION_NOT_FOUND", f"there is no session 'sessions/{session_id}'", field="session_id")
-        known = [head for head in await tx.logs.heads(session_id) if head.generation == generation]
+        heads = await tx.logs.heads(session_id)
+        known = [head for head in heads if head.generation == generation]
         game = await tx.catalogue.game(session.project_id, session.game_id)
     bound = session.vm_id if session.generation == generation else ""
     if (known[0].host_id if known else bound) != host_id:
         raise Forbidden("LOG_NOT_YOURS", f"generation {generation} of {session.name} is not bound to this host")
     head = known[0] if known else LogHead(session_id, generation, session.project_id, host_id)
-    return head, (game.log_retention_s if game else 0.0) or world.policy.log_retention_s
+    keep_s = (game.log_retention_s if game else 0.0) or world.policy.log_retention_s
+    return head, keep_s, sum(one.bytes for one in heads)
 
 
 async def heads(world: World, who: Principal, session_id: str) -> tuple[Session, Sequence[LogHead]]:
@@ -191,20 +199,26 @@ async def expire(world: World) -> int:
 
 
 async def _forget_spent(world: World) -> None:
+    """Lines may come while this is under way: their object is newer than the look at what is left, or their row keeps
+    the head, and with it all that lies there."""
     async with world.store.reading() as tx:
         before = await tx.now() - timedelta(seconds=world.policy.log_retention_s)
         spent = await tx.logs.spent(before, EXPIRE_BATCH)
         over = [head for head in spent if (session := await tx.sessions.get(head.session_id)) and session.finished]
-    for head in over:
-        await _delete_left(world, f"logs/{head.project_id}/{head.session_id}/{head.generation}")
+    left = {(head.session_id, head.generation): await _left(world, head) for head in over}
     async with world.store.tx() as tx:
-        await tx.logs.forget(over)
+        now = await tx.now()
+        for head in await tx.logs.forget(over):
+            for key in left[head.session_id, head.generation]:
+                await tx.garbage.expect(key, now)
 
 
-async def _delete_left(world: World, prefix: str) -> None:
+async def _left(world: World, head: LogHead) -> Sequence[str]:
     """Objects that no row names: of one who died between the two."""
-    while left := await world.objects.list(prefix, limit=LEFT_BATCH):
-        await world.objects.delete([info.key for info in left])
+    prefix, found = f"logs/{head.project_id}/{head.session_id}/{head.generation}", list[str]()
+    while more := await world.objects.list(prefix, found[-1] if found else "", LEFT_BATCH):
+        found += [info.key for info in more]
+    return found
 
 
 async def _read(world: World, chunk: LogChunk) -> Sequence[LogLine]:

@@ -55,6 +55,7 @@ class Policy:
     default_preset_id: str = "software-720p30"
     poll_s: float = 1.0
     log_retention_s: float = 14 * 86400.0
+    log_session_bytes: int = 256 << 20
     renting: Renting = field(default_factory=Renting)
 
 

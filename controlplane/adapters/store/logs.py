@@ -70,7 +70,22 @@ class SqlLogs:
         )
         return [from_row(LogHead, row) for row in await self._connection.rows(statement)]
 
-    async def forget(self, gone: Sequence[LogHead]) -> None:
+    async def forget(self, gone: Sequence[LogHead]) -> Sequence[LogHead]:
+        forgotten = []
         for head in gone:
             known = (heads.c.session_id == head.session_id) & (heads.c.generation == head.generation)
-            await self._connection.write(heads.delete().where(known, heads.c.version == head.version))
+            if await self._connection.write(heads.delete().where(known, heads.c.version == head.version)):
+                forgotten.append(head)
+        return forgotten
+
+    async def shorten(self, session_id: str, keep_bytes: int) -> int:
+        now = await self._connection.now()
+        newest_first = (chunks.c.generation.desc(), chunks.c.from_sequence.desc())
+        sizes = (
+            sa.select(chunks.c.object_key, sa.func.sum(chunks.c.bytes).over(order_by=newest_first).label("together"))
+            .where(chunks.c.session_id == session_id)
+            .subquery()
+        )
+        surplus = sa.select(sizes.c.object_key).where(sizes.c.together > keep_bytes)
+        late = chunks.update().where(chunks.c.object_key.in_(surplus), chunks.c.expires_at > now)
+        return await self._connection.write(late.values(expires_at=now))

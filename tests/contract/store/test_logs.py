@@ -17,7 +17,7 @@ from controlplane.domain.identity import Principal, Role
 from controlplane.domain.logs import Buckets, LogFilter, LogHead, LogLine, LogStream, appended, packed
 from controlplane.domain.session import SessionState
 from controlplane.interfaces import LogRange
-from controlplane.usecases import logs
+from controlplane.usecases import archives, logs
 from controlplane.usecases.world import Policy, World
 from tests.contract.store.rows import a_deployment, a_game, a_host, a_session, a_vm
 
@@ -202,17 +202,63 @@ async def test_chunks_expire_with_their_objects_and_heads_after_them(world, cloc
     assert len(await world.objects.list("logs")) == 1
     # Of one who died between object and row.
     await world.objects.put("logs/default/s-1/1/left.gz", logs._once(b"x"))
-    async with world.store.tx() as tx:
-        session = await tx.sessions.get("s-1")
-        await tx.sessions.save(
-            replace(session, state=SessionState.STOPPED, ended_at=clock.now, version=session.version + 1)
-        )
+    await finish(world, clock.now)
     clock.now += KEEP + timedelta(seconds=1)
     assert await logs.expire(world) == 1
+    assert await archives.collect_garbage(world) == 1
     assert await sequences(world) == []
     assert await world.objects.list("logs") == []
     async with world.store.reading() as tx:
         assert await tx.logs.heads("s-1") == []
+
+
+async def finish(world: World, at: datetime) -> None:
+    async with world.store.tx() as tx:
+        session = await tx.sessions.get("s-1")
+        ended = replace(session, state=SessionState.STOPPED, ended_at=at, version=session.version + 1)
+        await tx.sessions.save(ended)
+
+
+@pytest.mark.parametrize("amid", ["list", "put"], ids=["appended amid the forgetting", "forgotten amid the appending"])
+async def test_lines_that_come_in_the_moment_in_which_a_log_is_forgotten_are_kept(world, clock, monkeypatch, amid):
+    """An agent that was away for as long as lines are kept brings the last of them while the rest goes."""
+    await append(world, 1, 10)
+    await finish(world, clock.now)
+    clock.now += KEEP + timedelta(seconds=1)
+    await logs.expire(world)
+    await append(world, 11, 20)
+    async with world.store.tx() as tx:
+        await tx.logs.remove(await tx.logs.chunks("s-1", LogRange(), 10))
+    clock.now += KEEP + timedelta(seconds=1)
+    bucket, plain = type(world.objects), getattr(type(world.objects), amid)
+
+    async def forget() -> None:
+        await logs.expire(world)
+        await archives.collect_garbage(world)
+
+    async def first(self, *arguments):
+        monkeypatch.setattr(bucket, amid, plain)
+        if amid == "put":
+            size = await plain(self, *arguments)
+            await forget()
+            return size
+        assert await append(world, 21, 30) == 30
+        return await plain(self, *arguments)
+
+    monkeypatch.setattr(bucket, amid, first)
+    await (forget() if amid == "list" else append(world, 21, 30))
+    assert await sequences(world) == list(range(21, 31))
+
+
+async def test_of_a_session_that_says_too_much_the_oldest_lines_go(world):
+    for first in range(1, 100, 10):
+        await append(world, first, first + 9)
+    async with world.store.reading() as tx:
+        sizes = [chunk.bytes for chunk in await tx.logs.chunks("s-1", LogRange(), 100)]
+    small = replace(world, policy=replace(world.policy, log_session_bytes=7 * sizes[-1] // 2))
+    await append(small, 101, 110)
+    assert await logs.expire(small) == 8
+    assert await sequences(world) == list(range(81, 111))
 
 
 async def test_a_game_may_keep_its_logs_for_its_own_time(world, clock):

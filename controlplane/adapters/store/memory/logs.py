@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
+from itertools import accumulate
 
 from controlplane.adapters.store.memory.tables import TxTables
 from controlplane.adapters.store.versions import version_conflict
@@ -64,12 +66,24 @@ class MemoryLogs:
         ]
         return [head for _, _, head in sorted(old, key=lambda item: item[:2])][:limit]
 
-    async def forget(self, gone: Sequence[LogHead]) -> None:
-        rows = self._tables.own("log_heads")
+    async def forget(self, gone: Sequence[LogHead]) -> Sequence[LogHead]:
+        rows, forgotten = self._tables.own("log_heads"), []
         for head in gone:
             key = (head.session_id, head.generation)
             if key in rows and rows[key].version == head.version:
                 del rows[key]
+                forgotten.append(head)
+        return forgotten
+
+    async def shorten(self, session_id: str, keep_bytes: int) -> int:
+        now, rows = await self._tables.now(), self._tables.own("log_chunks")
+        own = [chunk for chunk in self._all() if chunk.session_id == session_id]
+        newest_first = sorted(own, key=lambda chunk: (chunk.generation, chunk.from_sequence), reverse=True)
+        together = accumulate(chunk.bytes for chunk in newest_first)
+        late = [c for c, size in zip(newest_first, together, strict=True) if size > keep_bytes and c.expires_at > now]
+        for chunk in late:
+            rows[chunk.object_key] = replace(chunk, expires_at=now)
+        return len(late)
 
     def _all(self) -> Sequence[LogChunk]:
         return list(self._tables.seen("log_chunks").values())
