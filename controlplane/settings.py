@@ -216,7 +216,9 @@ class Settings:
 
     # How long lines of sessions' logs are kept, where their game does not say.
     log_retention_s: float = _of(_seconds(60), 14 * 86400.0)
-    log_session_mib: int = _of(_count, 256, "MiB of a session's lines, compressed, beyond which the oldest go; at least 1")
+    log_session_mib: int = _of(
+        _count, 256, "MiB of a session's lines, compressed, beyond which the oldest go; at least 1"
+    )
 
     # Renting. An order that stays unanswered is looked for; listings may be this much behind the provider's own doings.
     local_vms: int = _of(_count, 2, "machines that the provider local may start on this machine; 0: none")

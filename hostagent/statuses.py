@@ -97,6 +97,7 @@ def usage_message(usage: Usage) -> sessions_pb2.ResourceUsage:
         memory_peak_bytes=usage.memory_peak_bytes,
         processes=usage.processes,
         oom_kills=usage.oom_kills,
+        disk_bytes=usage.disk_bytes,
     )
     message.cpu_time.FromNanoseconds(round(usage.cpu_s * 1e9))
     return message
@@ -106,7 +107,11 @@ _MAY_BE_MEMORY = (Reason.SESSION_REASON_GAME_CRASHED, Reason.SESSION_REASON_WRAP
 
 
 def measured(
-    ended: wrapper_pb2.WorkloadStatus, usage: Usage | None, out_of_memory: bool, limit_bytes: int
+    ended: wrapper_pb2.WorkloadStatus,
+    usage: Usage | None,
+    out_of_memory: bool,
+    limit_bytes: int,
+    disk_limit_bytes: int = 0,
 ) -> wrapper_pb2.WorkloadStatus:
     """An end with what the session used; one that nobody asked for is put down to the want of memory, if that was why.
     `limit_bytes` 0: the host's own."""
@@ -122,6 +127,10 @@ def measured(
         status.reason = Reason.SESSION_REASON_OUT_OF_MEMORY
         limit = f"the {limit_bytes >> 20} MiB that its deployment allows" if limit_bytes else "what its host allows"
         status.reason_detail = f"The game was killed: it needed more memory than {limit}. {ended.reason_detail}".strip()
+    elif usage is not None and status.reason == Reason.SESSION_REASON_DISK_LIMIT:
+        took, allowed = f"{usage.disk_bytes / 2**20:.1f} MiB", f"{disk_limit_bytes / 2**20:.1f} MiB"
+        told = f"Its files took {took} of its host's disk; its deployment allows {allowed}. {ended.reason_detail}"
+        status.reason_detail = told.strip()
     return status
 
 

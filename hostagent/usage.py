@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from hostagent.disk import taken_bytes
 from hostagent.runtime import Runtime, Usage
 
 MEASURE_S = 10.0
@@ -24,7 +25,8 @@ class Meter:
         while True:
             await asyncio.sleep(every_s)
             if directories := running():
-                self._told(await self._runtime.usage(directories))
+                used = await self._runtime.usage(directories)
+                self._told({path: await asyncio.to_thread(_with_disk, path, usage) for path, usage in used.items()})
 
 
 def grown(before: Usage | None, now: Usage) -> Usage:
@@ -37,6 +39,10 @@ def grown(before: Usage | None, now: Usage) -> Usage:
         memory_peak_bytes=max(before.memory_peak_bytes, now.memory_peak_bytes, now.memory_bytes),
         oom_kills=max(before.oom_kills, now.oom_kills),
     )
+
+
+def _with_disk(session_dir: Path, usage: Usage) -> Usage:
+    return replace(usage, disk_bytes=taken_bytes(session_dir))
 
 
 def together(parts: list[Usage]) -> Usage:

@@ -101,6 +101,8 @@ class Workload:
         """Takes in a measurement, told with the next report."""
         self._usage = grown(self._usage, usage)
         self._around.changed(False)
+        if 0 < self._spec.deployment.disk_bytes < usage.disk_bytes:
+            self.ask_stop(Reason.SESSION_REASON_DISK_LIMIT)
 
     def begin(self) -> None:
         """Starts the workload; call once, and only where no trace of it is on this host."""
@@ -269,8 +271,9 @@ class Workload:
         left = await self._kill(None)
         if left:
             log.warning("processes left behind by a wrapper were killed", workload=str(self.key), processes=left)
-        limit_bytes = self._spec.deployment.container.memory_bytes
-        self.settle(statuses.measured(self._end(exit_code), self._usage, starved, limit_bytes))
+        wanted = self._spec.deployment
+        limits_bytes = wanted.container.memory_bytes, wanted.disk_bytes
+        self.settle(statuses.measured(self._end(exit_code), self._usage, starved, *limits_bytes))
         log.info("workload ended", workload=str(self.key), exit_code=exit_code)
 
     async def _follow(self, link: WrapperLink, process: ProcessId, adopted: bool) -> None:

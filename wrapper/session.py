@@ -42,6 +42,7 @@ class Reason(Enum):
     VM_TERMINATED = "vm_terminated"
     PORT_TAKEN = "port_taken"
     SAVE_NOT_RESTORED = "save_not_restored"
+    DISK_LIMIT = "disk_limit"
 
 
 TABLE: dict[tuple[State, Trigger], State] = {

@@ -278,5 +278,6 @@ def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
 
 
 def _used(usage: Any) -> str:
-    mib = [round(size / 2**20) for size in (usage.memory_bytes, usage.memory_peak_bytes)]
-    return f"{usage.cpu_time.seconds} s of processor, {mib[0]} MiB of memory, {mib[1]} MiB at most"
+    mib = [round(size / 2**20) for size in (usage.memory_bytes, usage.memory_peak_bytes, usage.disk_bytes)]
+    memory = f"{mib[0]} MiB of memory, {mib[1]} MiB at most"
+    return f"{usage.cpu_time.seconds} s of processor, {memory}, {mib[2]} MiB of disk"

@@ -96,6 +96,8 @@ class Deployment:
     stop_command_grace_s: float = 10.0
     saves: SaveSpec | None = None
     silent: bool = False
+    # 0: no bound.
+    disk_bytes: int = 0
 
     @property
     def name(self) -> str:

@@ -83,6 +83,7 @@ TRIGGER_OF_EXIT = {
     SessionReason.IDLE: SessionTrigger.STOPPED,
     SessionReason.DISCONNECTED: SessionTrigger.STOPPED,
     SessionReason.MAX_DURATION: SessionTrigger.STOPPED,
+    SessionReason.DISK_LIMIT: SessionTrigger.STOPPED,
     SessionReason.VM_TERMINATED: SessionTrigger.STOPPED,
 }
 

@@ -62,6 +62,7 @@ class SessionReason(StrEnum):
     REGISTRY_UNREACHABLE = "REGISTRY_UNREACHABLE"
     IMAGE_CORRUPT = "IMAGE_CORRUPT"
     SAVE_NOT_RESTORED = "SAVE_NOT_RESTORED"
+    DISK_LIMIT = "DISK_LIMIT"
 
 
 S, T = SessionState, SessionTrigger

@@ -59,7 +59,7 @@ const REASONS = {
   VM_TERMINATED: "its VM was terminated", PORT_TAKEN: "other programs of its host hold the ports it needs",
   OUT_OF_MEMORY: "it needed more memory than it may use", IMAGE_NOT_FOUND: "its image was not found",
   IMAGE_DENIED: "its image is not given to its host", REGISTRY_UNREACHABLE: "the registry of its image did not answer",
-  IMAGE_CORRUPT: "its image is damaged",
+  IMAGE_CORRUPT: "its image is damaged", DISK_LIMIT: "its files took more room than they may",
 };
 
 /** A session's reason as the end of a sentence. */

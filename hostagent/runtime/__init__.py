@@ -78,13 +78,14 @@ class Order:
 @dataclass(frozen=True)
 class Usage:
     """What a workload has used: processor time since its start, memory now (without what the kernel would give back at
-    once) and at most, processes now, and how many of them were killed for want of memory."""
+    once) and at most, processes now, how many of them were killed for want of memory; and, measured apart, disk."""
 
     cpu_s: float = 0.0
     memory_bytes: int = 0
     memory_peak_bytes: int = 0
     processes: int = 0
     oom_kills: int = 0
+    disk_bytes: int = 0
 
 
 @dataclass(frozen=True)

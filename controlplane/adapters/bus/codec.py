@@ -105,7 +105,7 @@ def _workload(message: wrapper_pb2.WorkloadStatus) -> Workload:
 
 
 def _usage(message: sessions_pb2.ResourceUsage) -> Usage:
-    counts = ("memory_bytes", "memory_peak_bytes", "processes", "oom_kills")
+    counts = ("memory_bytes", "memory_peak_bytes", "processes", "oom_kills", "disk_bytes")
     return Usage(_seconds(message.cpu_time), *(max(0, getattr(message, name)) for name in counts))
 
 

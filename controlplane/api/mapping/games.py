@@ -89,6 +89,7 @@ def deployment_message(deployment: Deployment) -> pb.Deployment:
         stop_command_grace=duration(deployment.stop_command_grace_s) if deployment.stop_command else None,
         saves=saves_message(deployment.saves),
         silent=deployment.silent,
+        disk_bytes=deployment.disk_bytes,
     )
 
 
@@ -117,6 +118,7 @@ def deployment_of(message: pb.CreateDeploymentRequest, project_id: str, unborn: 
         stop_command_grace_s=DEFAULT_STOP_GRACE_S if stop_command_grace_s is None else stop_command_grace_s,
         saves=saves_of(wire.saves) if wire.HasField("saves") else None,
         silent=wire.silent,
+        disk_bytes=wire.disk_bytes,
     )
 
 

@@ -91,6 +91,7 @@ def usage_message(usage: Usage | None) -> pb.ResourceUsage | None:
         memory_peak_bytes=usage.memory_peak_bytes,
         processes=usage.processes,
         oom_kills=usage.oom_kills,
+        disk_bytes=usage.disk_bytes,
     )
 
 

@@ -296,7 +296,7 @@ class SaveSpec(_message.Message):
     def __init__(self, volumes: _Optional[_Iterable[str]] = ..., interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., keep_versions: _Optional[int] = ..., max_bytes: _Optional[int] = ..., before_lines: _Optional[_Iterable[str]] = ..., settled_text: _Optional[str] = ..., settled_within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., after_lines: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Deployment(_message.Message):
-    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container", "replaceable", "parameters", "volumes", "files", "actions", "stop_command", "stop_command_grace", "saves", "silent")
+    __slots__ = ("name", "command", "environment", "picture", "ports", "readiness", "stop_grace", "create_time", "container", "replaceable", "parameters", "volumes", "files", "actions", "stop_command", "stop_command_grace", "saves", "silent", "disk_bytes")
     class EnvironmentEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -322,6 +322,7 @@ class Deployment(_message.Message):
     STOP_COMMAND_GRACE_FIELD_NUMBER: _ClassVar[int]
     SAVES_FIELD_NUMBER: _ClassVar[int]
     SILENT_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     command: _containers.RepeatedScalarFieldContainer[str]
     environment: _containers.ScalarMap[str, str]
@@ -340,7 +341,8 @@ class Deployment(_message.Message):
     stop_command_grace: _duration_pb2.Duration
     saves: SaveSpec
     silent: bool
-    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., replaceable: _Optional[bool] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[Volume, _Mapping]]] = ..., files: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., stop_command: _Optional[str] = ..., stop_command_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., saves: _Optional[_Union[SaveSpec, _Mapping]] = ..., silent: _Optional[bool] = ...) -> None: ...
+    disk_bytes: int
+    def __init__(self, name: _Optional[str] = ..., command: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., picture: _Optional[_Union[Picture, str]] = ..., ports: _Optional[_Iterable[_Union[PortSpec, _Mapping]]] = ..., readiness: _Optional[_Union[Readiness, _Mapping]] = ..., stop_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., container: _Optional[_Union[Container, _Mapping]] = ..., replaceable: _Optional[bool] = ..., parameters: _Optional[_Iterable[_Union[Parameter, _Mapping]]] = ..., volumes: _Optional[_Iterable[_Union[Volume, _Mapping]]] = ..., files: _Optional[_Iterable[_Union[ConfigFile, _Mapping]]] = ..., actions: _Optional[_Iterable[_Union[Action, _Mapping]]] = ..., stop_command: _Optional[str] = ..., stop_command_grace: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., saves: _Optional[_Union[SaveSpec, _Mapping]] = ..., silent: _Optional[bool] = ..., disk_bytes: _Optional[int] = ...) -> None: ...
 
 class ListGamesRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

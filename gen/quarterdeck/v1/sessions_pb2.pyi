@@ -53,6 +53,7 @@ class SessionReason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SESSION_REASON_IMAGE_DENIED: _ClassVar[SessionReason]
     SESSION_REASON_REGISTRY_UNREACHABLE: _ClassVar[SessionReason]
     SESSION_REASON_IMAGE_CORRUPT: _ClassVar[SessionReason]
+    SESSION_REASON_DISK_LIMIT: _ClassVar[SessionReason]
 SESSION_STATE_UNSPECIFIED: SessionState
 SESSION_STATE_PENDING: SessionState
 SESSION_STATE_STARTING: SessionState
@@ -85,6 +86,7 @@ SESSION_REASON_IMAGE_NOT_FOUND: SessionReason
 SESSION_REASON_IMAGE_DENIED: SessionReason
 SESSION_REASON_REGISTRY_UNREACHABLE: SessionReason
 SESSION_REASON_IMAGE_CORRUPT: SessionReason
+SESSION_REASON_DISK_LIMIT: SessionReason
 
 class SessionStages(_message.Message):
     __slots__ = ("allocated_time", "image_ready_time", "game_started_time", "first_frame_time")
@@ -129,18 +131,20 @@ class PortLease(_message.Message):
     def __init__(self, port_name: _Optional[str] = ..., protocol: _Optional[_Union[PortLease.Protocol, str]] = ..., host_port: _Optional[int] = ..., game_port: _Optional[int] = ...) -> None: ...
 
 class ResourceUsage(_message.Message):
-    __slots__ = ("cpu_time", "memory_bytes", "memory_peak_bytes", "processes", "oom_kills")
+    __slots__ = ("cpu_time", "memory_bytes", "memory_peak_bytes", "processes", "oom_kills", "disk_bytes")
     CPU_TIME_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     MEMORY_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     PROCESSES_FIELD_NUMBER: _ClassVar[int]
     OOM_KILLS_FIELD_NUMBER: _ClassVar[int]
+    DISK_BYTES_FIELD_NUMBER: _ClassVar[int]
     cpu_time: _duration_pb2.Duration
     memory_bytes: int
     memory_peak_bytes: int
     processes: int
     oom_kills: int
-    def __init__(self, cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., processes: _Optional[int] = ..., oom_kills: _Optional[int] = ...) -> None: ...
+    disk_bytes: int
+    def __init__(self, cpu_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., memory_bytes: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., processes: _Optional[int] = ..., oom_kills: _Optional[int] = ..., disk_bytes: _Optional[int] = ...) -> None: ...
 
 class Session(_message.Message):
     __slots__ = ("name", "game", "deployment", "preset", "region", "vm", "state", "reason", "reason_detail", "exit_code", "unreachable", "generation", "stages", "limits", "lost_after", "ports", "create_time", "update_time", "end_time", "running_duration", "queue_position", "queue_deadline", "streamed", "connected_players", "passed_over", "queue_estimate", "last_activity_time", "save", "usage", "progress", "gpu_index")

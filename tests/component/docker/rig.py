@@ -66,6 +66,7 @@ class Fleet:
             spec.ports.add(port_name=name, protocol=protocol, host_port=host_port, game_port=game_port)
         for name, value in choices.pop("container", {}).items():
             setattr(deployment.container, name, value)
+        deployment.disk_bytes = choices.pop("disk_bytes", 0)
         for volume_name, path in choices.pop("volumes", ()):
             deployment.container.volumes.add(volume_name=volume_name, path=path)
         for path, content in choices.pop("files", {}).items():

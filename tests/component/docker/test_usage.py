@@ -52,3 +52,14 @@ async def test_what_a_session_uses_is_reported(fleet: Fleet, box_image: str) -> 
     ended = fleet.plane.reported("game-1")
     assert ended.usage.cpu_time.ToNanoseconds() >= told.usage.cpu_time.ToNanoseconds()
     assert cgroups.read(game) is None
+
+
+async def test_a_game_that_fills_a_volume_beyond_its_bound_is_stopped(fleet: Fleet, box_image: str) -> None:
+    script = "/bin/busybox dd if=/dev/urandom of=/data/world bs=1M count=8; echo ready; exec sleep 600"
+    digest = fleet.add(box_image, ("sh", "-c", script), volumes=[("world", "/data")], disk_bytes=4 * MIB)
+    fleet.start_agent()
+    await fleet.run(digest)
+    status = await fleet.until(EXITED)
+    assert status.reason == Reason.SESSION_REASON_DISK_LIMIT, status
+    assert "its deployment allows 4.0 MiB" in status.reason_detail
+    await eventually(lambda: not fleet.containers())

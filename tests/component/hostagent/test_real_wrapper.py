@@ -11,6 +11,10 @@ import pytest
 from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
 
 from hostagent import procfs
+from hostagent.plan import WorkloadKey
+from hostagent.runtime import Order
+from hostagent.runtime.process import ProcessRuntime
+from hostagent.sessiondir import SessionDir, launch_now
 from tests.component.hostagent.conftest import Agents, eventually
 from tests.component.hostagent.fakeplane import FakePlane, run_line, stop_line
 
@@ -19,12 +23,13 @@ WRAPPER = ("--wrapper-command", f"{sys.executable} -P -m wrapper")
 GAME = "import signal, time; print('ready', flush=True); time.sleep(600)"
 
 
-def add_game(plane: FakePlane, program: str = GAME) -> str:
+def add_game(plane: FakePlane, program: str = GAME, disk_bytes: int = 0) -> str:
     spec = wrapper_pb2.SessionSpec(session_id="game-1", generation=1, project="p")
     spec.deployment.name = "games/sleeper/deployments/1"
     spec.deployment.command.extend([sys.executable, "-c", program])
     spec.deployment.picture = games_pb2.PICTURE_NONE
     spec.deployment.readiness.log_pattern = "ready"
+    spec.deployment.disk_bytes = disk_bytes
     content = spec.SerializeToString(deterministic=True)
     digest = hashlib.sha256(content).hexdigest()
     plane.specs[digest] = content
@@ -55,6 +60,25 @@ async def test_a_real_session_starts_is_adopted_after_kill_9_and_stops(plane: Fa
     assert agents.marked() == []
 
 
+async def test_a_start_that_is_not_on_record_begins_no_game_and_is_made_anew(plane: FakePlane, agents: Agents) -> None:
+    """Its agent died between the start of the wrapper and the note of it."""
+    digest = add_game(plane)
+    directory = SessionDir(agents.session_dir("game-1"), WorkloadKey("game-1", 1))
+    directory.path.mkdir(parents=True)
+    directory.write("spec.binpb", plane.specs[digest])
+    directory.record_launch(launch_now())
+    runtime = ProcessRuntime(directory.path.parent)
+    first = (await runtime.start(Order(directory.path))).process
+    await eventually(lambda: (directory.path / "wrapper.log").exists())
+    agents.root.joinpath("agent.token").write_text("token-1")
+    plane.plan(run_line("game-1", digest))
+    agents.start(*WRAPPER)
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    assert not procfs.is_alive(first)
+    assert plane.reported("game-1").wrapper_pid != first.pid
+    await runtime.close()
+
+
 async def test_a_game_that_ends_by_itself_is_told_with_its_exit_code(plane: FakePlane, agents: Agents) -> None:
     plane.plan(run_line("game-1", add_game(plane, "print('ready', flush=True); raise SystemExit(3)")))
     agents.start(*WRAPPER)
@@ -78,6 +102,24 @@ async def test_a_real_wrapper_that_is_killed_leaves_no_game(plane: FakePlane, ag
     await plane.until(lambda: len(plane.streams) == 1 + away and plane.is_in("game-1", EXITED))
     assert plane.reported("game-1").reason == sessions_pb2.SESSION_REASON_WRAPPER_LOST
     await eventually(lambda: procfs.identify(status.game_pid) is None)
+    assert agents.marked() == []
+
+
+@pytest.mark.parametrize("room_mib", [4, 40])
+async def test_a_game_that_fills_the_disk_is_stopped_at_its_bound_and_says_why(
+    plane: FakePlane, agents: Agents, room_mib: int
+) -> None:
+    filling = "import os; open('world', 'wb').write(os.urandom(8 << 20)); " + GAME
+    plane.plan(run_line("game-1", add_game(plane, filling, room_mib << 20)))
+    agents.start(*WRAPPER)
+    await plane.until(lambda: (told := plane.reported("game-1")) is not None and told.usage.disk_bytes >= 8 << 20, 60)
+    if room_mib == 40:
+        assert plane.is_in("game-1", RUNNING)
+        return
+    await plane.until(lambda: plane.is_in("game-1", EXITED))
+    status = plane.reported("game-1")
+    assert status.reason == sessions_pb2.SESSION_REASON_DISK_LIMIT
+    assert status.reason_detail.startswith("Its files took 8.0 MiB of its host's disk; its deployment allows 4.0 MiB.")
     assert agents.marked() == []
 
 

@@ -86,6 +86,7 @@ deployments = sa.Table(
     number("stop_command_grace_s"),
     json("saves", optional=True),
     flag("silent"),
+    sa.Column("disk_bytes", sa.BigInteger(), nullable=False, server_default="0"),
     sa.PrimaryKeyConstraint("project_id", "game_id", "number"),
     sa.ForeignKeyConstraint(["project_id", "game_id"], ["games.project_id", "games.id"]),
     one_of("picture", Picture),
