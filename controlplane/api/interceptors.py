@@ -142,7 +142,11 @@ class Chain(grpc.aio.ServerInterceptor):
                         await messages
                         return
                     async with aclosing(messages):
+                        opened = False
                         async for message in messages:
+                            if not opened:
+                                await opening(context)
+                                opened = True
                             await self._hand_over(context, message)
 
         return call
@@ -310,6 +314,17 @@ async def unless_caller_leaves() -> AsyncIterator[None]:
         yield
     except grpc.aio.InternalError:
         raise asyncio.CancelledError from None
+
+
+async def opening(context: Context) -> None:
+    """Sends what comes before the first message, to the end: of a cut in the midst of it the library would not know that
+    it is sent, send it again with the status, and be refused, so that the client would never learn of its end."""
+    sending = asyncio.ensure_future(context.send_initial_metadata(()))
+    try:
+        async with unless_caller_leaves():
+            await asyncio.shield(sending)
+    finally:
+        await asyncio.wait({sending})
 
 
 async def abort(context: Context, told: status_pb2.Status, request_id: str = "") -> None:

@@ -92,6 +92,27 @@ async def test_a_stream_that_nobody_reads_is_cut_and_its_client_learns_why(why: 
         assert [event.subject_version for event in rest] == list(range(2, cut_at + 1))
 
 
+async def test_a_stream_that_is_cut_amid_its_first_message_tells_its_client_why() -> None:
+    stopping = asyncio.Event()
+    chain = Chain(Bearers(), Limits(), stopping)  # type: ignore[arg-type]
+
+    async def flood(request: Any, context: Any) -> AsyncIterator[events_pb2.Event]:
+        stopping.set()  # is seen before the library can have written anything
+        while True:
+            yield events_pb2.Event(event_id="x" * 1_000_000)
+
+    async with (
+        served(chain, flood) as port,
+        asyncio.timeout(WITHIN_S),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        watch = channel.unary_stream(
+            f"/{SERVICE}/{WATCH}", events_pb2.WatchEventsRequest.SerializeToString, events_pb2.Event.FromString
+        )
+        _, refusal = await read_out(watch(events_pb2.WatchEventsRequest()))
+        assert (refusal.code, refusal.reason) == CODES["stopping"]
+
+
 @asynccontextmanager
 async def served(chain: Chain, flood: Any) -> AsyncIterator[int]:
     """The port of a server with this one method; it goes whatever happens, so that no other test sees its ruins."""
