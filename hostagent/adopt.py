@@ -38,20 +38,20 @@ async def _take_over(workloads: Workloads, directory: SessionDir, found: Instanc
     launch = directory.launch()
     status = statuses.parse(directory.read(STATUS), directory.key)
     workload = Workload(directory, "", workloads.around)
-    wrapper = _wrapper(directory, launch, found)
+    begun = launch is not None and launch.unfinished
+    wrapper = _wrapper(directory, launch, found) if status is not None or not begun else None
     if wrapper is not None and launch is not None:
         workload.adopt(wrapper, launch, status)
         workloads.add(workload)
         log.info("workload adopted", workload=str(directory.key), wrapper_pid=wrapper.process.pid)
         return
-    begun = launch is not None and launch.unfinished
     killed = await workloads.around.runtime.kill(directory.path, None) if found is not None or begun else 0
     if killed:
         log.warning("processes of a dead wrapper killed", workload=str(directory.key), processes=killed)
     ended = status is not None and status.state == wrapper_pb2.WORKLOAD_STATE_EXITED
     if (launch is None and not ended) or (begun and status is None):
-        # The agent died while preparing or starting: no wrapper has said a word, so no game has begun, and the plan may
-        # start it anew.
+        # The agent died while preparing or starting: its wrapper waits for a record of the start, so no game has begun,
+        # and the plan may start it anew.
         await asyncio.to_thread(directory.remove)
         return
     if status is None or not ended:
@@ -67,8 +67,7 @@ def _wrapper(directory: SessionDir, launch: Launch | None, found: Instance | Non
         return found
     recorded = (launch.process if launch else None) or directory.wrapper_process()
     if recorded is None:
-        # The agent died in the moment between the start and its note of it: the mark alone tells.
-        return found
+        return found  # no record can be read: the mark alone tells
     if found is not None and found.process == recorded:
         return found
     # On record and alive, though the mark is not to be seen: the data directory goes by another path now.

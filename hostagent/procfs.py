@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +69,14 @@ def rows() -> Iterator[ProcessRow]:
             yield ProcessRow(stat[0], stat[1], stat[2], _mark(int(entry)))
 
 
-def tree_of(session_dir: Path, leader: ProcessId | None) -> set[ProcessId]:
-    """Every live process of one session: the marked ones, the process session of a live leader, and descendants."""
+def tree_of(session_dir: Path, leader: ProcessId | None, words: Set[str] = frozenset()) -> set[ProcessId]:
+    """Every live process of one session: the marked ones, the process session of a live leader, those with one of
+    `words` among their arguments, and descendants."""
     table = list(rows())
     leader_lives = leader is not None and any(row.id == leader for row in table)
     members = {row.id.pid: row.id for row in table if row.mark == str(session_dir)}
+    if words:
+        members |= {row.id.pid: row.id for row in table if not words.isdisjoint(_arguments(row.id.pid))}
     if leader is not None and leader_lives:
         members |= {row.id.pid: row.id for row in table if row.process_session == leader.pid}
         members[leader.pid] = leader
@@ -140,6 +143,13 @@ def send_all(processes: Iterable[ProcessId], signal_number: signal.Signals) -> N
     """Signals each of these processes that still lives."""
     for process in processes:
         send(process, signal_number)
+
+
+def _arguments(pid: int) -> list[str]:
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _mark(pid: int) -> str | None:

@@ -1,7 +1,8 @@
 """The directory of one workload: the record that it was started here, and all that a restarted agent needs to adopt it.
 
-`launch.json` is written before the process is, and again with the process: whoever finds that, or a word of the wrapper
-in `status.binpb`, must never start this workload again.
+`launch.json` is written before the process is, and again with the process: only then does its wrapper begin. So a start
+without the second writing may be undone; whoever finds that, or a word of the wrapper in `status.binpb`, must never
+start this workload again.
 """
 
 from __future__ import annotations
@@ -118,9 +119,9 @@ class SessionDir:
         with os.fdopen(descriptor, "rb") as file:
             return file.read(_MAX_FILE_BYTES)
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, mode: int = 0o600) -> None:
         """Replaces a file atomically and durably."""
-        write_atomic(self.path / name, content)
+        write_atomic(self.path / name, content, mode)
 
     def launch(self) -> Launch | None:
         """The launch record; None when the workload was never started. An unreadable one counts as a start long ago."""
@@ -133,8 +134,8 @@ class SessionDir:
             return Launch("", 0.0, time.time())
 
     def record_launch(self, launch: Launch) -> None:
-        """Writes the launch record."""
-        self.write(_LAUNCH, json.dumps(asdict(launch)).encode())
+        """Writes the launch record; a wrapper reads it too, as another user where it has a container."""
+        self.write(_LAUNCH, json.dumps(asdict(launch)).encode(), 0o644)
 
     def wrapper_process(self) -> ProcessId | None:
         """The wrapper's own word on who it is: pid and start time in `wrapper.pid`."""
@@ -177,6 +178,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(file.fileno(), mode)  # whatever the umask
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

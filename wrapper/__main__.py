@@ -35,6 +35,7 @@ def main() -> int:
         directory = SessionDirectory(path)
         spec = wire.parse_spec(directory.read_spec())
         log = BoundedLog(path / WRAPPER_LOG)
+        directory.await_launch()
     except (DirectoryError, wire.SpecError, OSError) as error:
         print(f"wrapper: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
         return 2

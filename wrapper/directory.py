@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import time
 from pathlib import Path
@@ -11,6 +12,8 @@ SPEC = "spec.binpb"
 STATUS = "status.binpb"
 SOCKET = "wrapper.sock"
 PID = "wrapper.pid"
+LAUNCH = "launch.json"
+"""The agent's record of the start, with the id of a process once it stands."""
 WRAPPER_LOG = "wrapper.log"
 LOG = "log"
 HOME = "home"
@@ -19,6 +22,10 @@ STAGE = "stage"
 """Where wrapper and game meet when the game has a container of its own."""
 VOLUMES = "volumes"
 """What such a container sees as its volumes, by their names."""
+
+
+_LAUNCH_WITHIN_S = 60.0
+_LAUNCH_ROUND_S = 0.01
 
 
 class DirectoryError(Exception):
@@ -61,6 +68,23 @@ class SessionDirectory:
         (path / HOME).mkdir(mode=0o700, exist_ok=True)
         os.ftruncate(self._pid_file, 0)
         os.pwrite(self._pid_file, f"{os.getpid()} {process_start_ticks(os.getpid())}\n".encode(), 0)
+
+    def await_launch(self, within_s: float = _LAUNCH_WITHIN_S) -> None:
+        """Returns once the agent has this start on record. Before that it may undo it, and start another wrapper.
+
+        Raises DirectoryError when that does not happen in time: whoever started this has gone, or forgotten it.
+        """
+        until_s = boot_time_s() + within_s
+        while not self._launched():
+            if boot_time_s() >= until_s:
+                raise DirectoryError(f"nobody has recorded this start within {within_s:g} s")
+            time.sleep(_LAUNCH_ROUND_S)
+
+    def _launched(self) -> bool:
+        try:
+            return bool(json.loads((self.path / LAUNCH).read_bytes())["pid"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return False
 
     @property
     def socket_target(self) -> str:

@@ -44,9 +44,8 @@ class Life:
         self.hub: Hub | None = None
         self._directory = directory
         self._began_s = own_start_s()
-        now_s = boot_time_s()
-        lease_until_s = now_s + spec.lease_s if spec.lease_s is not None else None
-        self._activity = Activity(deserted_since_s=now_s, lease_until_s=lease_until_s)
+        lease_until_s = self._began_s + spec.lease_s if spec.lease_s is not None else None
+        self._activity = Activity(deserted_since_s=boot_time_s(), lease_until_s=lease_until_s)
         self._log = structlog.get_logger()
         self.console = Console()
         self._spool = Spool(directory.path / LOG)

@@ -21,6 +21,7 @@ import structlog
 from docker.errors import APIError, DockerException
 
 from hostagent import procfs
+from hostagent.netports import PortTaken
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Order, Pull, StartFailed, Usage, cgroups, images
 from hostagent.runtime import container_spec as spec
@@ -28,7 +29,7 @@ from hostagent.runtime.dockerhost import LOST, Engine
 from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.graphics import Graphics
 from hostagent.runtime.pidfd import gone
-from hostagent.runtime.process import ProcessRuntime
+from hostagent.runtime.process import kill_all
 from hostagent.sessiondir import OUTPUT
 from hostagent.usage import together
 
@@ -37,6 +38,7 @@ _SWEEP_S = 30.0
 _ORPHAN_GRACE_S = 300.0
 _SETTLE_ROUND_S = 0.05
 _SETTLE_ROUNDS = 100
+_ANEW_WITHIN_S = 60.0
 _ENDS_KEPT = 256
 
 
@@ -87,23 +89,28 @@ class DockerRuntime:
             return await self._start_at_last(order)
         except (DockerException, OSError, tarfile.TarError) as error:
             await self._clear(order.session_dir)
-            raise StartFailed(f"the containers cannot be started: {_explain(error)}") from error
+            why = _explain(error)
+            # After its own death an engine may keep ports of a container that it has forgotten.
+            kind = PortTaken if "already allocated" in why or "already in use" in why else StartFailed
+            raise kind(f"the containers cannot be started: {why}") from error
         except StartFailed:
             await self._clear(order.session_dir)
             raise
 
     async def _start_at_last(self, order: Order) -> Instance:
-        try:
-            return await self._start(order)
-        except APIError as error:
-            if "already exists" not in _explain(error):
-                raise
-            # The engine was killed in the middle of this start: its containerd knows of a task that it has forgotten.
-            log.warning("a start is made anew", of=order.session_dir.name, why=_explain(error))
-        await self._clear(order.session_dir)
-        await ProcessRuntime(self._root).kill(order.session_dir, None)
-        self._busy.add(order.session_dir)
-        return await self._start(order)
+        """An engine that is killed in the middle of a start may forget what it has begun: all of it is undone, and made
+        anew. No game has begun by then, since its wrapper waits for the agent's record of this start."""
+        until = asyncio.get_running_loop().time() + _ANEW_WITHIN_S
+        while True:
+            try:
+                return await self._start(order)
+            except (APIError, *LOST) as error:
+                cut_off = isinstance(error, LOST) or "already exists" in _explain(error)
+                if not cut_off or asyncio.get_running_loop().time() >= until:
+                    raise
+                log.warning("a start is made anew", of=order.session_dir.name, why=_explain(error))
+            await self._undo(order.session_dir)
+            self._busy.add(order.session_dir)
 
     async def _start(self, order: Order) -> Instance:
         self._exit_codes.pop(order.session_dir, None)
@@ -140,7 +147,7 @@ class DockerRuntime:
         return StartFailed(f"the wrapper's container ended {when}: {tail[:300]}".removesuffix(": "))
 
     async def find(self) -> Sequence[Instance]:
-        """See Runtime.find; a game that its agent had no time to start is started now, what is dead is removed."""
+        """See Runtime.find; what is dead, or was not started to the end, is removed."""
         self._watch_for_orphans()
         held = await self._engine.held(self._root)
         wrappers = {one.session_dir: one for one in held if one.role == spec.WRAPPER}
@@ -150,22 +157,12 @@ class DockerRuntime:
             wrapper, game = wrappers.get(session_dir), games.get(session_dir)
             alive = wrapper is not None and wrapper.state in ("running", "paused")
             process = await self._process(wrapper.container_id) if wrapper is not None and alive else None
-            if process is None or not await self._game_begun(game):
-                await self._clear(session_dir)
+            if process is None or (game is not None and game.state == "created"):
+                await self._undo(session_dir)
                 continue
             self._busy.add(session_dir)
             found.append(Instance(session_dir, process, certain=True))
         return found
-
-    async def _game_begun(self, game: spec.Held | None) -> bool:
-        if game is None or game.state != "created":
-            return True
-        try:
-            await self._engine.start(game.container_id)
-        except APIError as error:
-            log.warning("a game cannot be started", of=game.session_dir.name, why=_explain(error))
-            return False
-        return True
 
     async def wait(self, instance: Instance) -> int | None:
         """See Runtime.wait."""
@@ -205,6 +202,12 @@ class DockerRuntime:
         self._busy.discard(session_dir)
         self._counted.pop(session_dir, None)
         return killed
+
+    async def _undo(self, session_dir: Path) -> None:
+        """Clears also what the engine has forgotten. Raises TimeoutError when something cannot be killed."""
+        states = [await self._engine.state(self._name(session_dir, role)) for role in (spec.GAME, spec.WRAPPER)]
+        await self._clear(session_dir)
+        await kill_all(session_dir, None, {state["Id"] for state in states if state is not None})
 
     def _remember(self, session_dir: Path, exit_code: int) -> None:
         """For whoever still waits for an end whose container is gone."""

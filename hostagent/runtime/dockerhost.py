@@ -18,8 +18,12 @@ from hostagent.runtime import StartFailed, images
 from hostagent.runtime.container_spec import ROLE_LABEL, ROOT_LABEL, SESSION_LABEL, Held, ImageDefaults
 
 T = TypeVar("T")
-# What the client raises when nobody answers at the socket.
-LOST = (requests.exceptions.ConnectionError, requests.exceptions.Timeout)
+# What the client raises when nobody answers at the socket, or not to the end.
+LOST = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+)
 _THREADS = 8
 _PULLS = 2
 _CALL_S = 60.0
@@ -124,16 +128,16 @@ class Engine:
         return str((await self._ask(self._client.inspect_container, name))["Id"])
 
     async def start(self, container: str) -> None:
-        """Starts a container; one that runs already is fine."""
-        await self._ask(self._client.start, container)
+        """Starts a container, once: an engine that dies meanwhile may forget it. One that runs already is fine."""
+        await self._ask(self._client.start, container, patience_s=0)
 
     async def state(self, container: str, patience_s: float = _PATIENCE_S) -> dict[str, Any] | None:
-        """Docker's State; None when there is no such container."""
+        """Docker's State, with the container's Id; None when there is no such container."""
         try:
             inspected = await self._ask(self._client.inspect_container, container, patience_s=patience_s)
         except NotFound:
             return None
-        return dict(inspected["State"])
+        return {**inspected["State"], "Id": inspected["Id"]}
 
     async def kill(self, container: str) -> None:
         """Kills a container that may have ended meanwhile, and waits for its end."""

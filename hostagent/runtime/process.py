@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,15 +110,7 @@ class ProcessRuntime:
 
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
         """See Runtime.kill. Raises TimeoutError when something cannot be killed (stuck in the kernel)."""
-        killed: set[ProcessId] = set()
-        for _ in range(_KILL_ROUNDS):
-            members = await asyncio.to_thread(procfs.tree_of, session_dir, leader)
-            if not members:
-                return len(killed)
-            killed |= members
-            procfs.send_all(members, signal.SIGKILL)
-            await asyncio.sleep(_KILL_ROUND_S)
-        raise TimeoutError(f"{len(members)} processes of {session_dir.name} cannot be killed")
+        return await kill_all(session_dir, leader)
 
     async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
         """See Runtime.usage: of the live processes, and of those that they have outlived."""
@@ -135,3 +127,17 @@ class ProcessRuntime:
             child.poll()
             child.returncode = child.returncode if child.returncode is not None else 0  # no warning at our own exit
         self._children.clear()
+
+
+async def kill_all(session_dir: Path, leader: ProcessId | None, words: Set[str] = frozenset()) -> int:
+    """Kills the tree of a session, and of every process with one of `words` among its arguments, until none is left;
+    how many there were. Raises TimeoutError when something cannot be killed."""
+    killed: set[ProcessId] = set()
+    for _ in range(_KILL_ROUNDS):
+        members = await asyncio.to_thread(procfs.tree_of, session_dir, leader, words)
+        if not members:
+            return len(killed)
+        killed |= members
+        procfs.send_all(members, signal.SIGKILL)
+        await asyncio.sleep(_KILL_ROUND_S)
+    raise TimeoutError(f"{len(members)} processes of {session_dir.name} cannot be killed")

@@ -19,7 +19,7 @@ from tests.docker_engine import Engine
 from tests.house import House
 
 PATIENCE_S = 90.0
-ROLE, ROOT = "quarterdeck.role", "quarterdeck.sessions-root"
+ROLE, ROOT, SESSION_DIR = "quarterdeck.role", "quarterdeck.sessions-root", "quarterdeck.session-dir"
 OPEN = ("PENDING", "STARTING", "RUNNING", "STOPPING")
 
 
@@ -90,11 +90,10 @@ class ContainerHouse:
         return session
 
     def containers(self, session: str = "") -> list[dict[str, Any]]:
-        """Of this house or of one session, running or not."""
-        labels = [f"{ROOT}={self.sessions_root}"]
-        if session:
-            labels.append(f"quarterdeck.session-dir={self.sessions_root / session.partition('/')[2]}.1")
-        return self.engine.client.containers(all=True, filters={"label": labels})
+        """Of this house or of one session, in whatever generation, running or not."""
+        rows = self.engine.client.containers(all=True, filters={"label": [f"{ROOT}={self.sessions_root}"]})
+        own = f"{self.sessions_root / session.partition('/')[2]}." if session else ""
+        return [row for row in rows if row["Labels"][SESSION_DIR].startswith(own)]
 
     def container(self, session: str, role: str) -> dict[str, Any]:
         (row,) = [row for row in self.containers(session) if row["Labels"][ROLE] == role]

@@ -26,7 +26,8 @@ def house(
 ) -> Iterator[ContainerHouse]:
     if not docker_engine.ours:
         pytest.skip("no Docker Engine of our own to kill: QUARTERDECK_TEST_DOCKER is set")
-    house = ContainerHouse(tmp_path_factory.mktemp("house"), docker_engine, shipped_image)
+    # Many ports: each engine that is killed while it starts something may keep one.
+    house = ContainerHouse(tmp_path_factory.mktemp("house"), docker_engine, shipped_image, media_ports="12400-12699")
     try:
         house.start()
         house.add_server("slow", box_image, SLOW)
@@ -98,7 +99,8 @@ def ends_well(house: ContainerHouse, name: str, stage: str) -> None:
         house.stop_session(name)
     session = house.until(name, "STOPPED")
     assert reason_word(session) == "STOP_REQUESTED", session
-    assert session.generation == 1
+    # Killed while it started something, an engine may hold its ports until it is started anew: it takes others.
+    assert session.generation == 1 or stage in ("creating", "starting"), session
 
 
 def ends_lost(house: ContainerHouse, name: str, stage: str) -> None:
@@ -112,22 +114,10 @@ def ends_lost(house: ContainerHouse, name: str, stage: str) -> None:
         assert "the wrapper" in session.reason_detail, session
 
 
-def ends_well_or_says_why(house: ContainerHouse, name: str, stage: str) -> None:
-    """An engine that is killed just as it starts a wrapper may forget it and start a second one, which refuses: what
-    has spoken once is never started again. That one session ends, and says so."""
-    if stage in ("creating", "starting"):
-        session = house.until(name, "RUNNING", "CRASHED")
-        if state_word(session) == "CRASHED":
-            assert reason_word(session) == "WRAPPER_LOST", session
-            assert session.reason_detail == "the wrapper died with exit code 2", session
-            return
-    ends_well(house, name, stage)
-
-
 VICTIMS: dict[str, tuple[Callable[[ContainerHouse, str], None], Callable[[ContainerHouse, str, str], None]]] = {
     "agent": (kill_agent, ends_well),
     "wrapper": (kill_wrapper, ends_lost),
-    "engine": (kill_engine, ends_well_or_says_why),
+    "engine": (kill_engine, ends_well),
 }
 
 

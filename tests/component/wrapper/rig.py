@@ -209,6 +209,7 @@ async def wrapper(path: Path, message: wrapper_pb2.SessionSpec) -> AsyncIterator
     (path / "spec.binpb").write_bytes(message.SerializeToString())
     command = [sys.executable, "-m", "wrapper", "--session-dir", str(path)]
     process = subprocess.Popen(command, env={}, cwd="/", start_new_session=True)
+    (path / "launch.json").write_text(json.dumps({"pid": process.pid}))
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         async with grpc.aio.insecure_channel(f"unix:/proc/self/fd/{directory}/wrapper.sock") as channel:
