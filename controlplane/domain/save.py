@@ -64,6 +64,20 @@ class Save:
     def told(self, detail: str, now: datetime) -> Save:
         return replace(self, detail=detail, updated_at=now, version=self.version + 1)
 
+    def forsaken(self, generation: int, vm_id: str, now: datetime) -> tuple[Save, EventDraft]:
+        """The session that holds it has left that VM and begins again with what is stored: what the host there still
+        has of this generation will never be."""
+        begins = f"version {self.current}" if self.current else "nothing, as there is no version yet"
+        detail = f"sessions/{self.session_id} left vms/{vm_id} and begins again with {begins}: later files are given up"
+        save = self.told(detail, now)
+        facts = {
+            **save.facts(),
+            "session": f"sessions/{self.session_id}",
+            "generation": generation,
+            "vm": f"vms/{vm_id}",
+        }
+        return save, EventDraft("quarterdeck.save.given_up", save.project_id, save.name, save.version, facts)
+
     def restored(self, number: int, now: datetime) -> tuple[Save, EventDraft]:
         """The next session begins with that version."""
         save = replace(self, current=number, updated_at=now, version=self.version + 1)

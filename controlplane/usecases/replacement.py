@@ -10,6 +10,7 @@ from controlplane.domain.session import SESSION_MACHINE, Session, SessionTrigger
 from controlplane.interfaces import Tx
 from controlplane.usecases.allocation import place_many
 from controlplane.usecases.queue import asks_of
+from controlplane.usecases.saves import forsake
 from controlplane.usecases.world import Policy, World
 
 
@@ -63,4 +64,5 @@ async def _replace_one(tx: Tx, world: World, stale: Session) -> tuple[str, ...]:
     if placement.bound is None:
         raise _NoRoom
     await tx.sessions.save(placement.bound)
+    await forsake(tx, session, now)
     return placement.hints

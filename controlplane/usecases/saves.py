@@ -133,6 +133,15 @@ async def let_go(tx: Tx, session: Session, now: datetime) -> None:
         await tx.saves.save(save.released(now))
 
 
+async def forsake(tx: Tx, session: Session, now: datetime) -> None:
+    """A session leaves its VM, which is lost, for another: tells what becomes of the files there."""
+    save = await tx.saves.get(session.project_id, session.save_id) if session.save_id else None
+    if save is not None and save.session_id == session.id:
+        save, event = save.forsaken(session.generation, session.vm_id, now)
+        await tx.saves.save(save)
+        await tx.outbox.append([event])
+
+
 async def keep_track(tx: Tx, host_id: str, report: Report, now: datetime) -> None:
     """What a host's report says of the saves that its sessions hold."""
     held = [(one.save, one.finished, one.generation) for one in await tx.saves.held_on(host_id)]

@@ -13,8 +13,10 @@ from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.objects import open_objects
 from controlplane.adapters.store import open_store
 from controlplane.adapters.stream_tokens import JwtStreamTokens
+from controlplane.domain.game import Volume
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
+from controlplane.domain.save import SaveSpec
 from controlplane.domain.session import Session, SessionState
 from controlplane.usecases import creation, hosts, replacement, sessions, watch
 from controlplane.usecases.creation import SessionRequest
@@ -56,11 +58,15 @@ async def played_on_a_lost_host(world: World, *, replaceable: bool) -> Session:
         await tx.catalogue.add_deployment(a_deployment(replaceable=replaceable))
     view = await creation.create_session(world, OPERATOR, SessionRequest("orbit"), "r-1")
     assert view.session.vm_id == "vm-1"
+    await lose(world)
+    return view.session
+
+
+async def lose(world: World) -> None:
     async with world.store.tx() as tx:
         host = await tx.hosts.lock("vm-1")
         await tx.hosts.save(next_of(host, state=HostState.LOST))
         await watch.mark_reachability(tx, "vm-1", await tx.now(), reachable=False)
-    return view.session
 
 
 async def another_machine(world: World) -> None:
@@ -71,6 +77,29 @@ async def another_machine(world: World) -> None:
 
 async def seen(world: World, session: Session) -> Session:
     return (await sessions.get_session(world, OPERATOR, session.id)).session
+
+
+async def test_what_the_lost_host_had_not_stored_is_told_to_be_given_up(world: World, clock: Clock) -> None:
+    async with world.store.tx() as tx:
+        await tx.catalogue.add_deployment(
+            a_deployment(replaceable=True, volumes=(Volume("world", "w"),), saves=SaveSpec(("world",)))
+        )
+    view = await creation.create_session(world, OPERATOR, SessionRequest("orbit", save_id="mine"), "r-1")
+    await lose(world)
+    await another_machine(world)
+    clock.now += timedelta(seconds=view.session.lease_s + world.policy.silence.lost_after_s)
+    assert await replacement.replace_lost(world) == 1
+    async with world.store.tx() as tx:
+        save = await tx.saves.get(DEFAULT_PROJECT, "mine")
+        (told,) = [e for e in await tx.outbox.claim(100, 60) if e.draft.type == "quarterdeck.save.given_up"]
+    assert save is not None
+    assert save.session_id == view.session.id
+    assert save.detail == (
+        f"{view.session.name} left vms/vm-1 and begins again with nothing, as there is no version yet: "
+        "later files are given up"
+    )
+    facts = {"session": view.session.name, "generation": 1, "vm": "vms/vm-1", "game": "games/orbit", "current": 0}
+    assert (told.draft.subject, told.draft.data) == ("saves/mine", facts)
 
 
 async def test_it_waits_for_the_lease_and_then_starts_elsewhere_as_its_next_generation(
