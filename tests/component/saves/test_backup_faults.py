@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import signal
+import urllib.request
 
 import pytest
 from quarterdeck.v1 import backups_pb2
@@ -39,6 +41,10 @@ def test_killed_while_a_backup_is_stored_the_control_plane_has_it_made_all_the_s
     assert (done.state, done.reason, done.content_bytes) == (COMPLETED, "", SIZE + 1)
     assert keeper.create(session, "once").name == done.name
     assert [one.name for one in keeper.all()] == [done.name]
+    url = keeper.download(done.name).url
+    assert url.startswith(f"{s3.endpoint}/")  # the object store's own, signed for a while
+    with urllib.request.urlopen(url) as answer:
+        assert hashlib.sha256(answer.read()).hexdigest() == done.sha256
     far_player.stop(session)
     keeper.restore(done, "copy")
     again = far_player.play("copy")
