@@ -317,8 +317,8 @@ async def unless_caller_leaves() -> AsyncIterator[None]:
 
 
 async def opening(context: Context) -> None:
-    """Sends what comes before the first message, to the end: of a cut in the midst of it the library would not know that
-    it is sent, send it again with the status, and be refused, so that the client would never learn of its end."""
+    """Sends what comes before the first message, to the end. Were it cut, the library would not know that it is sent,
+    send it again with the status, and be refused: the client would never learn of its end."""
     sending = asyncio.ensure_future(context.send_initial_metadata(()))
     try:
         async with unless_caller_leaves():
