@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -63,7 +63,7 @@ class Outcome:
     reason: str = ""
 
 
-class Chain(grpc.aio.ServerInterceptor):
+class Chain:
     """`stopping` ends every open stream with UNAVAILABLE, so that a graceful stop does not wait for watchers."""
 
     def __init__(
@@ -81,22 +81,9 @@ class Chain(grpc.aio.ServerInterceptor):
         self._spans = spans or NoSpans()
         self._requests = Admission(limits.unary_in_flight, "requests")
         self._streams = Admission(limits.open_streams, "streams")
-        self._wrapped: dict[str, Handler] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        method = handler_call_details.method
-        if method not in self._wrapped:
-            handler = await continuation(handler_call_details)
-            if handler is None:
-                return handler
-            self._wrapped[method] = self._wrap(method, handler)
-        return self._wrapped[method]
-
-    def _wrap(self, method: str, handler: Handler) -> Handler:
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """A handler that passes the chain before this one."""
         if handler.response_streaming:
             wrap = grpc.stream_stream_rpc_method_handler
             inner = handler.stream_stream
@@ -157,7 +144,7 @@ class Chain(grpc.aio.ServerInterceptor):
         try:
             yield outcome
         finally:
-            self._metrics.requests.labels(method[1:], outcome.code).observe(time.perf_counter() - started)
+            self._metrics.request(method[1:], outcome.code).observe(time.perf_counter() - started)
 
     @contextmanager
     def _stream_told(self, method: str) -> Iterator[Outcome]:
@@ -187,9 +174,8 @@ class Chain(grpc.aio.ServerInterceptor):
         self, method: str, context: Context, admission: Admission, told: AbstractContextManager[Outcome]
     ) -> AsyncIterator[Outcome]:
         """Everything around a handler: bounds, names, admits and turns what it raises into a status."""
-        metadata = tuple(context.invocation_metadata() or ())
-        given = next((value for key, value in metadata if key == REQUEST_ID), "")
-        request_id = given if isinstance(given, str) and GOOD_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        given = next((value for key, value in context.invocation_metadata() or () if key == REQUEST_ID), "")
+        request_id = given if isinstance(given, str) and GOOD_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
         context.set_trailing_metadata(((REQUEST_ID, request_id),))
         bounded = not method.startswith(UNBOUNDED)
@@ -209,7 +195,7 @@ class Chain(grpc.aio.ServerInterceptor):
                 refused = status.status_of(error, identity.parting())
                 outcome.reason = error.reason
             except Exception:
-                error_id = uuid.uuid4().hex[:12]
+                error_id = secrets.token_hex(6)
                 log.exception("rpc.broke", error_id=error_id)
                 refused = status.internal(error_id)
             finally:
@@ -292,6 +278,37 @@ class Chain(grpc.aio.ServerInterceptor):
                 except Unavailable:
                     # The database is away: nobody can have been revoked there meanwhile, and watching harms nobody.
                     log.warning("stream.recheck_postponed")
+
+
+class Guarded:
+    """A server as servicers are registered at it: whatever they serve passes the chain. Handlers are wrapped once; an
+    interceptor of the library's would be asked at each call, in tasks of its own."""
+
+    def __init__(self, server: grpc.aio.Server, chain: Chain) -> None:
+        self._server = server
+        self._chain = chain
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self._server.add_generic_rpc_handlers([_Wrapped(handler, self._chain) for handler in handlers])
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """The same handlers once more, for servers of threads."""
+
+
+class _Wrapped(grpc.GenericRpcHandler):
+    def __init__(self, inner: grpc.GenericRpcHandler, chain: Chain) -> None:
+        self._inner = inner
+        self._chain = chain
+        self._known: dict[str, Handler] = {}
+
+    def service(self, details: grpc.HandlerCallDetails) -> Handler | None:
+        method = details.method
+        if method not in self._known:
+            handler = self._inner.service(details)
+            if handler is None:
+                return None
+            self._known[method] = self._chain.wrap(method, handler)
+        return self._known[method]
 
 
 def validate(message: Message) -> None:

@@ -63,7 +63,7 @@ from controlplane.api.events import EventServicer
 from controlplane.api.games import GameServicer
 from controlplane.api.hosts import HostServicer
 from controlplane.api.identity import Bearers
-from controlplane.api.interceptors import Chain, Limits
+from controlplane.api.interceptors import Chain, Guarded, Limits
 from controlplane.api.link import AgentLinkServicer, EnrolmentServicer, LinkTerms
 from controlplane.api.links import Links
 from controlplane.api.logs import LogServicer
@@ -189,8 +189,8 @@ class Server:
             _bind(link, options.agent_host, options.link_port, self._credentials(client=True)),
         )
         dialled = options.advertised_host or options.agent_host
-        self._serve_api(api, f"{dialled}:{ports.enrolment}")
-        self._serve_agents(enrolment, link, f"{dialled}:{ports.link}")
+        self._serve_api(self._guarded(api), f"{dialled}:{ports.enrolment}")
+        self._serve_agents(self._guarded(enrolment), self._guarded(link), f"{dialled}:{ports.link}")
         for service in ("", *API_SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         for server in self._servers:
@@ -211,10 +211,13 @@ class Server:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _server(self, message_bytes: int) -> grpc.aio.Server:
-        chain = Chain(self._bearers, self._options.limits, self._stopping, self._metrics, self._spans)
-        server = grpc.aio.server(interceptors=[chain], options=_channel_options(message_bytes))
+        server = grpc.aio.server(options=_channel_options(message_bytes))
         self._servers.append(server)
         return server
+
+    def _guarded(self, server: grpc.aio.Server) -> Any:
+        chain = Chain(self._bearers, self._options.limits, self._stopping, self._metrics, self._spans)
+        return Guarded(server, chain)
 
     def _credentials(self, client: bool) -> grpc.ServerCredentials:
         pair = [(self._tls.key, self._tls.chain)]
@@ -222,7 +225,7 @@ class Server:
             return grpc.ssl_server_credentials(pair)
         return grpc.ssl_server_credentials(pair, root_certificates=self._tls.ca, require_client_auth=True)
 
-    def _serve_api(self, server: grpc.aio.Server, enrolment_target: str) -> None:
+    def _serve_api(self, server: Any, enrolment_target: str) -> None:
         world, options = self._world, self._options
         streaming = StreamingServicer(world, self._links, self._channels, options.network, options.channels)
         accounts_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(world, self._bearers), server)
@@ -246,7 +249,7 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         _reflect(server)
 
-    def _serve_agents(self, enrolment: grpc.aio.Server, link: grpc.aio.Server, link_target: str) -> None:
+    def _serve_agents(self, enrolment: Any, link: Any, link_target: str) -> None:
         options = self._options
         terms = LinkTerms(link_target, options.heartbeat_interval_s)
         agent_pb2_grpc.add_EnrolmentServiceServicer_to_server(EnrolmentServicer(self._world, terms), enrolment)
@@ -262,7 +265,7 @@ class Server:
         agent_pb2_grpc.add_AgentLinkServiceServicer_to_server(servicer, link)
 
 
-def _reflect(server: grpc.aio.Server) -> None:
+def _reflect(server: Any) -> None:
     """v1alpha as the library has it, and v1, whose messages are the same on the wire."""
     servicer = ReflectionServicer((*API_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {

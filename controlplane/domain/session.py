@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from controlplane.domain.choice import Choice
 from controlplane.domain.events import EventDraft, Value
@@ -197,8 +198,9 @@ class Session:
         reason: SessionReason = SessionReason.NONE,
         detail: str = "",
         exit_code: int | None = None,
+        **changes: Any,
     ) -> tuple[Session, tuple[EventDraft, ...]]:
-        """The session after `trigger`, and what to tell. Raises WrongState.
+        """The session after `trigger`, with these `changes` of other fields, and what to tell. Raises WrongState.
 
         A reason given with the stop request survives the exit that it causes."""
         state = SESSION_MACHINE.next(self.state, trigger)
@@ -206,6 +208,7 @@ class Session:
         keep = self.state is S.STOPPING and self.reason is not SessionReason.NONE
         session = replace(
             self,
+            **changes,
             state=state,
             updated_at=now,
             version=self.version + 1,

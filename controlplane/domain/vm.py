@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -120,8 +121,13 @@ class Vm:
         self, trigger: VmTrigger, now: datetime, detail: str = "", **facts: Value
     ) -> tuple[Vm, tuple[EventDraft, ...]]:
         """The VM after `trigger`, and what to tell, `facts` with it. Raises WrongState."""
+        return self._on(trigger, now, detail, facts)
+
+    def _on(
+        self, trigger: VmTrigger, now: datetime, detail: str, facts: Mapping[str, Value], **changes: int
+    ) -> tuple[Vm, tuple[EventDraft, ...]]:
         state = VM_MACHINE.next(self.state, trigger)
-        vm = replace(self, state=state, updated_at=now, version=self.version + 1, reason_detail=detail)
+        vm = replace(self, state=state, updated_at=now, version=self.version + 1, reason_detail=detail, **changes)  # type: ignore[arg-type]
         if state == self.state:
             return vm, ()
         data: dict[str, Value] = {"state": str(state), "previous": str(self.state), "trigger": str(trigger)}
@@ -131,18 +137,18 @@ class Vm:
 
     def take(self, units: int, now: datetime) -> tuple[Vm, tuple[EventDraft, ...]]:
         """Binds one more session of `units`. Raises WrongState when not placeable, Exhausted when full."""
-        vm, events = self.on(VmTrigger.SESSION_ASSIGNED, now, self.reason_detail)
+        vm, events = self._on(
+            VmTrigger.SESSION_ASSIGNED,
+            now,
+            self.reason_detail,
+            {},
+            used_units=self.used_units + units,
+            active_sessions=self.active_sessions + 1,
+            plan_version=self.plan_version + 1,
+        )
         if units > self.free_units:
             raise Exhausted("NO_CAPACITY", f"{self.name} has {self.free_units} of {units} units free")
-        return (
-            replace(
-                vm,
-                used_units=vm.used_units + units,
-                active_sessions=vm.active_sessions + 1,
-                plan_version=vm.plan_version + 1,
-            ),
-            events,
-        )
+        return vm, events
 
     def give_back(self, units: int, now: datetime) -> tuple[Vm, tuple[EventDraft, ...]]:
         """Unbinds one finished session of `units`; with the last one the VM is READY again, or stays DRAINING."""

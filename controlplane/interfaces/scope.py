@@ -16,6 +16,10 @@ from controlplane.interfaces.fleet import Page
 class CatalogueRows(Protocol):
     async def game(self, project_id: str, game_id: str) -> Game | None: ...
 
+    async def current(self, project_id: str, game_id: str) -> tuple[Game, Deployment | None] | None:
+        """The game, with its current deployment once it has one."""
+        ...
+
     async def lock_game(self, project_id: str, game_id: str) -> Game | None:
         """The game, locked against every other transaction that would change it until this one ends."""
         ...

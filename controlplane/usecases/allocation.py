@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from controlplane.domain import subjects
 from controlplane.domain.events import EventDraft
@@ -27,7 +28,7 @@ from controlplane.domain.placement import (
 )
 from controlplane.domain.ports import Berth, Lack, held, leases_for
 from controlplane.domain.region import Law
-from controlplane.domain.session import PortLease, Session, SessionState, SessionTrigger
+from controlplane.domain.session import PortLease, Session, SessionState, SessionTrigger, Stages
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import RegionFigure, Tx, Wanted
@@ -35,8 +36,8 @@ from controlplane.usecases import saves
 from controlplane.usecases.survey import Way, explained, in_words, ways, with_renting
 from controlplane.usecases.world import Policy
 
-# Most batches need few machines; when those are not enough, all there are.
-NEAR, ALL = 64, 10_000
+# How many machines are looked at: most batches need few; when those are not enough, all there are.
+NEAR, ALL = 16, 10_000
 ROUNDS = 4
 
 
@@ -127,7 +128,7 @@ async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool =
         await placing.bind([c for c in candidates if c.vm.id in locked], locked)
         if not placing.unplaced:
             break
-        locking = not wait
+        limit, locking = ALL, not wait
     return await placing.finish(contended=not sure)
 
 
@@ -249,18 +250,18 @@ class _Placing:
 
     def _take(self, ask: Ask, vm: Vm, choice: Choice, gpu_index: int | None) -> Session:
         self._vms[vm.id], vm_events = vm.take(choice.units, self._now)
-        bound = replace(
-            ask.session,
-            vm_id=vm.id,
-            region_id=vm.region_id,
-            units=choice.units,
-            gpu_index=gpu_index,
-            stages=replace(ask.session.stages, allocated_at=self._now),
-        )
-        if bound.state is SessionState.PENDING:
-            bound, events = bound.on(SessionTrigger.ALLOCATED, self._now)
+        berth: dict[str, Any] = {
+            "vm_id": vm.id,
+            "region_id": vm.region_id,
+            "units": choice.units,
+            "gpu_index": gpu_index,
+        }
+        if ask.session.state is SessionState.PENDING:
+            bound, events = ask.session.on(
+                SessionTrigger.ALLOCATED, self._now, stages=Stages(allocated_at=self._now), **berth
+            )
         else:
-            bound, events = bound.replaced(self._now, f"vms/{ask.session.vm_id} was lost")
+            bound, events = replace(ask.session, **berth).replaced(self._now, f"vms/{ask.session.vm_id} was lost")
             bound = replace(bound, unreachable_at=None)
         self._events.extend((*vm_events, *events, bound.event("assigned")))
         return bound
@@ -278,14 +279,15 @@ class _Placing:
             return Placement(passed=await self._explain(way, need, ""), contended=contended)
         region_id = done.bound.region_id
         if region_id == way.regions[0] and not way.forbidden:
-            return replace(done, bound=replace(done.bound, passed_over=()))
+            return done if not done.bound.passed_over else replace(done, bound=replace(done.bound, passed_over=()))
         earlier = self._asks[index].session.passed_over
         before = way.regions[: way.regions.index(region_id)]
         tried = [entry for entry in earlier if entry.code and entry.region_id in before]
         passed = with_renting(await self._explain(way, need, region_id), tried)
         elsewhere = self._asks[index].session.region_id not in ("", region_id)
         detail = f"placed in {region_id}: {in_words(passed)}" if elsewhere else ""
-        return replace(done, bound=replace(done.bound, passed_over=passed, reason_detail=detail), passed=passed)
+        bound = replace(done.bound, passed_over=passed, reason_detail=detail)
+        return Placement(bound, done.leases, passed)
 
     async def _explain(self, way: Way, need: Need, taken_region: str) -> tuple[PassedOver, ...]:
         """The same for all who need and got the same; `taken_region` is "" for those who got nothing."""

@@ -68,10 +68,10 @@ async def find_vm(world: World, who: Principal, wish: VmWish) -> VmFound:
 async def _game(tx: Tx, who: Principal, game_id: str) -> tuple[Picture, Law, str]:
     if not game_id:
         return Picture.FRAMES, Law(), ""
-    game = await tx.catalogue.game(who.project_id, game_id)
-    if game is None:
+    found = await tx.catalogue.current(who.project_id, game_id)
+    if found is None:
         raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{game_id}'", field="game")
-    deployment = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
+    game, deployment = found
     return deployment.picture if deployment else Picture.FRAMES, game.law, game.default_preset_id
 
 

@@ -90,7 +90,8 @@ class _Order:
     @property
     def shape(self) -> tuple[str, SessionRequest]:
         """Orders of one shape run the same and are placed alike."""
-        return self.who.project_id, replace(self.request, client_token="")
+        plain = replace(self.request, client_token="") if self.request.client_token else self.request
+        return self.who.project_id, plain
 
 
 Answers = dict[int, SessionView | Exception]
@@ -148,7 +149,7 @@ class _Batch:
             new = await self._without_known(tx, firsts)
             asks = await self._asks(tx, new, now)
             waiting = await tx.queue.wanted() if asks else frozenset()
-            behind = {index for index, ask in asks.items() if ask.wanted in waiting}
+            behind = {index for index, ask in asks.items() if ask.wanted in waiting} if waiting else set()
             to_place = [index for index in asks if index not in behind]
             placements = dict.fromkeys(behind, Placement(passed=BEHIND))
             if to_place:
@@ -186,7 +187,7 @@ class _Batch:
         return news
 
     async def _asks(self, tx: Tx, new: Sequence[int], now: datetime) -> dict[int, Ask]:
-        resolved: dict[tuple[str, SessionRequest], tuple[Game, Deployment, Preset] | QuarterdeckError] = {}
+        resolved: dict[tuple[str, SessionRequest], _Resolved | QuarterdeckError] = {}
         asks: dict[int, Ask] = {}
         for index in new:
             order = self._orders[index]
@@ -202,9 +203,8 @@ class _Batch:
             if isinstance(found, QuarterdeckError):
                 self._answers[index] = found
                 continue
-            game, deployment, preset = found
-            session = _new_session(self._world, order.who, order.request, game, deployment, preset, now)
-            asks[index] = Ask(session, deployment, preset, game.law)
+            session = _new_session(self._world, order.who, order.request, found, now)
+            asks[index] = Ask(session, found.deployment, found.preset, found.game.law)
         return asks
 
     async def _write(self, tx: Tx, asks: Mapping[int, Ask], placements: Mapping[int, Placement], now: datetime) -> None:
@@ -234,7 +234,8 @@ class _Batch:
             order = self._orders[index]
             place = places.get(view.session.id, 0)
             estimate_s = await queue_estimate_s(tx, view.session, place, now) if place else None
-            self._answers[index] = replace(view, queue_position=place, queue_estimate_s=estimate_s)
+            told = replace(view, queue_position=place, queue_estimate_s=estimate_s) if place else view
+            self._answers[index] = told
             entry = AuditEntry(
                 order.who.project_id, order.who.subject, "CreateSession", view.session.name, order.request_id
             )
@@ -252,11 +253,21 @@ def _same(view: SessionView, request: SessionRequest) -> SessionView | AlreadyEx
     )
 
 
-async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest) -> tuple[Game, Deployment, Preset]:
-    game = await tx.catalogue.game(who.project_id, request.game_id)
-    if game is None:
+@dataclass(frozen=True)
+class _Resolved:
+    """What orders of one shape run."""
+
+    game: Game
+    deployment: Deployment
+    preset: Preset
+    request_sha256: str
+
+
+async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest) -> _Resolved:
+    found = await tx.catalogue.current(who.project_id, request.game_id)
+    if found is None:
         raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{request.game_id}'", field="game")
-    deployment = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
+    game, deployment = found
     if deployment is None:
         raise InvalidRequest("GAME_NOT_DEPLOYED", f"{game.name} has no deployment yet", field="game")
     accepted(deployment, request.choice)
@@ -265,18 +276,11 @@ async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest
     preset_id = request.preset_id or game.default_preset_id or world.policy.default_preset_id
     preset = await known_preset(tx, who.project_id, game.id, preset_id)
     await known_region(tx, request.region_id)
-    return game, deployment, preset
+    return _Resolved(game, deployment, preset, request.digest())
 
 
-def _new_session(
-    world: World,
-    who: Principal,
-    request: SessionRequest,
-    game: Game,
-    deployment: Deployment,
-    preset: Preset,
-    now: datetime,
-) -> Session:
+def _new_session(world: World, who: Principal, request: SessionRequest, found: _Resolved, now: datetime) -> Session:
+    game, deployment, preset = found.game, found.deployment, found.preset
     policy, streamed = world.policy, deployment.picture is not Picture.NONE
 
     def given(value: float | None, default: float) -> float:
@@ -305,7 +309,7 @@ def _new_session(
         streamed=streamed,
         video=_video(preset) if streamed else None,
         client_token=request.client_token,
-        request_sha256=request.digest(),
+        request_sha256=found.request_sha256,
         created_by=who.subject,
         coordinates=request.coordinates,
         territory=request.territory,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import cache
+from typing import Any
 
 import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
-from controlplane.adapters.store.connection import TxConnection, add_all, read_versioned, save_all
+from controlplane.adapters.store.connection import TxConnection, one_of, read_versioned, save_all
+from controlplane.adapters.store.many import add_all
 from controlplane.adapters.store.ports import not_to_be_had, take
 from controlplane.adapters.store.tables import port_leases, sessions, vms
 from controlplane.domain.errors import Conflict
@@ -21,23 +24,15 @@ class SqlBatch:
         self._connection = connection
 
     async def by_client_tokens(self, project_id: str, client_tokens: Sequence[str]) -> Mapping[str, Session]:
-        statement = sa.select(sessions).where(
-            sessions.c.project_id == project_id,
-            sessions.c.client_token != "",
-            self._connection.among(sessions.c.client_token, client_tokens),
-        )
-        rows = await self._connection.rows(statement)
+        values = {"project": project_id, "tokens": self._connection.listed(client_tokens)}
+        rows = await self._connection.rows(_by_tokens(self._connection.on_postgres), values)
         found = [read_versioned(self._connection, sessions, Session, row) for row in rows]
         return {session.client_token: session for session in found}
 
     async def lock_vms(self, vm_ids: Sequence[str], *, wait: bool) -> Sequence[Vm]:
-        statement = (
-            sa.select(vms)
-            .where(self._connection.among(vms.c.id, vm_ids))
-            .order_by(vms.c.id)
-            .with_for_update(key_share=True, skip_locked=not wait)
-        )
-        return [read_versioned(self._connection, vms, Vm, row) for row in await self._connection.rows(statement)]
+        statement = _locked(self._connection.on_postgres, wait)
+        rows = await self._connection.rows(statement, {"vms": self._connection.listed(vm_ids)})
+        return [read_versioned(self._connection, vms, Vm, row) for row in rows]
 
     async def save_vms(self, changed: Sequence[Vm]) -> None:
         await save_all(self._connection, vms, changed)
@@ -71,3 +66,18 @@ class SqlBatch:
         rows = [{**to_row(lease), "this_moment": now} for lease in ordered]
         if await self._connection.write(take(self._connection.on_postgres), rows) != len(rows):
             raise Conflict("PORT_TAKEN", "a port of this batch is leased: read again and retry")
+
+
+@cache
+def _by_tokens(on_postgres: bool) -> sa.Select[Any]:
+    return sa.select(sessions).where(
+        sessions.c.project_id == sa.bindparam("project"),
+        sessions.c.client_token != "",
+        one_of(sessions.c.client_token, sa.bindparam("tokens"), on_postgres),
+    )
+
+
+@cache
+def _locked(on_postgres: bool, wait: bool) -> sa.Select[Any]:
+    chosen = sa.select(vms).where(one_of(vms.c.id, sa.bindparam("vms"), on_postgres)).order_by(vms.c.id)
+    return chosen.with_for_update(key_share=True, skip_locked=not wait)

@@ -9,8 +9,25 @@ from typing import Any
 import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
-from controlplane.adapters.store.connection import TxConnection, add_versioned, paged, read_versioned, save_versioned
-from controlplane.adapters.store.tables import budgets, hosts, pools, provisionings, regions, replacements, vms
+from controlplane.adapters.store.connection import (
+    TxConnection,
+    add_versioned,
+    paged,
+    prefixed,
+    read_versioned,
+    save_versioned,
+    words,
+)
+from controlplane.adapters.store.tables import (
+    budgets,
+    hosts,
+    pools,
+    projects,
+    provisionings,
+    regions,
+    replacements,
+    vms,
+)
 from controlplane.adapters.store.tables.capacity import UNFINISHED
 from controlplane.domain.host import Host
 from controlplane.domain.pool import Budget, Model, Pool, Rented
@@ -19,8 +36,26 @@ from controlplane.domain.succession import Replacement
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
 
-VM_COLUMNS, ROW_COLUMNS, HOST_COLUMNS = (
-    [column.label(f"{table.name}_{column.name}") for column in table.columns] for table in (vms, provisionings, hosts)
+VM_COLUMNS, ROW_COLUMNS, HOST_COLUMNS = (prefixed(table) for table in (vms, provisionings, hosts))
+# Each finds its own index, in whose letters it speaks: what was given back long ago is most of all purchases.
+HELD = sa.select(provisionings.c.id).where(provisionings.c.phase != sa.literal_column(f"'{Phase.RELEASED}'"))
+FAILED = (
+    sa.select(vms.c.id)
+    .join(provisionings, provisionings.c.id == vms.c.id)
+    .where(provisionings.c.phase == str(Phase.RELEASED), provisionings.c.failure.is_not(None))
+)
+STANDING = FAILED.where(
+    vms.c.project_id.in_(sa.select(projects.c.id)), vms.c.state.in_(words(list(set(VmState) - {VmState.TERMINATED})))
+)
+LATELY = FAILED.where(
+    vms.c.state == sa.literal_column(f"'{VmState.TERMINATED}'"), vms.c.updated_at >= sa.bindparam("failed_since")
+)
+FLEET = (
+    sa.select(*VM_COLUMNS, *ROW_COLUMNS, *HOST_COLUMNS)
+    .join_from(provisionings, vms, vms.c.id == provisionings.c.id)
+    .join(hosts, hosts.c.id == vms.c.id, isouter=True)
+    .where(provisionings.c.id.in_(sa.union_all(HELD, STANDING, LATELY)))
+    .order_by(vms.c.id)
 )
 
 
@@ -88,15 +123,6 @@ class SqlRenting:
         await self._connection.rows(sa.select(regions.c.id).order_by(regions.c.id).with_for_update(key_share=True))
 
     async def fleet(self, failed_since: datetime) -> Sequence[Rented]:
-        recent = (vms.c.updated_at >= failed_since) | (vms.c.state != str(VmState.TERMINATED))
-        failed = provisionings.c.failure.is_not(None) & recent
-        statement = (
-            sa.select(*VM_COLUMNS, *ROW_COLUMNS, *HOST_COLUMNS)
-            .join_from(provisionings, vms, vms.c.id == provisionings.c.id)
-            .join(hosts, hosts.c.id == vms.c.id, isouter=True)
-            .where((provisionings.c.phase != str(Phase.RELEASED)) | failed)
-            .order_by(vms.c.id)
-        )
         # Not remembered for the version guard, as in VmRows.placeable: who ends one locks it, and so reads it again.
         return [
             Rented(
@@ -104,7 +130,7 @@ class SqlRenting:
                 from_row(Provisioning, row, "provisionings_"),
                 from_row(Host, row, "hosts_") if row["hosts_id"] else None,
             )
-            for row in await self._connection.rows(statement)
+            for row in await self._connection.rows(FLEET, {"failed_since": failed_since})
         ]
 
     async def models(self, since: datetime) -> Mapping[tuple[str, str], Model]:

@@ -32,6 +32,8 @@ class Versioned(Protocol):
     def name(self) -> str: ...
 
 
+SERVER_NOW = sa.select(sa.func.now())
+
 T = TypeVar("T")
 V = TypeVar("V", bound=Versioned)
 
@@ -55,17 +57,17 @@ class TxConnection:
             if self._clock is not None:
                 self._now = self._clock()
             elif self.on_postgres:
-                moment: datetime = await self._run(sa.select(sa.func.now()), None, sa.Result.scalar_one)
+                moment: datetime = await self._run(SERVER_NOW, None, sa.Result.scalar_one)
                 self._now = moment.astimezone(UTC)
             else:
                 self._now = datetime.now(UTC)
         return self._now
 
-    async def rows(self, statement: sa.Select[Any]) -> Sequence[Row]:
-        return await self._run(statement, None, _all)
+    async def rows(self, statement: sa.Select[Any], values: Values = None) -> Sequence[Row]:
+        return await self._run(statement, values, _all)
 
-    async def row(self, statement: sa.Select[Any]) -> Row | None:
-        return await self._run(statement, None, _one_or_none)
+    async def row(self, statement: sa.Select[Any], values: Values = None) -> Row | None:
+        return await self._run(statement, values, _one_or_none)
 
     async def write(self, statement: sa.Executable, values: Values = None) -> int:
         """Runs a changing statement, with these values or once for each set of them, and returns how many rows it
@@ -83,11 +85,11 @@ class TxConnection:
 
     def among(self, column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
         """`column` is one of `values`, as one parameter whatever their number."""
-        if self.on_postgres:
-            array = sa.bindparam(None, sorted(set(values)), type_=postgresql.ARRAY(sa.Text()), unique=True)
-            return column == sa.any_(array)
-        listed = sa.func.json_each(json.dumps(sorted(set(values)))).table_valued("value")
-        return column.in_(sa.select(listed.c.value))
+        return one_of(column, sa.bindparam(None, self.listed(values), unique=True), self.on_postgres)
+
+    def listed(self, values: Sequence[str]) -> Any:
+        """The value of the parameter of `one_of`."""
+        return sorted(set(values)) if self.on_postgres else json.dumps(sorted(set(values)))
 
     async def _run(self, statement: sa.Executable, values: Values, take: Take[T]) -> T:
         with refusing():
@@ -108,6 +110,13 @@ def _one_or_none(result: sa.Result[Any]) -> Row | None:
 
 def _count(result: sa.Result[Any]) -> int:
     return result.rowcount  # type: ignore[attr-defined, no-any-return]
+
+
+def one_of(column: sa.ColumnElement[str], listed: sa.BindParameter[Any], on_postgres: bool) -> sa.ColumnElement[bool]:
+    """`column` is one of those in `listed`, which TxConnection.listed has made."""
+    if on_postgres:
+        return column == sa.any_(sa.type_coerce(listed, postgresql.ARRAY(sa.Text())))
+    return column.in_(sa.select(sa.func.json_each(listed).table_valued("value").c.value))
 
 
 def insert_into(table: sa.Table, on_postgres: bool) -> Insert:
@@ -169,14 +178,9 @@ async def save_all(
         connection.versions[table.name, entity.id] = entity.version
 
 
-async def add_all(connection: TxConnection, table: sa.Table, entities: Sequence[Versioned], what: str) -> None:
-    """Adds many rows in one round trip. Raises AlreadyExists when a unique key of any of them is taken: the others are
-    added, so the transaction is to be rolled back."""
-    rows = [to_row(entity) for entity in entities]
-    if rows and await connection.write(_insert_new(table, connection.on_postgres), rows) != len(rows):
-        raise AlreadyExists(f"{what.upper()}_EXISTS", f"a {what} of this batch exists already")
-    for entity in entities:
-        connection.versions[table.name, entity.id] = entity.version
+def prefixed(table: sa.Table) -> list[sa.Label[Any]]:
+    """Its columns as TABLE_COLUMN, beside those of another."""
+    return [column.label(f"{table.name}_{column.name}") for column in table.columns]
 
 
 def paged(statement: sa.Select[Any], table: sa.Table, page: Page) -> sa.Select[Any]:

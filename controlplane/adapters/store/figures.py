@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -53,23 +54,8 @@ class SqlFigures:
         return next(iter(row.values()))
 
     async def regions(self, project_id: str) -> Sequence[RegionFigure]:
-        online = sa.and_(hosts.c.state == str(HostState.ONLINE), hosts.c.revoked_at.is_(None))
-        online = sa.case((online, sa.true()), else_=sa.false()).label("online")
-        sums = (
-            sa.func.count().label("vms"),
-            sa.func.sum(vms.c.active_sessions).label("active_sessions"),
-            sa.func.sum(vms.c.capacity_units).label("capacity_units"),
-            sa.func.sum(vms.c.used_units).label("used_units"),
-            sa.func.sum((vms.c.capacity_units - vms.c.used_units) // UNITS_PER_SEAT).label("free_seats"),
-        )
-        statement = (
-            sa.select(vms.c.region_id, vms.c.state, online, *sums)
-            .join_from(vms, hosts, hosts.c.id == vms.c.id, isouter=True)
-            .where(_of(vms, project_id), vms.c.state != str(VmState.TERMINATED))
-            .group_by(vms.c.region_id, vms.c.state, online)
-            .order_by(vms.c.region_id, vms.c.state, online)
-        )
-        rows = await self._connection.rows(statement)
+        statement = _region_figures(bool(project_id))
+        rows = await self._connection.rows(statement, {"project": project_id} if project_id else None)
         return [
             RegionFigure(**{**{name: int(row[name]) for name in row if name in COUNTS}, **_of_region(row)})
             for row in rows
@@ -110,6 +96,27 @@ class SqlFigures:
 # As the partial index has them, in letters: a prepared statement's parameters would not be seen to imply it.
 PENDING = sessions.c.state == sa.literal_column(f"'{SessionState.PENDING}'")
 COUNTS = frozenset({"vms", "active_sessions", "capacity_units", "used_units", "free_seats"})
+
+
+@cache
+def _region_figures(of_project: bool) -> sa.Select[Any]:
+    online = sa.and_(hosts.c.state == str(HostState.ONLINE), hosts.c.revoked_at.is_(None))
+    online = sa.case((online, sa.true()), else_=sa.false()).label("online")
+    sums = (
+        sa.func.count().label("vms"),
+        sa.func.sum(vms.c.active_sessions).label("active_sessions"),
+        sa.func.sum(vms.c.capacity_units).label("capacity_units"),
+        sa.func.sum(vms.c.used_units).label("used_units"),
+        sa.func.sum((vms.c.capacity_units - vms.c.used_units) // UNITS_PER_SEAT).label("free_seats"),
+    )
+    return (
+        sa.select(vms.c.region_id, vms.c.state, online, *sums)
+        .join_from(vms, hosts, hosts.c.id == vms.c.id, isouter=True)
+        .where(vms.c.project_id == sa.bindparam("project") if of_project else _of(vms, ""))
+        .where(vms.c.state != str(VmState.TERMINATED))
+        .group_by(vms.c.region_id, vms.c.state, online)
+        .order_by(vms.c.region_id, vms.c.state, online)
+    )
 
 
 def _of(table: sa.Table, project_id: str) -> sa.ColumnElement[bool]:

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from controlplane.adapters.store.codec import from_row, to_row
+from controlplane.adapters.store.codec import from_row
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.event_ids import event_id
+from controlplane.adapters.store.many import insert_all
 from controlplane.adapters.store.tables import (
     audit,
     dead_letters,
@@ -28,6 +29,13 @@ from controlplane.domain.events import Event, EventDraft
 from controlplane.domain.vm import transition_of
 from controlplane.interfaces import AuditEntry, AuditRecord
 
+HEAD = sa.select(projects).where(projects.c.id == sa.bindparam("project")).with_for_update(key_share=True)
+MOVED = (
+    projects.update()
+    .where(projects.c.id == sa.bindparam("project"))
+    .values(audit_sequence=sa.bindparam("sequence"), audit_sha256=sa.bindparam("digest"))
+)
+
 
 class SqlOutbox:
     def __init__(self, connection: TxConnection) -> None:
@@ -40,14 +48,13 @@ class SqlOutbox:
             return
         at = await self._connection.now()
         rows = [
-            {"id": event_id(at, position), "at": at, "lease_until": None, "published_at": None, **to_row(draft)}
+            {"id": event_id(at, position), "at": at, **vars(draft)}
             for position, draft in enumerate(drafts, self._position)
         ]
         self._position += len(rows)
-        await self._connection.write(sa.insert(outbox), rows)
-        changes = [to_row(change) for draft in drafts if (change := transition_of(draft, at))]
-        if changes:
-            await self._connection.write(sa.insert(vm_transitions), changes)
+        await insert_all(self._connection, outbox, rows)
+        changes = [change for draft in drafts if (change := transition_of(draft, at))]
+        await insert_all(self._connection, vm_transitions, changes)
 
     async def claim(self, limit: int, lease_s: float) -> Sequence[Event]:
         now = await self._connection.now()
@@ -97,9 +104,7 @@ class SqlOutbox:
         """Writes the audit records of this transaction, just before it commits."""
         at = await self._connection.now() if self._entries else None
         for project_id in sorted({entry.project_id for entry in self._entries}):
-            head = await self._connection.row(
-                sa.select(projects).where(projects.c.id == project_id).with_for_update(key_share=True)
-            )
+            head = await self._connection.row(HEAD, {"project": project_id})
             if head is None or at is None:
                 raise NotFound("REFERENCE_MISSING", f"there is no project {project_id}")
             sequence, digest = head["audit_sequence"], head["audit_sha256"]
@@ -109,9 +114,8 @@ class SqlOutbox:
                     record = chained(entry, at, sequence + 1, digest)
                     sequence, digest = record.sequence, record.sha256
                     rows.append(_audit_row(record))
-            await self._connection.write(sa.insert(audit), rows)
-            head_row = projects.update().where(projects.c.id == project_id)
-            await self._connection.write(head_row.values(audit_sequence=sequence, audit_sha256=digest))
+            await insert_all(self._connection, audit, rows)
+            await self._connection.write(MOVED, {"project": project_id, "sequence": sequence, "digest": digest})
         self._entries.clear()
 
     async def trail(self, project_id: str, after_sequence: int, limit: int) -> Sequence[AuditRecord]:
@@ -139,4 +143,4 @@ class SqlOutbox:
 
 def _audit_row(record: AuditRecord) -> dict[str, object]:
     own = {name: value for name, value in vars(record).items() if name != "entry"}
-    return {**to_row(record.entry), **own}
+    return {**vars(record.entry), **own}

@@ -23,6 +23,7 @@ WANTED = (
     sessions.c.territory,
     sessions.c.coordinates.is_not(sa.null()).label("located"),
 )
+ALL_WANTED = sa.select(*WANTED).where(WAITING).distinct()
 
 
 class SqlQueue:
@@ -42,7 +43,7 @@ class SqlQueue:
         return {row["id"]: row["place"] for row in await self._connection.rows(statement)}
 
     async def wanted(self) -> frozenset[Wanted]:
-        rows = await self._connection.rows(sa.select(*WANTED).where(WAITING).distinct())
+        rows = await self._connection.rows(ALL_WANTED)
         return frozenset(Wanted(**row) for row in rows)
 
     async def _read(self, which: sa.ColumnElement[bool], limit: int) -> Sequence[Session]:

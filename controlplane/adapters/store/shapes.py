@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -42,11 +43,11 @@ class SqlShapes:
         return await self._all(Region, regions)
 
     async def _one(self, cls: type[T], table: sa.Table, key: str) -> T | None:
-        row = await self._connection.row(sa.select(table).where(table.c.id == key))
+        row = await self._connection.row(_by_id(table), {"key": key})
         return from_row(cls, row) if row else None
 
     async def _all(self, cls: type[T], table: sa.Table) -> Sequence[T]:
-        return [from_row(cls, row) for row in await self._connection.rows(sa.select(table).order_by(table.c.id))]
+        return [from_row(cls, row) for row in await self._connection.rows(_by_ids(table))]
 
     async def put(self, shape: Template | Preset | Region) -> None:
         values = to_row(shape)
@@ -61,3 +62,13 @@ class SqlShapes:
             await self._connection.write(table.delete().where(table.c.id == shape.id))
         except NotFound as reference:
             raise in_use(shape.name) from reference
+
+
+@cache
+def _by_id(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).where(table.c.id == sa.bindparam("key"))
+
+
+@cache
+def _by_ids(table: sa.Table) -> sa.Select[Any]:
+    return sa.select(table).order_by(table.c.id)

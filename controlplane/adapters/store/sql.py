@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -139,6 +140,7 @@ def postgres_store(url: sa.URL, clock: Clock | None) -> SqlStore:
         pool_timeout=POOL_TIMEOUT_S,
         pool_pre_ping=True,
         execution_options=COUNTED,
+        json_deserializer=orjson.loads,
     )
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     return SqlStore(Pool(engine), Pool(reader), clock, on_postgres=True)
@@ -152,7 +154,7 @@ def sqlite_store(url: sa.URL, clock: Clock | None) -> SqlStore:
 
 def _sqlite_engine(url: sa.URL, *, begin: str, pragmas: tuple[str, ...] = ()) -> sa.Engine:
     # Each lane keeps the one connection that it asks for.
-    engine = sa.create_engine(url, poolclass=sa.NullPool, execution_options=COUNTED)
+    engine = sa.create_engine(url, poolclass=sa.NullPool, execution_options=COUNTED, json_deserializer=orjson.loads)
 
     # sqlite3 would begin transactions by itself, and late: it is told not to, and SQLAlchemy's event says BEGIN.
     def connected(connection: Any, _record: Any) -> None:

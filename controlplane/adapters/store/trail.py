@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from controlplane.interfaces import AuditEntry, AuditRecord
 
 FIRST_SHA256 = "0" * 64
+IN_LETTERS = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def chained(entry: AuditEntry, at: datetime, sequence: int, previous_sha256: str) -> AuditRecord:
@@ -25,7 +26,7 @@ def chained(entry: AuditEntry, at: datetime, sequence: int, previous_sha256: str
         entry.resource,
         entry.request_id,
     ]
-    digest = hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
+    digest = hashlib.sha256(IN_LETTERS(content).encode()).hexdigest()
     return AuditRecord(entry, at, sequence, previous_sha256, digest)
 
 

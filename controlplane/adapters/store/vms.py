@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,6 +13,7 @@ from controlplane.adapters.store.connection import (
     TxConnection,
     add_versioned,
     paged,
+    prefixed,
     read_versioned,
     save_versioned,
     words,
@@ -20,8 +23,9 @@ from controlplane.domain.host import Host, LinkState
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 from controlplane.interfaces import Page
 
-VM_COLUMNS = [column.label(f"vm_{column.name}") for column in vms.columns]
-HOST_COLUMNS = [column.label(f"host_{column.name}") for column in hosts.columns]
+THIS = sa.select(vms).where(vms.c.id == sa.bindparam("vm"))
+# NO KEY: rows that refer to the VM (sessions, port leases) can still be added meanwhile.
+LOCKED = THIS.with_for_update(key_share=True)
 
 
 class SqlVms:
@@ -29,11 +33,10 @@ class SqlVms:
         self._connection = connection
 
     async def get(self, vm_id: str) -> Vm | None:
-        return await self._one(sa.select(vms).where(vms.c.id == vm_id))
+        return await self._one(THIS, vm_id)
 
     async def lock(self, vm_id: str) -> Vm | None:
-        # NO KEY: rows that refer to the VM (sessions, port leases) can still be added meanwhile.
-        return await self._one(sa.select(vms).where(vms.c.id == vm_id).with_for_update(key_share=True))
+        return await self._one(LOCKED, vm_id)
 
     async def add(self, vm: Vm) -> None:
         await add_versioned(self._connection, vms, vm, "VM")
@@ -49,20 +52,9 @@ class SqlVms:
         return [read_versioned(self._connection, vms, Vm, row) for row in rows]
 
     async def placeable(self, project_id: str, regions: Sequence[str], limit: int) -> Sequence[tuple[Vm, Host]]:
-        place = [sa.case({region: at for at, region in enumerate(regions)}, value=vms.c.region_id)] if regions else []
-        statement = (
-            sa.select(*VM_COLUMNS, *HOST_COLUMNS)
-            .join_from(vms, hosts, hosts.c.id == vms.c.id)
-            .where(vms.c.project_id == project_id, vms.c.state.in_(words(list(PLACEABLE))))
-            .where(vms.c.used_units < vms.c.capacity_units)
-            .order_by(*place, vms.c.capacity_units - vms.c.used_units, vms.c.id)
-            .limit(limit)
-        )
-        if regions:
-            statement = statement.where(vms.c.region_id.in_(regions))
-        rows = await self._connection.rows(statement)
+        rows = await self._connection.rows(_placeable(tuple(regions)), {"project": project_id, "limit": limit})
         # Not remembered for the version guard: a placement locks the VM it chooses, and so reads it again.
-        return [(from_row(Vm, row, "vm_"), from_row(Host, row, "host_")) for row in rows]
+        return [(from_row(Vm, row, "vms_"), from_row(Host, row, "hosts_")) for row in rows]
 
     async def links(self, vm_ids: Sequence[str]) -> Mapping[str, LinkState]:
         statement = (
@@ -80,6 +72,20 @@ class SqlVms:
         rows = await self._connection.rows(statement)
         return {row["id"]: from_row(LinkState, {name: row[name] for name in row if name != "id"}) for row in rows}
 
-    async def _one(self, statement: sa.Select[tuple[object, ...]]) -> Vm | None:
-        row = await self._connection.row(statement)
+    async def _one(self, statement: sa.Select[tuple[object, ...]], vm_id: str) -> Vm | None:
+        row = await self._connection.row(statement, {"vm": vm_id})
         return read_versioned(self._connection, vms, Vm, row) if row else None
+
+
+@lru_cache(maxsize=256)
+def _placeable(regions: tuple[str, ...]) -> sa.Select[Any]:
+    place = [sa.case({region: at for at, region in enumerate(regions)}, value=vms.c.region_id)] if regions else []
+    statement = (
+        sa.select(*prefixed(vms), *prefixed(hosts))
+        .join_from(vms, hosts, hosts.c.id == vms.c.id)
+        .where(vms.c.project_id == sa.bindparam("project"), vms.c.state.in_(words(list(PLACEABLE))))
+        .where(vms.c.used_units < vms.c.capacity_units)
+        .order_by(*place, vms.c.capacity_units - vms.c.used_units, vms.c.id)
+        .limit(sa.bindparam("limit"))
+    )
+    return statement.where(vms.c.region_id.in_(regions)) if regions else statement

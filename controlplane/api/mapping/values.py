@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -12,23 +13,26 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 E = TypeVar("E", bound=StrEnum)
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
 
 def timestamp(at: datetime | None) -> Timestamp | None:
     """None leaves the field unset."""
     if at is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(at.astimezone(UTC).replace(tzinfo=None))
-    return message
+    since = at - EPOCH
+    return Timestamp(seconds=since.days * 86400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def duration(seconds: float | None) -> Duration | None:
     """None leaves the field unset."""
     if seconds is None:
         return None
-    message = Duration()
-    message.FromTimedelta(timedelta(seconds=seconds))
-    return message
+    whole = timedelta(seconds=seconds) // MICROSECOND
+    sign = -1 if whole < 0 else 1
+    full, rest = divmod(abs(whole), 1_000_000)
+    return Duration(seconds=sign * full, nanos=sign * rest * 1000)
 
 
 def seconds(message: Message, field: str) -> float | None:
@@ -49,6 +53,7 @@ def named(collection: str, resource_id: str) -> str:
     return f"{collection}/{resource_id}" if resource_id else ""
 
 
+@cache
 def enum_value(wire: Any, prefix: str, member: StrEnum) -> Any:
     """The wire's number of a domain word: RUNNING of prefix SESSION_STATE is SESSION_STATE_RUNNING. The empty word is
     UNSPECIFIED. A test goes through every member."""

@@ -16,7 +16,7 @@ import pytest
 from quarterdeck.v1 import events_pb2
 
 from controlplane.adapters.store import open_store
-from controlplane.api.interceptors import Chain, Limits
+from controlplane.api.interceptors import Chain, Guarded, Limits
 from controlplane.api.server import Options
 from controlplane.domain.errors import Unauthenticated
 from controlplane.domain.events import Event, EventDraft
@@ -119,8 +119,8 @@ async def served(chain: Chain, flood: Any) -> AsyncIterator[int]:
     handler = grpc.unary_stream_rpc_method_handler(
         flood, events_pb2.WatchEventsRequest.FromString, events_pb2.Event.SerializeToString
     )
-    server = grpc.aio.server(interceptors=[chain])
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {WATCH: handler})])
+    server = grpc.aio.server()
+    Guarded(server, chain).add_generic_rpc_handlers([grpc.method_handlers_generic_handler(SERVICE, {WATCH: handler})])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -7,7 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from controlplane.adapters.store import open_store
+from controlplane.adapters.store.capacity import FLEET
 from controlplane.domain.attempt import Failure, Offer
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound, WrongState
 from controlplane.domain.host import Inventory
@@ -17,7 +20,7 @@ from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.succession import Replacement, ReplacementState, ReplacementTrigger
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page, Store
-from tests.contract.store.rows import NOW, PROJECT, a_host, a_vm, at, next_of
+from tests.contract.store.rows import NOW, PROJECT, a_host, a_vm, at, next_of, synchronous
 from tests.contract.store.test_provisionings import a_provisioning
 
 FAILED = Failure(FailureKind.PROVISIONING, "SOLD_OUT", "none left", Remedy.RETRY)
@@ -127,6 +130,27 @@ async def test_the_fleet_is_what_is_held_and_what_failed_lately(store: Store) ->
     assert list(fleet) == ["held", "lately", "not-ended"]
     assert (fleet["held"].row, fleet["held"].host) == (rows["held"], a_host("held"))
     assert (fleet["lately"].row, fleet["lately"].host) == (rows["lately"], None)
+
+
+async def test_what_was_given_back_long_ago_is_not_read_to_know_the_fleet(postgres_store_url: str) -> None:
+    store = open_store(postgres_store_url)
+    async with store.tx() as tx:
+        await tx.vms.add(a_vm("gone", provider="local", state=VmState.TERMINATED))
+        await tx.provisionings.add(a_provisioning("gone", phase=Phase.RELEASED, failure=FAILED))
+    await store.close()
+    with synchronous(postgres_store_url).begin() as connection:
+        for table, column in (("vms", "advertised_address"), ("provisionings", "tag")):
+            connection.execute(
+                sa.text(
+                    f"INSERT INTO {table} SELECT (jsonb_populate_record(t, jsonb_build_object("
+                    f"'id', 'gone-' || n, '{column}', 'tag-' || n))).* FROM {table} t, generate_series(1, 20000) n"
+                )
+            )
+        for table in ("vms", "provisionings"):
+            connection.execute(sa.text(f"ANALYZE {table}"))
+        asked = FLEET.params(failed_since=at(600)).compile(connection, compile_kwargs={"literal_binds": True})
+        plan = connection.execute(sa.text(f"EXPLAIN {asked}")).scalars().all()
+    assert not [line for line in plan if "Seq Scan on vms" in line or "Seq Scan on provisionings" in line], plan
 
 
 async def test_what_the_newest_machine_of_a_kind_had_is_known_when_it_is_gone(store: Store) -> None:

@@ -24,6 +24,12 @@ class MemoryCatalogue:
     async def game(self, project_id: str, game_id: str) -> Game | None:
         return self._tables.seen("games").get((project_id, game_id))
 
+    async def current(self, project_id: str, game_id: str) -> tuple[Game, Deployment | None] | None:
+        game = await self.game(project_id, game_id)
+        if game is None:
+            return None
+        return game, await self.deployment(project_id, game_id, game.current_deployment)
+
     async def lock_game(self, project_id: str, game_id: str) -> Game | None:
         return await self.game(project_id, game_id)
 

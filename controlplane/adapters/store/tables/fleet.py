@@ -11,6 +11,8 @@ from controlplane.domain.host import HostState
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.vm import VmState
 
+TERMINATED = "state = 'TERMINATED'"
+
 vms = sa.Table(
     "vms",
     metadata,
@@ -36,6 +38,12 @@ vms = sa.Table(
     sa.CheckConstraint("active_sessions >= 0", name="active_sessions"),
     sa.Index(None, "project_id", "created_at", "id"),
     sa.Index(None, "project_id", "state"),
+    sa.Index(
+        "ix_vms_terminated",
+        "updated_at",
+        postgresql_where=sa.text(TERMINATED),
+        sqlite_where=sa.text(TERMINATED),
+    ),
 )
 
 vm_transitions = sa.Table(
