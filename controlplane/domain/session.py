@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from controlplane.domain.choice import Choice
+from controlplane.domain.copying import copied
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
 from controlplane.domain.placement import PassedOver
@@ -206,7 +207,7 @@ class Session:
         state = SESSION_MACHINE.next(self.state, trigger)
         finished = state in FINISHED
         keep = self.state is S.STOPPING and self.reason is not SessionReason.NONE
-        session = replace(
+        session = copied(
             self,
             **changes,
             state=state,

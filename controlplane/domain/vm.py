@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from controlplane.domain.copying import copied
 from controlplane.domain.errors import Exhausted
 from controlplane.domain.events import EventDraft, Value
 from controlplane.domain.machine import Machine
@@ -127,7 +128,7 @@ class Vm:
         self, trigger: VmTrigger, now: datetime, detail: str, facts: Mapping[str, Value], **changes: int
     ) -> tuple[Vm, tuple[EventDraft, ...]]:
         state = VM_MACHINE.next(self.state, trigger)
-        vm = replace(self, state=state, updated_at=now, version=self.version + 1, reason_detail=detail, **changes)  # type: ignore[arg-type]
+        vm = copied(self, state=state, updated_at=now, version=self.version + 1, reason_detail=detail, **changes)
         if state == self.state:
             return vm, ()
         data: dict[str, Value] = {"state": str(state), "previous": str(self.state), "trigger": str(trigger)}

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from controlplane.domain import subjects
+from controlplane.domain.copying import copied
 from controlplane.domain.events import EventDraft
 from controlplane.domain.fallback import Wish
 from controlplane.domain.game import MEDIA_PORT, Deployment, Picture, PortSpec
@@ -283,10 +284,11 @@ class _Placing:
         earlier = self._asks[index].session.passed_over
         before = way.regions[: way.regions.index(region_id)]
         tried = [entry for entry in earlier if entry.code and entry.region_id in before]
-        passed = with_renting(await self._explain(way, need, region_id), tried)
+        passed = await self._explain(way, need, region_id)
+        passed = with_renting(passed, tried) if tried else passed
         elsewhere = self._asks[index].session.region_id not in ("", region_id)
         detail = f"placed in {region_id}: {in_words(passed)}" if elsewhere else ""
-        bound = replace(done.bound, passed_over=passed, reason_detail=detail)
+        bound = copied(done.bound, passed_over=passed, reason_detail=detail)
         return Placement(bound, done.leases, passed)
 
     async def _explain(self, way: Way, need: Need, taken_region: str) -> tuple[PassedOver, ...]:

@@ -222,7 +222,8 @@ class _Batch:
                 self._answers[index] = refusal
                 continue
             created[index] = SessionView(session, placement.leases, 0, now)
-            self.hints.extend(placement.hints or (subjects.SLOTS,))
+            # Of the session itself nobody can know yet, and so wait for it.
+            self.hints.append(subjects.hint_plan(session.vm_id) if session.vm_id else subjects.SLOTS)
         await tx.batch.add_sessions([view.session for view in created.values()])
         for view in created.values():
             if view.session.save_id:
