@@ -1,6 +1,7 @@
 """Sessions placed each second, 50 callers at once, each figure beside its ceiling in the same run: by the use case,
 beside pgbench with the same whole transaction for each one on the same PostgreSQL; through gRPC, with an API process
-and NATS, beside a bare grpc.aio echo of as many bytes: python -m tests.bench.allocation [--seconds N]"""
+and NATS, beside a bare grpc.aio echo of as many bytes. Beside each, what a call costs the processor, by who spends it:
+where several share the cores, as here, that is what bounds the pace: python -m tests.bench.allocation [--seconds N]"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from controlplane.usecases import accounts, creation
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
 from tests.bench import ceilings
+from tests.bench.ledger import Ledger
 from tests.component.api.plane import OPERATOR
 from tests.conftest import NatsServer, end_process, free_port, fresh_database
 from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm
@@ -83,13 +85,18 @@ async def furnish(store: Store) -> None:
 
 @dataclass(frozen=True)
 class Pace:
-    """Calls a second, and each one's ms."""
+    """Calls a second, each one's ms, and what one cost the processor, in microseconds by who spent it."""
 
     rate: float
     took_ms: Sequence[float]
+    costs_us: Mapping[str, float]
+
+    @property
+    def cost_us(self) -> float:
+        return sum(self.costs_us.values())
 
 
-async def placed(store: Store, seconds: float) -> tuple[Pace, str]:
+async def placed(store: Store, seconds: float, postgres: Path) -> tuple[Pace, str]:
     """By the use case, and the name of one session."""
     names: list[str] = []
     async with MemoryBus() as bus:
@@ -100,7 +107,7 @@ async def placed(store: Store, seconds: float) -> tuple[Pace, str]:
             assert view.session.vm_id
             names.append(view.session.id)
 
-        return await called(seconds, create), names[0]
+        return await called(seconds, create, postgres), names[0]
 
 
 def pgbench(database: str, session: str, seconds: float) -> float | None:
@@ -124,9 +131,10 @@ def pgbench(database: str, session: str, seconds: float) -> float | None:
     return float(measured[1])
 
 
-async def called(seconds: float, call: Call) -> Pace:
+async def called(seconds: float, call: Call, postgres: Path | None = None) -> Pace:
     """Of CALLERS who call again as soon as they are answered."""
     took_ms: list[float] = []
+    ledger = Ledger(postgres)
     began = time.perf_counter()
 
     async def caller() -> None:
@@ -136,7 +144,7 @@ async def called(seconds: float, call: Call) -> Pace:
             took_ms.append((time.perf_counter() - asked) * 1000)
 
     await asyncio.gather(*(caller() for _ in range(CALLERS)))
-    return Pace(len(took_ms) / (time.perf_counter() - began), took_ms)
+    return Pace(len(took_ms) / (time.perf_counter() - began), took_ms, ledger.for_each(len(took_ms)))
 
 
 @asynccontextmanager
@@ -160,7 +168,7 @@ async def api_process(directory: Path, database: str) -> AsyncIterator[tuple[str
         nats.stop()
 
 
-async def through_grpc(directory: Path, database: str, seconds: float) -> tuple[Pace, Pace]:
+async def through_grpc(directory: Path, database: str, seconds: float, postgres: Path) -> tuple[Pace, Pace]:
     """CreateSession, and the echo."""
     async with api_process(directory, database) as (target, token), grpc.aio.insecure_channel(target) as channel:
         async with asyncio.timeout(60):
@@ -174,7 +182,7 @@ async def through_grpc(directory: Path, database: str, seconds: float) -> tuple[
             created.append(await stub.CreateSession(request, metadata=metadata))
 
         await called(2, create)
-        ours = await called(seconds, create)
+        ours = await called(seconds, create, postgres)
     assert all(session.vm for session in created)
     body = created[0].SerializeToString()
     async with ceilings.running("grpc") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -184,12 +192,13 @@ async def through_grpc(directory: Path, database: str, seconds: float) -> tuple[
 
 
 async def measure(directory: Path, url: str, seconds: float) -> None:
+    postgres = directory / "postgres"
     await asyncio.to_thread(schema.migrate, url)
     store = open_store(url)
     await furnish(store)
     gc.freeze()  # as every role does once it stands
-    await placed(store, 2)
-    ours, session = await placed(store, seconds)
+    await placed(store, 2, postgres)
+    ours, session = await placed(store, seconds, postgres)
     await store.close()
     plain = url.replace("+psycopg", "")
     tell("sessions placed, use case", ours)
@@ -198,10 +207,10 @@ async def measure(directory: Path, url: str, seconds: float) -> None:
         print("  beside it: not measured, there is no pgbench (Debian: postgresql-contrib)")
     else:
         print(f"{'  beside it: pgbench, one transaction each':46} {ceiling:8.0f}/s   ratio {ours.rate / ceiling:.2f}")
-    through, echo = await through_grpc(directory, url, seconds)
+    through, echo = await through_grpc(directory, url, seconds, postgres)
     tell("sessions placed, gRPC", through)
     tell("  beside it: bare grpc.aio echo", echo)
-    print(f"{'':57}   ratio {through.rate / echo.rate:.2f}")
+    print(f"{'':57}   ratio {through.rate / echo.rate:.2f}, by processor time {echo.cost_us / through.cost_us:.2f}")
     with psycopg.connect(plain) as connection:
         over = connection.execute("SELECT count(*) FROM vms WHERE used_units > capacity_units").fetchone()
     assert over == (0,)
@@ -210,6 +219,8 @@ async def measure(directory: Path, url: str, seconds: float) -> None:
 def tell(what: str, pace: Pace) -> None:
     cut = statistics.quantiles(pace.took_ms, n=100)
     print(f"{f'{what}, {CALLERS} callers':46} {pace.rate:8.0f}/s   p50 {cut[49]:6.1f}   p99 {cut[98]:6.1f} ms")
+    costs = ", ".join(f"{who} {us:.0f}" for who, us in pace.costs_us.items() if us >= 1)
+    print(f"{'  processor time of each, in us':46} {pace.cost_us:8.0f}     {costs}")
 
 
 async def main(seconds: float) -> None:
