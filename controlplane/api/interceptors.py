@@ -174,7 +174,8 @@ class Chain:
         self, method: str, context: Context, admission: Admission, told: AbstractContextManager[Outcome]
     ) -> AsyncIterator[Outcome]:
         """Everything around a handler: bounds, names, admits and turns what it raises into a status."""
-        given = next((value for key, value in context.invocation_metadata() or () if key == REQUEST_ID), "")
+        metadata = tuple(context.invocation_metadata() or ())
+        given = next((value for key, value in metadata if key == REQUEST_ID), "")
         request_id = given if isinstance(given, str) and GOOD_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
         context.set_trailing_metadata(((REQUEST_ID, request_id),))
