@@ -58,7 +58,8 @@ async function request(method, path, body, signal = AbortSignal.timeout(30_000))
 
 const post = (path, body = {}) => request("POST", path, body);
 const get = (path, query = {}) => {
-  const pairs = Object.entries(query).flatMap(([key, value]) => [value].flat().map((one) => [key, one]));
+  const given = Object.entries(query).filter(([, value]) => value !== "" && value !== undefined);
+  const pairs = given.flatMap(([key, value]) => [value].flat().map((one) => [key, one]));
   return request("GET", pairs.length ? `${path}?${new URLSearchParams(pairs)}` : path);
 };
 
@@ -98,9 +99,20 @@ export const api = {
   sendConsoleInput: (name, lines) => post(`/v1/${name}:sendConsoleInput`, { lines }),
   executeAction: (name, action, parameters) => post(`/v1/${name}:executeAction`, { action, parameters }),
   createStreamToken: (name) => post(`/v1/${name}:createStreamToken`),
-  drainVm: (name) => post(`/v1/${name}:drain`),
-  undrainVm: (name) => post(`/v1/${name}:undrain`),
-  terminateVm: (name, force) => post(`/v1/${name}:terminate`, force ? { force } : {}),
+  /** Any resource, by its name. */
+  read: (name) => get(`/v1/${name}`),
+  /** One page of any list; `pageToken` tells which. */
+  async page(list, query) {
+    const { nextPageToken = "", ...answer } = await get(`/v1/${list}`, query);
+    return { items: Object.values(answer)[0] ?? [], nextPageToken, pageToken: query.pageToken ?? "" };
+  },
+  /** A lost reply creates nothing twice where the body carries a client token. */
+  create: (list, body) => post(`/v1/${list}`, body),
+  act: (name, verb, body) => post(`/v1/${name}:${verb}`, body),
+  /** Changes these fields and no other. */
+  change: (name, fields) => request("PATCH", `/v1/${name}?updateMask=${Object.keys(fields).join(",")}`, fields),
+  replace: (name, resource) => request("PUT", `/v1/${name}`, resource),
+  remove: (name) => request("DELETE", `/v1/${name}`),
 };
 
 const LIVE_VMS = ["PROVISIONING", "BOOTING", "READY", "IN_USE", "DRAINING", "STOPPED", "ERROR"].map(

@@ -2,13 +2,20 @@
 import { ApiError, api, whenSignedOut } from "./api.js";
 import { html, render, useEffect, useState } from "./dom.js";
 import { pause } from "./backoff.js";
+import { CapacityPage } from "./pages/capacity.js";
 import { ConsolePage } from "./pages/console.js";
+import { DeadLettersPage } from "./pages/deadletters.js";
 import { FleetPage } from "./pages/fleet.js";
 import { PlayPage } from "./pages/play.js";
+import { SavePage } from "./pages/save.js";
+import { SavesPage } from "./pages/saves.js";
+import { SessionsPage } from "./pages/history.js";
 import { SignInPage } from "./pages/signin.js";
+import { StoryPage } from "./pages/story.js";
+import { VmPage } from "./pages/vm.js";
 import { parse, replace } from "./router.js";
 import { quarterdeckPlayer } from "./player/figures.js";
-import { Masthead } from "./ui.js";
+import { Masthead, isOperator } from "./ui.js";
 
 const ACCOUNT_RETRY_MS = 2000;
 
@@ -23,6 +30,19 @@ async function readAccount() {
     }
   }
 }
+
+// By the address' first word: the page of all, and the page of one.
+const PAGES = {
+  fleet: [FleetPage],
+  play: [null, PlayPage],
+  console: [null, ConsolePage],
+  sessions: [SessionsPage, StoryPage],
+  vms: [null, VmPage],
+  capacity: [CapacityPage],
+  saves: [SavesPage, SavePage],
+  "dead-letters": [DeadLettersPage],
+};
+const FOR_PLAYERS = new Set(["fleet", "play", "sessions"]);
 
 function useRoute() {
   const [route, setRoute] = useState(parse(location.hash));
@@ -54,12 +74,11 @@ function App() {
   if (account === undefined) return html`<${Masthead} /><main class="centre"><p class="muted">Looking for the control plane …</p></main>`;
   if (account === null) return html`<${SignInPage} next=${location.hash} onSignedIn=${signedIn} />`;
   const shell = { account, onSignOut: signOut };
-  if (route.page === "play") return html`<${PlayPage} key=${route.session} session=${route.session} ...${shell} />`;
-  if (route.page === "console") return html`<${ConsolePage} key=${route.session} session=${route.session} ...${shell} />`;
-  if (route.page === "unknown") {
+  const found = isOperator(account) || FOR_PLAYERS.has(route.page) ? PAGES[route.page]?.[route.id ? 1 : 0] : null;
+  if (!found) {
     return html`<${Masthead} ...${shell} /><main class="centre"><h1>Nothing here</h1><p><a href="#/">To the fleet</a></p></main>`;
   }
-  return html`<${FleetPage} ...${shell} />`;
+  return html`<${found} key=${location.hash} session=${route.id} id=${route.id} ...${shell} />`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

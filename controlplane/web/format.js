@@ -15,6 +15,9 @@ export function duration(s) {
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
 
+/** A length that was set, such as "15 min": as `duration`, without the noughts. */
+export const span = (s) => duration(s).replace(/ 00 (s|min)$|\.0(?= s)/, "");
+
 /** Seconds since something as "just now", "12 s ago", "8 min ago", "2 h ago", "3 d ago". */
 export function ago(s) {
   if (s < 2) return "just now";
@@ -43,6 +46,10 @@ export const TONES = {
   SESSION_STATE_PENDING: "idle", SESSION_STATE_STARTING: "busy", SESSION_STATE_RUNNING: "good",
   SESSION_STATE_STOPPING: "warn", SESSION_STATE_STOPPED: "idle", SESSION_STATE_COMPLETED: "idle",
   SESSION_STATE_CRASHED: "bad", SESSION_STATE_LOST: "bad", SESSION_STATE_REJECTED: "warn",
+  BACKUP_STATE_PENDING: "idle", BACKUP_STATE_RUNNING: "busy", BACKUP_STATE_COMPLETED: "good", BACKUP_STATE_FAILED: "bad",
+  PORT_STATE_RESERVED: "busy", PORT_STATE_HELD: "good", PORT_STATE_RESTING: "idle",
+  REPLACEMENT_STATE_QUEUED: "idle", REPLACEMENT_STATE_RENTING: "busy", REPLACEMENT_STATE_DRAINING: "warn",
+  REPLACEMENT_STATE_DONE: "good", REPLACEMENT_STATE_FAILED: "bad", REPLACEMENT_STATE_CANCELLED: "idle",
 };
 
 /** good, busy, warn, bad or idle: the colour that goes with the word, never without it. */
@@ -67,3 +74,32 @@ export const because = (reason = "") => REASONS[reason.replace("SESSION_REASON_"
 
 const FINAL = new Set(["STOPPED", "COMPLETED", "CRASHED", "LOST", "REJECTED"].map((state) => `SESSION_STATE_${state}`));
 export const finished = (session) => FINAL.has(session?.state);
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** A count of bytes (int64s are strings in JSON) as "85 B", "1.5 MiB". */
+export function size(bytes) {
+  const count = Number(bytes ?? 0);
+  const at = Math.min(UNITS.length - 1, count > 0 ? Math.floor(Math.log2(count) / 10) : 0);
+  const value = count / 1024 ** at;
+  return `${at === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[at]}`;
+}
+
+/** Micro-units as "2.50 USD"; what costs less than a cent keeps its digits. */
+export function money(micro, currency = "") {
+  const amount = Number(micro ?? 0) / 1e6;
+  const digits = amount !== 0 && Math.abs(amount) < 0.1 ? 4 : 2;
+  return `${amount.toFixed(digits)} ${currency}`.trim();
+}
+
+/** An RFC 3339 time by this browser's clock: "17:53:27", with its day unless that is today's. */
+export function clock(time, nowMs = Date.now()) {
+  const at = new Date(time);
+  const hour = at.toLocaleTimeString("en-GB");
+  if (at.toDateString() === new Date(nowMs).toDateString()) return hour;
+  const year = at.getFullYear() === new Date(nowMs).getFullYear() ? undefined : "numeric";
+  return `${at.toLocaleDateString("en-GB", { day: "numeric", month: "short", year })}, ${hour}`;
+}
+
+/** 1 → "1 session", 3 → "3 sessions". */
+export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;

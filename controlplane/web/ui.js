@@ -1,5 +1,5 @@
 // The small pieces that every page is made of.
-import { html, useEffect, useRef } from "./dom.js";
+import { html, useEffect, useRef, useState } from "./dom.js";
 import { milliseconds, tone, word } from "./format.js";
 
 /** Names the tab. */
@@ -37,20 +37,70 @@ export function Problem({ error, onClose }) {
   </div>`;
 }
 
-/** Asks before something is ended. `onAnswer(true)` when it shall be. */
-export function Confirm({ title, children, verb, onAnswer }) {
+/**
+ * Asks before something is done, and for what it needs: stays open, with the refusal, until it has been done.
+ * @param {object[]} fields see Field
+ * @param {(values: Record<string, string|boolean>) => Promise} onSend given the values that fields had or were given
+ */
+export function Ask({ title, children, verb, danger = false, wide = false, fields = [], onSend, onClose }) {
   const dialog = useRef(null);
+  const [values, setValues] = useState(() => valuesOf(fields));
+  const [problem, setProblem] = useState(null);
+  const [busy, setBusy] = useState(false);
   useEffect(() => dialog.current.showModal(), []);
-  const answer = (yes) => (event) => (event.preventDefault(), onAnswer(yes));
-  return html`<dialog ref=${dialog} onCancel=${answer(false)} aria-labelledby="confirm-title">
-    <h2 id="confirm-title">${title}</h2>
-    <div class="prose">${children}</div>
-    <div class="actions">
-      <button onClick=${answer(false)} autofocus>Keep</button>
-      <button class="danger" onClick=${answer(true)}>${verb}</button>
-    </div>
+  const close = (event) => (event.preventDefault(), onClose());
+  const send = async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    try {
+      await onSend(values);
+      onClose();
+    } catch (error) {
+      setProblem(error);
+      setBusy(false);
+    }
+  };
+  const set = (name) => (event) =>
+    setValues({ ...values, [name]: event.target.type === "checkbox" ? event.target.checked : event.target.value });
+  return html`<dialog ref=${dialog} class=${wide ? "wide" : ""} onCancel=${close} aria-labelledby="ask-title">
+    <form onSubmit=${send}>
+      <h2 id="ask-title">${title}</h2>
+      ${children && html`<div class="prose">${children}</div>`}
+      ${fields.map((field) => html`<${Field} key=${field.name} field=${field} value=${values[field.name]} onInput=${set(field.name)} />`)}
+      <${Problem} error=${problem} />
+      <div class="actions">
+        <button type="button" onClick=${close} autofocus=${fields.length === 0}>${danger ? "Keep" : verb ? "Cancel" : "Close"}</button>
+        ${verb && html`<button class=${danger ? "danger" : "primary"} disabled=${busy}>${verb}</button>`}
+      </div>
+    </form>
   </dialog>`;
 }
+
+const valuesOf = (fields) =>
+  Object.fromEntries(fields.filter((field) => field.value !== undefined).map(({ name, value }) => [name, value]));
+
+/** `field`: name, label, hint, value, and type (text, number, password, checkbox) or options ([value, text] each). */
+function Field({ field: { name, label, hint, type = "text", options, required = true, value: _, ...given }, value, onInput }) {
+  const input = options
+    ? html`<select name=${name} required=${required} onInput=${onInput} value=${value}>
+        ${options.map(([id, text]) => html`<option key=${id} value=${id}>${text}</option>`)}
+      </select>`
+    : type === "checkbox"
+      ? html`<input type="checkbox" name=${name} checked=${value} onInput=${onInput} />`
+      : html`<input type=${type} name=${name} value=${value} required=${required} onInput=${onInput} autocomplete="off" step="any" ...${given} />`;
+  return html`<label class="field ${type === "checkbox" ? "check" : ""}">
+    <span class="label">${label}</span>
+    ${input}
+    ${hint && html`<span class="hint">${hint}</span>`}
+  </label>`;
+}
+
+/** Asks before something is ended. `onAnswer(true)` when it shall be. */
+export const Confirm = ({ title, children, verb, onAnswer }) => {
+  const answered = useRef(false);
+  const answer = (yes) => () => answered.current || ((answered.current = true), onAnswer(yes));
+  return html`<${Ask} title=${title} verb=${verb} danger onSend=${answer(true)} onClose=${answer(false)}>${children}<//>`;
+};
 
 /** The way from "asked" to the picture. */
 export const Stages = ({ steps }) => html`<ol class="stages">
@@ -65,15 +115,25 @@ export const Stages = ({ steps }) => html`<ol class="stages">
   )}
 </ol>`;
 
-export const Masthead = ({ account, link, onSignOut, children }) => html`<header class="masthead">
+const PLACES = [["#/", "Fleet"], ["#/sessions", "Sessions"], ["#/capacity", "Capacity"], ["#/saves", "Saves"], ["#/dead-letters", "Dead letters"]];
+
+/** `at`: the address of the place that this page belongs to. Players are shown the places that are theirs. */
+export const Masthead = ({ account, link, at, onSignOut, children }) => html`<header class="masthead">
   <a class="brand" href="#/"><img src="mark.svg" alt="" width="30" height="30" /><span>Quarterdeck</span></a>
   ${children}
+  ${at && html`<nav class="places" aria-label="Pages">
+    ${PLACES.slice(0, isOperator(account) ? undefined : 2).map(
+      ([hash, name]) => html`<a href=${hash} aria-current=${hash === at ? "page" : undefined}>${name}</a>`,
+    )}
+  </nav>`}
   <span class="spacer"></span>
   ${link && html`<${LinkState} link=${link} />`}
   ${account &&
   html`<span class="who" title="project ${account.project ?? ""}">${account.subject ?? "signed in"}</span>
     <button class="quiet" onClick=${onSignOut}>Sign out</button>`}
 </header>`;
+
+export const isOperator = (account) => account?.role === "ROLE_OPERATOR";
 
 const LINKS = {
   live: ["good", "Live", "Events arrive as they happen."],

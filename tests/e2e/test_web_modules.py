@@ -37,8 +37,8 @@ async def call(page: Page, module: str, expression: str, argument: Any = None) -
     [
         ("", {"page": "fleet"}),
         ("#/", {"page": "fleet"}),
-        ("#/play/abc-1", {"page": "play", "session": "abc-1"}),
-        ("#/console/abc-1", {"page": "console", "session": "abc-1"}),
+        ("#/play/abc-1", {"page": "play", "id": "abc-1"}),
+        ("#/console/abc-1", {"page": "console", "id": "abc-1"}),
         ("#/play/../x", {"page": "unknown"}),
         ("#/play/UPPER", {"page": "unknown"}),
         ("#/signin/s3cret", {"page": "signin", "code": "s3cret", "next": "#/"}),

@@ -138,7 +138,7 @@ async def test_an_action_that_ends_something_asks_first(page: Page, signed_in: S
 
 async def test_an_operator_drains_undrains_and_terminates(page: Page, signed_in: Stub) -> None:
     await page.goto(signed_in.url)
-    await page.get_by_role("button", name="Drain", exact=True).click()
+    await page.get_by_role("button", name="Drain helm-1").click()
     await page.get_by_role("button", name="Undrain").click()
     await page.get_by_role("button", name="Terminate").first.click()
     dialog = page.get_by_role("dialog")

@@ -2,7 +2,7 @@
 import { api, follow } from "../api.js";
 import { html, useEffect, useRef, useState } from "../dom.js";
 import { finished, idOf } from "../format.js";
-import { playHash } from "../router.js";
+import { hashOf, playHash } from "../router.js";
 import { EMPTY, append, recall } from "../scrollback.js";
 import { Chip, Confirm, LinkState, Masthead, Problem, useTitle } from "../ui.js";
 import { ActionForm } from "./action.js";
@@ -20,9 +20,8 @@ export function ConsolePage({ session: id, account, onSignOut }) {
   const [stopping, stop] = useStop(session, setProblem);
   useTitle(`Console of ${idOf(session?.game) || id}`);
   const act = (call) => call().then(() => setProblem(null), (failure) => (setProblem(failure), Promise.reject(failure)));
-  const execute = (action, parameters) =>
-    act(() => api.executeAction(session.name, action.actionName, parameters)).then(() => setAsked(null), () => {});
-  const choose = (action) => (action.parameters?.length ? setAsked(action) : execute(action, {}));
+  const execute = (action, parameters) => api.executeAction(session.name, action.actionName, parameters);
+  const choose = (action) => (action.parameters?.length ? setAsked(action) : act(() => execute(action, {})).catch(() => {}));
   const answer = (yes) => (setAsked(null), yes && stop());
   const running = session?.state === "SESSION_STATE_RUNNING" || session?.state === "SESSION_STATE_STARTING";
   return html`<${Masthead} account=${account} onSignOut=${onSignOut}>
@@ -35,6 +34,7 @@ export function ConsolePage({ session: id, account, onSignOut }) {
         ${actions.map((action) => html`<button disabled=${!running} onClick=${() => choose(action)}>
           ${action.displayName || action.actionName}</button>`)}
         <span class="spacer"></span>
+        <a class="button" href=${hashOf(`sessions/${id}`)}>Story</a>
         ${session && session.streamed !== false && html`<a class="button" href=${playHash(id)}>Picture</a>`}
         <button class="danger" disabled=${!session || over || stopping} onClick=${() => setAsked("stop")}>
           ${stopping && !over ? "Stopping …" : "Stop"}</button>
@@ -46,7 +46,7 @@ export function ConsolePage({ session: id, account, onSignOut }) {
     ${asked === "stop" && html`<${Confirm} title="Stop this session?" verb="Stop the session" onAnswer=${answer}>
       <p>The game is asked to end politely. Whoever plays is disconnected.</p>
     <//>`}
-    ${asked && asked !== "stop" && html`<${ActionForm} action=${asked} problem=${problem} onCancel=${() => setAsked(null)}
+    ${asked && asked !== "stop" && html`<${ActionForm} action=${asked} onCancel=${() => setAsked(null)}
       onExecute=${(parameters) => execute(asked, parameters)} />`}`;
 }
 

@@ -1,7 +1,7 @@
 // What the pages of one session share: the session as it changes, and its end.
 import { api, insist } from "../api.js";
 import { useEffect, useRef, useState } from "../dom.js";
-import { watchSession } from "../fleet.js";
+import { watchSession } from "../live.js";
 import { finished } from "../format.js";
 
 export function useSession(name) {

@@ -1,53 +1,51 @@
 // Sessions: those on their way or playing, and how the last ones ended.
 import { api } from "../api.js";
-import { html, useState } from "../dom.js";
+import { html } from "../dom.js";
 import { ago, because, duration, idOf, seconds, since } from "../format.js";
-import { consoleHash, playHash } from "../router.js";
+import { consoleHash, hashOf, playHash } from "../router.js";
 import { stagesOf } from "../stages.js";
-import { Chip, Confirm } from "../ui.js";
+import { Chip } from "../ui.js";
 
-export function Sessions({ sessions, finished, operator, act }) {
-  const [stopping, setStopping] = useState(null);
-  const answer = (yes) => {
-    const session = stopping;
-    setStopping(null);
-    if (yes) act(() => api.stopSession(session.name));
-  };
+export function Sessions({ sessions, finished = [], operator, steering }) {
   return html`<section class="panel" aria-labelledby="sessions-title">
-      <h2 id="sessions-title">Sessions</h2>
-      ${sessions === null
-        ? html`<p class="empty">Reading …</p>`
-        : sessions.length === 0
-          ? html`<p class="empty">Nobody plays at the moment.</p>`
-          : html`<ul class="rows">${sessions.map(
-              (session) => html`<${Row} key=${session.name} session=${session} operator=${operator} onStop=${() => setStopping(session)} />`,
-            )}</ul>`}
-      ${finished.length > 0 && html`<${Finished} sessions=${finished} operator=${operator} />`}
-    </section>
-    ${stopping &&
-    html`<${Confirm} title="Stop this session?" verb="Stop it" onAnswer=${answer}>
-      <p><b>${idOf(stopping.game)}</b>, session <code>${idOf(stopping.name)}</code>, is asked to end politely. Whoever plays is disconnected.</p>
-    <//>`}`;
+    <h2 id="sessions-title">Sessions</h2>
+    ${!sessions
+      ? html`<p class="empty">Reading …</p>`
+      : sessions.length === 0
+        ? html`<p class="empty">Nobody plays at the moment.</p>`
+        : html`<ul class="rows">${sessions.map(
+            (session) => html`<${Row} key=${session.name} session=${session} operator=${operator} steering=${steering} />`,
+          )}</ul>`}
+    ${finished.length > 0 && html`<${Finished} sessions=${finished} operator=${operator} />`}
+  </section>`;
 }
 
-function Row({ session, operator, onStop }) {
+/** Asks before a session is stopped. */
+export const stopQuestion = (session) => ({
+  title: "Stop this session?", verb: "Stop it", danger: true, onSend: () => api.stopSession(session.name),
+  text: html`<b>${idOf(session.game)}</b>, session <code>${idOf(session.name)}</code>, is asked to end politely. Whoever plays is disconnected.`,
+});
+
+export const SessionChips = ({ session }) => html`<div class="chips">
+  <${Chip} state=${session.state} />
+  ${session.unreachable &&
+  html`<${Chip} as="bad" label="Unreachable" title="Its host is stale or lost; the game may well be playing." />`}
+</div>`;
+
+function Row({ session, operator, steering }) {
   const id = idOf(session.name);
   const stopping = session.state === "SESSION_STATE_STOPPING";
   return html`<li class="row session">
     <div class="title">
       <b>${idOf(session.game)}</b>
-      <span class="muted"><code>${id}</code></span>
+      <span class="muted"><a href=${hashOf(session.name)}><code>${id}</code></a></span>
     </div>
-    <div class="chips">
-      <${Chip} state=${session.state} />
-      ${session.unreachable &&
-      html`<${Chip} as="bad" label="Unreachable" title="Its host is stale or lost; the game may well be playing." />`}
-    </div>
+    <${SessionChips} session=${session} />
     <div class="where">${whereabouts(session)}</div>
     <div class="row-actions">
       ${session.streamed !== false && html`<a class="button" href=${playHash(id)}>Open</a>`}
       ${operator && html`<a class="button" href=${consoleHash(id)} aria-label="Console of session ${id}">Console</a>`}
-      <button onClick=${onStop} disabled=${stopping} aria-label="Stop session ${id}">Stop</button>
+      <button onClick=${() => steering.ask(stopQuestion(session))} disabled=${stopping} aria-label="Stop session ${id}">Stop</button>
     </div>
   </li>`;
 }
@@ -76,7 +74,7 @@ const Finished = ({ sessions, operator }) => html`<details class="finished">
   <ul class="rows">
     ${sessions.map(
       (session) => html`<li class="row ended" key=${session.name}>
-        <div class="title"><b>${idOf(session.game)}</b><span class="muted"><code>${idOf(session.name)}</code></span></div>
+        <div class="title"><b>${idOf(session.game)}</b><span class="muted"><a href=${hashOf(session.name)}><code>${idOf(session.name)}</code></a></span></div>
         <${Chip} state=${session.state} />
         <div class="where">
           <span>${because(session.reason)}${session.exitCode ? ` (exit code ${session.exitCode})` : ""}</span>
@@ -86,4 +84,5 @@ const Finished = ({ sessions, operator }) => html`<details class="finished">
       </li>`,
     )}
   </ul>
+  <p><a href="#/sessions">All that ended</a></p>
 </details>`;

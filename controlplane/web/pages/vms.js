@@ -1,60 +1,45 @@
 // VMs and the hosts on them: state, capacity, heartbeat, and what an operator may do.
-import { api } from "../api.js";
-import { html, useState } from "../dom.js";
+import { html } from "../dom.js";
 import { ago, duration, gibibytes, idOf, since, tone, word } from "../format.js";
-import { Chip, Confirm, Meter } from "../ui.js";
+import { hashOf } from "../router.js";
+import { Chip, Meter } from "../ui.js";
+import { VmActions } from "./vmsteering.js";
 
-const DRAINABLE = new Set(["VM_STATE_READY", "VM_STATE_IN_USE"]);
-
-export function Vms({ vms, hosts, loaded, act }) {
-  const [ending, setEnding] = useState(null);
-  const hostOf = new Map(hosts.map((host) => [host.vm || `vms/${idOf(host.name)}`, host]));
-  const answer = (yes) => {
-    const vm = ending;
-    setEnding(null);
-    if (yes) act(() => api.terminateVm(vm.name, (vm.activeSessions ?? 0) > 0));
-  };
+export function Vms({ vms, hosts, steering }) {
+  const hostOf = new Map((hosts ?? []).map((host) => [host.vm || `vms/${idOf(host.name)}`, host]));
   return html`<section class="panel" aria-labelledby="vms-title">
-      <h2 id="vms-title">VMs and hosts</h2>
-      ${vms.length === 0
-        ? html`<p class="empty">${loaded ? "No machine is enrolled yet." : "Reading …"}</p>`
+    <h2 id="vms-title">VMs and hosts</h2>
+    ${!vms
+      ? html`<p class="empty">Reading …</p>`
+      : vms.length === 0
+        ? html`<p class="empty">No machine is enrolled yet. Bring one of your own with <code>quarterdeck vms create</code>, or let
+            machines be rented: set the limit of a region under <a href="#/capacity">Capacity</a>.</p>`
         : html`<ul class="rows">${vms.map(
-            (vm) => html`<${Row} key=${vm.name} vm=${vm} host=${hostOf.get(vm.name)} act=${act} onEnd=${() => setEnding(vm)} />`,
+            (vm) => html`<${Row} key=${vm.name} vm=${vm} host=${hostOf.get(vm.name)} steering=${steering} />`,
           )}</ul>`}
-    </section>
-    ${ending && html`<${ConfirmEnd} vm=${ending} onAnswer=${answer} />`}`;
+  </section>`;
 }
 
-function ConfirmEnd({ vm, onAnswer }) {
-  const playing = vm.activeSessions ?? 0;
-  return html`<${Confirm} title="Terminate ${idOf(vm.name)}?" verb=${playing ? "End sessions and terminate" : "Terminate"} onAnswer=${onAnswer}>
-    <p>${playing
-      ? html`<b>${playing === 1 ? "One session plays" : `${playing} sessions play`}</b> on this VM and will be ended first. Drain it instead to let them finish.`
-      : "The VM leaves the fleet for good."}</p>
-  <//>`;
-}
+export const VmChips = ({ vm, host }) => html`<div class="chips">
+  <${Chip} state=${vm.state} title=${vm.reasonDetail} />
+  ${host && html`<${Chip} state=${host.state} label="Host ${word(host.state).toLowerCase()}" />`}
+  ${host?.revoked && html`<${Chip} as="bad" label="Revoked" />`}
+</div>`;
 
-function Row({ vm, host, act, onEnd }) {
+function Row({ vm, host, steering }) {
   const id = idOf(vm.name);
   return html`<li class="row vm">
     <div class="title">
-      <b>${id}</b>
+      <b><a href=${hashOf(vm.name)}>${id}</a></b>
       <span class="muted">${[...new Set([vm.region, vm.template, vm.provider])].filter(Boolean).join(" · ")}</span>
     </div>
-    <div class="chips">
-      <${Chip} state=${vm.state} title=${vm.reasonDetail} />
-      ${host && html`<${Chip} state=${host.state} label="Host ${word(host.state).toLowerCase()}" />`}
-      ${host?.revoked && html`<${Chip} as="bad" label="Revoked" />`}
-    </div>
+    <${VmChips} vm=${vm} host=${host} />
     <div class="where">
       <${Meter} used=${vm.usedUnits ?? 0} capacity=${vm.capacityUnits ?? 0} label="Used capacity of ${id}" />
       ${host && html`<${Beat} host=${host} />`}
     </div>
     <div class="row-actions">
-      ${vm.state === "VM_STATE_DRAINING"
-        ? html`<button onClick=${() => act(() => api.undrainVm(vm.name))}>Undrain</button>`
-        : html`<button disabled=${!DRAINABLE.has(vm.state)} onClick=${() => act(() => api.drainVm(vm.name))}>Drain</button>`}
-      <button class="danger" onClick=${onEnd}>Terminate</button>
+      <${VmActions} vm=${vm} steering=${steering} only=${["drain", "undrain", "start", "terminate"]} />
     </div>
     <${Trouble} vm=${vm} />
     ${host?.inventory && html`<${Inventory} host=${host} vm=${vm} />`}
@@ -62,7 +47,7 @@ function Row({ vm, host, act, onEnd }) {
 }
 
 /** What went wrong last, and when it is tried again. */
-function Trouble({ vm }) {
+export function Trouble({ vm }) {
   const { errorCode, errorMessage, nextAttemptTime } = vm.provisioning ?? {};
   const broken = vm.state === "VM_STATE_ERROR";
   const what = errorCode ? `${errorCode}: ${errorMessage}` : broken ? vm.reasonDetail : "";
@@ -72,7 +57,7 @@ function Trouble({ vm }) {
   return html`<p class="trouble ${broken ? "bad" : "warn"}">${what}${next}</p>`;
 }
 
-function Beat({ host }) {
+export function Beat({ host }) {
   const age = host.lastHeartbeatTime ? since(host.lastHeartbeatTime) : null;
   const quiet = tone(host.state) === "good" ? "muted" : tone(host.state);
   return html`<span class=${quiet}>${age === null ? "no heartbeat yet" : `last heartbeat ${ago(age)}`}</span>`;
