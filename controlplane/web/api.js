@@ -101,10 +101,10 @@ export const api = {
   createStreamToken: (name) => post(`/v1/${name}:createStreamToken`),
   /** Any resource, by its name. */
   read: (name) => get(`/v1/${name}`),
-  /** One page of any list; `pageToken` tells which. */
+  /** One page of any list. */
   async page(list, query) {
     const { nextPageToken = "", ...answer } = await get(`/v1/${list}`, query);
-    return { items: Object.values(answer)[0] ?? [], nextPageToken, pageToken: query.pageToken ?? "" };
+    return { items: Object.values(answer)[0] ?? [], nextPageToken };
   },
   /** A lost reply creates nothing twice where the body carries a client token. */
   create: (list, body) => post(`/v1/${list}`, body),

@@ -1,4 +1,5 @@
 // Lists: a table that folds into cards where it is narrow, and the way through its pages.
+import { api } from "./api.js";
 import { html, useState } from "./dom.js";
 import { Panel } from "./page.js";
 
@@ -14,10 +15,12 @@ export function usePlace(name, size = 20, first = "") {
     setPlace(next);
   };
   const { filter, tokens } = place;
-  const token = tokens.at(-1) ?? "";
+  const pageToken = tokens.at(-1) ?? "";
+  const key = `${filter} ${pageToken}`;
   return {
-    filter, token, query: { pageSize: size, pageToken: token }, number: tokens.length + 1,
-    key: `${filter} ${token}`,
+    filter, key, number: tokens.length + 1,
+    /** The page of `list` that this place is at; `query`: what the filter means to the API. */
+    read: async (list, query = {}) => ({ ...(await api.page(list, { ...query, pageSize: size, pageToken })), key }),
     choose: (chosen) => go({ filter: chosen, tokens: [] }),
     onward: (next) => go({ filter, tokens: [...tokens, next] }),
     back: () => go({ filter, tokens: tokens.slice(0, -1) }),
@@ -26,7 +29,7 @@ export function usePlace(name, size = 20, first = "") {
 
 /**
  * One page of a list.
- * @param {object} page of api.page; undefined while it is read
+ * @param {object} page of a place's `read`, or of api.page; undefined while it is read
  * @param {object} [place] of usePlace; none: the list has one page
  * @param {{title: string, cell: (row: object) => any}[]} columns a column without a title holds what can be done
  * @param {any} empty what to do next, where there is nothing
@@ -46,8 +49,8 @@ export function Listing({ title, page, place, columns, empty, actions, filter, k
 /** The way through the pages of a list; nothing where there is but one. */
 export function Pager({ label, page, place, back = "Previous", onward = "Next" }) {
   if (!place || (place.number === 1 && !page?.nextPageToken)) return null;
-  // Until the page that was turned to is there, the token at hand leads on from the one before.
-  const turning = page?.pageToken !== place.token;
+  // Until the page that was turned to is there, the token at hand leads on from another.
+  const turning = page?.key !== place.key;
   return html`<nav class="pager" aria-label=${label}>
     <button disabled=${place.number === 1} onClick=${place.back}>${back}</button>
     <span class="muted figure">Page ${place.number}</span>
@@ -65,9 +68,9 @@ export const Table = ({ label, columns, rows, keyOf = (row) => row.name }) => ht
 </table>`;
 
 /** Chooses what of a list is shown. `options`: [value, text] each. */
-export const Filter = ({ label, options, place }) => html`<label class="filter">
-  <span class="label">${label}</span>
-  <select value=${place.filter} onInput=${(event) => place.choose(event.target.value)}>
+export const Filter = ({ label, options, place }) => html`<div class="filter">
+  <span class="label" aria-hidden="true">${label}</span>
+  <select aria-label=${label} value=${place.filter} onInput=${(event) => place.choose(event.target.value)}>
     ${options.map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`)}
   </select>
-</label>`;
+</div>`;

@@ -32,7 +32,8 @@ export function storyOf(session) {
 function ending({ reason, reasonDetail = "", exitCode, stages, runningDuration }) {
   const code = exitCode ? `exit code ${exitCode}` : "";
   const played = stages?.firstFrameTime ? `played for ${duration(seconds(runningDuration))}` : "never playable";
-  return [because(reason), reasonDetail.replace(/\.$/, ""), !reasonDetail.includes(code) && code, played].filter(Boolean).join("; ");
+  const why = [because(reason), reasonDetail.replace(/\.$/, "")].filter(Boolean).join(": ");
+  return [why, !reasonDetail.includes(code) && code, played].filter(Boolean).join("; ");
 }
 
 /** Why regions and VMs that came first were passed over: one line each, the same words once. */

@@ -81,18 +81,20 @@ const valuesOf = (fields) =>
 
 /** `field`: name, label, hint, value, and type (text, number, password, checkbox) or options ([value, text] each). */
 function Field({ field: { name, label, hint, type = "text", options, required = true, value: _, ...given }, value, onInput }) {
+  const id = `field-${name}`;
+  const own = { id, name, onInput, "aria-describedby": hint && `${id}-hint` };
   const input = options
-    ? html`<select name=${name} required=${required} onInput=${onInput} value=${value}>
-        ${options.map(([id, text]) => html`<option key=${id} value=${id}>${text}</option>`)}
+    ? html`<select ...${own} required=${required} value=${value}>
+        ${options.map(([one, text]) => html`<option key=${one} value=${one}>${text}</option>`)}
       </select>`
     : type === "checkbox"
-      ? html`<input type="checkbox" name=${name} checked=${value} onInput=${onInput} />`
-      : html`<input type=${type} name=${name} value=${value} required=${required} onInput=${onInput} autocomplete="off" step="any" ...${given} />`;
-  return html`<label class="field ${type === "checkbox" ? "check" : ""}">
-    <span class="label">${label}</span>
+      ? html`<input type="checkbox" ...${own} checked=${value} />`
+      : html`<input type=${type} ...${own} value=${value} required=${required} autocomplete="off" step="any" ...${given} />`;
+  return html`<div class="field ${type === "checkbox" ? "check" : ""}">
+    <label class="label" for=${id}>${label}</label>
     ${input}
-    ${hint && html`<span class="hint">${hint}</span>`}
-  </label>`;
+    ${hint && html`<span class="hint" id="${id}-hint">${hint}</span>`}
+  </div>`;
 }
 
 /** Asks before something is ended. `onAnswer(true)` when it shall be. */

@@ -209,7 +209,8 @@ class Stub:
             return JSONResponse(self.put("fresh", "PENDING", game=body["game"], queuePosition=2, stages={}))
         if path == "/v1/sessions":
             wanted = request.query_params.getlist("states")
-            return JSONResponse({"sessions": [one for one in self.sessions.values() if one["state"] in wanted]})
+            found = [one for one in self.sessions.values() if not wanted or one["state"] in wanted]
+            return JSONResponse({"sessions": found})
         if path == "/v1/events:watch":
             return refusal(503, "BUS_AWAY", "The broker is away.") if self.events_broken else self.stream(None)
         if path == f"/v1/{GAME['currentDeployment']}":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
-from quarterdeck.v1 import hosts_pb2, sessions_pb2, vms_pb2
+from quarterdeck.v1 import backups_pb2, hosts_pb2, ports_pb2, replacements_pb2, sessions_pb2, vms_pb2
 
 from tests.e2e.stub import Stub, serving
 
@@ -39,6 +40,13 @@ async def call(page: Page, module: str, expression: str, argument: Any = None) -
         ("#/", {"page": "fleet"}),
         ("#/play/abc-1", {"page": "play", "id": "abc-1"}),
         ("#/console/abc-1", {"page": "console", "id": "abc-1"}),
+        ("#/sessions", {"page": "sessions"}),
+        ("#/sessions/abc-1", {"page": "sessions", "id": "abc-1"}),
+        ("#/vms", {"page": "unknown"}),
+        ("#/vms/abc/more", {"page": "unknown"}),
+        ("#/signin/s3cret/vms/abc", {"page": "signin", "code": "s3cret", "next": "#/vms/abc"}),
+        ("#/signin/s3cret/dead-letters", {"page": "signin", "code": "s3cret", "next": "#/dead-letters"}),
+        ("#/signin/s3cret/signin/again", {"page": "signin", "code": "s3cret", "next": "#/"}),
         ("#/play/../x", {"page": "unknown"}),
         ("#/play/UPPER", {"page": "unknown"}),
         ("#/signin/s3cret", {"page": "signin", "code": "s3cret", "next": "#/"}),
@@ -177,6 +185,20 @@ async def test_stages_show_how_far_a_session_has_come(page: Page) -> None:
         ("m.idOf('sessions/abc')", "abc"),
         ("m.seconds('12.5s')", 12.5),
         ("m.seconds('')", 0),
+        ("m.span(900)", "15 min"),
+        ("m.span(14400)", "4 h"),
+        ("m.span(5430)", "1 h 30 min"),
+        ("m.size('0')", "0 B"),
+        ("m.size('1536')", "1.5 KiB"),
+        ("m.size(300 * 2 ** 20)", "300 MiB"),
+        ("m.money('2500000', 'USD')", "2.50 USD"),
+        ("m.money('1200', 'EUR')", "0.0012 EUR"),
+        ("m.money()", "0.00"),
+        ("m.plural(1, 'file')", "1 file"),
+        ("m.plural(2, 'is', 'are')", "2 are"),
+        ("m.clock('2026-03-01T10:00:00', Date.parse('2026-03-01T12:00:00'))", "10:00:00"),
+        ("m.clock('2026-03-01T10:00:00', Date.parse('2026-04-01T12:00:00'))", "1 Mar, 10:00:00"),
+        ("m.clock('2025-03-01T10:00:00', Date.parse('2026-04-01T12:00:00'))", "1 Mar 2025, 10:00:00"),
         ("m.gibibytes(String(24 * 2 ** 30))", "24 GiB"),
     ],
 )
@@ -190,9 +212,10 @@ async def test_every_state_and_reason_of_the_protos_has_a_tone_or_a_sentence(pag
     ]
     sentences = await call(page, "format", "a.map((one) => m.because(one))", reasons)
     assert all(sentences), dict(zip(reasons, sentences, strict=True))
+    enums = [vms_pb2.VmState, hosts_pb2.HostState, sessions_pb2.SessionState, backups_pb2.BackupState]
     states = [
         name
-        for enum in (vms_pb2.VmState, hosts_pb2.HostState, sessions_pb2.SessionState)
+        for enum in (*enums, ports_pb2.PortState, replacements_pb2.ReplacementState)
         for name in enum.DESCRIPTOR.values_by_name
         if not name.endswith(("_UNSPECIFIED", "_TEMPLATE"))
     ]
@@ -232,3 +255,92 @@ async def test_an_answer_asks_for_both_channels_of_opus_and_once(page: Page) -> 
     assert await call(page, "player/sound", "m.inStereo(a)", sdp) == asked
     assert await call(page, "player/sound", "m.inStereo(a)", asked) == asked
     assert await call(page, "player/sound", "m.inStereo(a)", "m=video 9\r\n") == "m=video 9\r\n"
+
+
+@pytest.mark.parametrize(
+    ("vm", "verbs"),
+    [
+        ({"state": "PROVISIONING", "provisioning": {}}, ["terminate"]),
+        ({"state": "READY"}, ["drain", "terminate"]),
+        ({"state": "READY", "provisioning": {}}, ["drain", "replace", "stop", "terminate"]),
+        ({"state": "IN_USE", "provisioning": {}, "activeSessions": 1}, ["drain", "replace", "terminate"]),
+        ({"state": "DRAINING", "provisioning": {}, "activeSessions": 1}, ["undrain", "terminate"]),
+        ({"state": "DRAINING", "provisioning": {}}, ["undrain", "stop", "terminate"]),
+        ({"state": "STOPPED", "provisioning": {}}, ["start", "terminate"]),
+        ({"state": "ERROR"}, ["ready", "terminate"]),
+        ({"state": "TERMINATED", "provisioning": {}}, []),
+    ],
+)
+async def test_a_vm_is_offered_what_its_state_allows(page: Page, vm: dict[str, Any], verbs: list[str]) -> None:
+    asked = vm | {"state": f"VM_STATE_{vm['state']}"}
+    assert await call(page, "vmverbs", "m.verbsOf(a).map(({ verb }) => verb)", asked) == verbs
+
+
+SESSION = {
+    "createTime": "2026-01-01T00:00:00Z", "state": "SESSION_STATE_RUNNING", "vm": "vms/helm-1", "generation": 1,
+    "preset": "high", "region": "local", "save": "saves/voyage",
+    "stages": {"allocatedTime": "2026-01-01T00:00:00.020Z", "firstFrameTime": "2026-01-01T00:00:02Z"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {},
+            [("Asked", True), ("Placed on helm-1", True), ("Image ready", True), ("Game started", True),
+             ("First frame", True)],
+        ),
+        (
+            {"stages": {}, "vm": "", "state": "SESSION_STATE_PENDING", "streamed": False},
+            [("Asked", True), ("Placed", False), ("Image ready", False), ("Game started", False), ("Ready", False)],
+        ),
+        (
+            {"generation": 3, "stages": {"allocatedTime": "2026-01-01T01:00:00Z"}, "state": "SESSION_STATE_STARTING"},
+            [("Asked", True), ("Placed again 2 times", True), ("Placed on helm-1", True), ("Image ready", False),
+             ("Game started", False), ("First frame", False)],
+        ),
+        (
+            {"endTime": "2026-01-01T00:09:00Z", "state": "SESSION_STATE_CRASHED", "stages": {}, "vm": ""},
+            [("Asked", True), ("Crashed", True)],
+        ),
+    ],
+)  # fmt: skip
+async def test_a_story_tells_what_was_reached_and_what_is_to_come(
+    page: Page, changes: dict[str, Any], told: list[tuple[str, bool]]
+) -> None:
+    story = await call(page, "storyline", "m.storyOf(a)", SESSION | changes)
+    assert [(moment["label"], moment["reached"]) for moment in story] == told
+
+
+async def test_a_story_ends_with_its_reason_told_once(page: Page) -> None:
+    end = {
+        "endTime": "2026-01-01T00:00:31Z", "state": "SESSION_STATE_CRASHED", "reason": "SESSION_REASON_GAME_CRASHED",
+        "reasonDetail": "The game ended with exit code 139.", "exitCode": 139, "runningDuration": "29s",
+    }  # fmt: skip
+    story = await call(page, "storyline", "m.storyOf(a)", SESSION | end)
+    assert story[-1]["detail"] == "the game crashed: The game ended with exit code 139; played for 29 s"
+    assert [moment.get("afterMs") for moment in story] == [0, 20, 2000, None]
+
+
+async def test_what_was_passed_over_for_one_reason_is_told_once(page: Page) -> None:
+    passed = [
+        {"region": "eu", "vm": "", "why": "has no VM"},
+        {"region": "local", "vm": "vms/helm-1", "why": "is full"},
+        {"region": "us", "vm": "", "why": "has no VM"},
+    ]
+    lines = await call(page, "storyline", "m.passedOver({passedOver: a})", passed)
+    assert lines == ["eu, us: has no VM", "helm-1: is full"]
+
+
+@pytest.mark.parametrize(
+    ("data", "reads"),
+    [
+        (b"", ""),
+        (b"plain \xc3\xa9", "plain é"),
+        (b'{"a": [1]}', '{\n  "a": [\n    1\n  ]\n}'),
+        (b"\x0a\x03abc\xff", "0000  0a 03 61 62 63 ff                                ..abc."),
+    ],
+)
+async def test_bytes_of_unknown_make_are_legible(page: Page, data: bytes, reads: str) -> None:
+    assert await call(page, "bytes", "m.legible(a)", base64.b64encode(data).decode()) == reads

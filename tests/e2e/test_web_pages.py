@@ -158,6 +158,26 @@ async def test_a_player_sees_no_machines(page: Page, signed_in: Stub) -> None:
     assert not [where for _, where, _ in signed_in.calls if where in ("/v1/vms", "/v1/hosts")]
 
 
+async def test_a_player_is_shown_no_more_of_a_session_than_is_a_player_s(page: Page, signed_in: Stub) -> None:
+    signed_in.role = "ROLE_PLAYER"
+    signed_in.put("aurora")
+    await page.goto(signed_in.url)
+    places = page.get_by_role("navigation", name="Pages").get_by_role("link")
+    await expect(places).to_have_text(["Fleet", "Sessions"])
+    await places.last.click()
+    await page.get_by_role("link", name="aurora").click()
+    await expect(page.get_by_role("list", name="Story")).to_contain_text("First frame")
+    await expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    for name in ("Console", "Back up now", "helm-1"):
+        await expect(page.get_by_text(name, exact=True).and_(page.locator("a, button"))).to_have_count(0)
+    asked = {where for _, where, _ in signed_in.calls}
+    assert not [where for where in asked if "backups" in where or "log" in where]
+    for hash_ in ("capacity", "saves", "saves/voyage", "dead-letters", "vms/helm-1", "console/aurora"):
+        await page.goto(f"{signed_in.url}/#/{hash_}")
+        await expect(page.get_by_role("heading", name="Nothing here")).to_be_visible()
+    assert {where for _, where, _ in signed_in.calls} == asked
+
+
 async def test_starting_a_session_leads_to_its_page_and_shows_the_queue_and_the_stages(
     page: Page, signed_in: Stub
 ) -> None:

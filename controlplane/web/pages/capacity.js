@@ -1,24 +1,28 @@
 // Where there is room, what may be rented, what it costs, and what keeps more from coming.
 import { api } from "../api.js";
 import { html } from "../dom.js";
-import { duration, money, plural, seconds } from "../format.js";
-import { Listing, usePlace } from "../listing.js";
+import { TONES, duration, idOf, money, plural, seconds, word } from "../format.js";
+import { Filter, Listing, usePlace } from "../listing.js";
 import { useLive } from "../live.js";
-import { Page, useSteering } from "../page.js";
-import { Meter } from "../ui.js";
+import { Page, When, useSteering } from "../page.js";
+import { hashOf } from "../router.js";
+import { Chip, Meter } from "../ui.js";
 import { poolColumns, poolForm, replacementColumns } from "./pools.js";
 
 // Few enough for one answer each, as the API has them.
 const whole = (list) => api.page(list, {});
-const TOUCHED = { vms: ["capacities", "pools", "budget", "replacements"], sessions: ["capacities", "pools"], regions: ["regions"] };
+const TOUCHED = { vms: ["capacities", "pools", "budget", "replacements", "machines"], sessions: ["capacities", "pools"], regions: ["regions"] };
 
 export function CapacityPage(shell) {
-  const place = usePlace("replacements", 10);
+  const replacements = usePlace("replacements", 10);
+  const machines = usePlace("machines", 10);
+  const states = machines.filter ? [machines.filter] : [];
   const lists = {
     regions: () => whole("regions"), capacities: () => whole("regions:capacity"), templates: () => whole("templates"),
-    pools: () => whole("pools"), budget: () => api.read("budget"), replacements: () => api.page("replacements", place.query),
+    pools: () => whole("pools"), budget: () => api.read("budget"), replacements: () => replacements.read("replacements"),
+    machines: () => machines.read("vms", { states }),
   };
-  const live = useLive({ lists, touched: TOUCHED, subjects: ["vms", "sessions", "regions"] }, [place.key]);
+  const live = useLive({ lists, touched: TOUCHED, subjects: ["vms", "sessions", "regions"] }, [replacements.key, machines.key]);
   const steering = useSteering(live.refresh);
   const { regions, capacities, budget } = live;
   const capacityOf = new Map((capacities?.items ?? []).map((one) => [one.region, one]));
@@ -33,8 +37,11 @@ export function CapacityPage(shell) {
       empty=${rentable.length > 0
         ? "No pool keeps slots free. Machines are rented for sessions that wait, and for them alone."
         : "No pool keeps slots free. First set the limit of a region: so many machines may be rented there by themselves."} />
-    <${Listing} title="Replacements" page=${live.replacements} place=${place} columns=${replacementColumns(steering)}
+    <${Listing} title="Replacements" page=${live.replacements} place=${replacements} columns=${replacementColumns(steering)}
       empty="No machine is being replaced. Replace one on its own page, or all of a pool above." />
+    <${Listing} title="All VMs" page=${live.machines} place=${machines} columns=${MACHINES}
+      actions=${html`<${Filter} label="State" options=${STATES} place=${machines} />`}
+      empty=${machines.filter ? "None of these." : html`There was never a machine. Bring one of your own with <code>quarterdeck vms create</code>.`} />
   <//>`;
 }
 
@@ -51,6 +58,18 @@ function Summary({ budget, capacities, steering }) {
   </dl>`;
 }
 
+const STATES = [["", "any"], ...Object.keys(TONES).filter((state) => state.startsWith("VM_")).map((state) => [state, word(state).toLowerCase()])];
+
+// The fleet shows what is there; here are those that are gone too, with what they went through.
+const MACHINES = [
+  { title: "VM", cell: (one) => html`<a href=${hashOf(one.name)}><b>${idOf(one.name)}</b></a>` },
+  { title: "State", cell: (one) => html`<${Chip} state=${one.state} />` },
+  { title: "Why", cell: (one) => one.reasonDetail },
+  { title: "What it is", cell: (one) => [one.provider, one.region, one.template].join(" · ") },
+  { title: "Since", cell: (one) => html`<${When} time=${one.createTime} />` },
+  { title: "Changed", cell: (one) => html`<${When} time=${one.updateTime} />` },
+];
+
 const budgetForm = (budget) => ({
   title: "Budget by the hour", verb: "Set",
   text: "What machines that are rented by themselves may cost together. What costs nothing needs none; what runs already goes on.",
@@ -64,7 +83,7 @@ const budgetForm = (budget) => ({
 const regionColumns = (steering) => [
   { title: "Region", cell: (one) => html`<b>${one.displayName || one.regionId}</b> <span class="muted">${one.regionId}</span>
       ${one.now.blocked && html`<span class="warn told">${one.now.blocked}</span>`}` },
-  { title: "VMs", cell: ({ now }) => machines(now) },
+  { title: "VMs", cell: ({ now }) => counted(now) },
   { title: "Used", cell: ({ now, regionId }) => now.capacityUnits > 0 && html`<${Meter} used=${now.usedUnits} capacity=${now.capacityUnits} label="Used capacity of ${regionId}" />` },
   { title: "Free slots", cell: (one) => html`<span class="figure ${one.now.freeSlots < one.lowWaterSlots ? "warn" : ""}">${one.now.freeSlots ?? 0}
       ${one.lowWaterSlots > 0 && html`<small> low under ${one.lowWaterSlots}</small>`}</span>` },
@@ -75,7 +94,7 @@ const regionColumns = (steering) => [
   { title: "", cell: (one) => html`<button aria-label="Edit ${one.regionId}" onClick=${() => steering.ask(regionForm(one))}>Edit</button>` },
 ];
 
-function machines({ availableVms = 0, provisioningVms = 0, drainingVms = 0, unavailableVms = 0 }) {
+function counted({ availableVms = 0, provisioningVms = 0, drainingVms = 0, unavailableVms = 0 }) {
   const kinds = [[availableVms, "serving"], [provisioningVms, "coming"], [drainingVms, "draining"], [unavailableVms, "away"]];
   return kinds.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`).join(", ") || html`<span class="muted">none</span>`;
 }

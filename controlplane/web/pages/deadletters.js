@@ -11,7 +11,7 @@ import { Chip } from "../ui.js";
 export function DeadLettersPage(shell) {
   const place = usePlace("letters", 25);
   // No event tells of a dead letter: the stream only says whether the control plane is there, the sweep finds them.
-  const live = useLive({ lists: { letters: () => api.page("deadLetters", place.query) }, subjects: ["deadLetters"] }, [place.key]);
+  const live = useLive({ lists: { letters: () => place.read("deadLetters") }, subjects: ["deadLetters"] }, [place.key]);
   const steering = useSteering(live.refresh);
   return html`<${Page} shell=${shell} at="#/dead-letters" title="Dead letters" live=${live} steering=${steering}>
     ${!(live.error && !live.letters) && html`<${Listing} title="Dead letters" page=${live.letters} place=${place} columns=${columns(steering)}

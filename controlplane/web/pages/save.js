@@ -13,7 +13,7 @@ import { Writer } from "./saves.js";
 export function SavePage({ id, ...shell }) {
   const name = `saves/${id}`;
   const place = usePlace("versions", 20);
-  const lists = { save: () => api.read(name), versions: () => api.page(`${name}/versions`, place.query) };
+  const lists = { save: () => api.read(name), versions: () => place.read(`${name}/versions`) };
   const live = useLive({ lists, touched: { saves: Object.keys(lists) }, subjects: [name] }, [place.key]);
   const steering = useSteering(live.refresh);
   const { save } = live;

@@ -15,9 +15,9 @@ export function SavesPage(shell) {
   const places = { saves: usePlace("saves", 15), backups: usePlace("backups", 15), schedules: usePlace("schedules", 15) };
   const lists = {
     games: () => api.games(),
-    saves: () => api.page("saves", { game: places.saves.filter, ...places.saves.query }),
-    backups: () => api.page("backups", { game: places.backups.filter, ...places.backups.query }),
-    schedules: () => api.page("backupSchedules", places.schedules.query),
+    saves: () => places.saves.read("saves", { game: places.saves.filter }),
+    backups: () => places.backups.read("backups", { game: places.backups.filter }),
+    schedules: () => places.schedules.read("backupSchedules"),
   };
   const live = useLive({ lists, touched: TOUCHED, subjects: ["saves", "backups"] }, Object.values(places).map((place) => place.key));
   const steering = useSteering(live.refresh);

@@ -22,8 +22,8 @@ export function StoryPage({ id, ...shell }) {
   const log = usePlace("log", 50);
   const [events, setEvents] = useState([]);
   const forOperators = {
-    backups: () => api.page("backups", { session: name, ...backups.query }),
-    log: () => api.page(`${name}/logLines`, { newestFirst: true, contains: log.filter, ...log.query }),
+    backups: () => backups.read("backups", { session: name }),
+    log: () => log.read(`${name}/logLines`, { newestFirst: true, contains: log.filter }),
   };
   const onEvent = (event) => event.subject === name && setEvents((before) => [event, ...before].slice(0, KEPT_EVENTS));
   const wish = { lists: { session: () => api.session(name), ...(operator && forOperators) }, touched: TOUCHED, onEvent };

@@ -23,10 +23,10 @@ export function VmPage({ id, ...shell }) {
     vm: () => api.read(name),
     // A machine that is on its way has no host yet.
     host: () => api.read(`hosts/${id}`).catch((error) => (error.status === 404 ? null : Promise.reject(error))),
-    sessions: () => api.page("sessions", { vm: name, ...places.sessions.query }),
-    transitions: () => api.page(`${name}/transitions`, places.transitions.query),
-    attempts: () => api.page(`${name}/attempts`, places.attempts.query),
-    ports: () => api.page(`${name}/ports`, places.ports.query),
+    sessions: () => places.sessions.read("sessions", { vm: name }),
+    transitions: () => places.transitions.read(`${name}/transitions`),
+    attempts: () => places.attempts.read(`${name}/attempts`),
+    ports: () => places.ports.read(`${name}/ports`),
   };
   const subjects = [name, `hosts/${id}`, "sessions"];
   const live = useLive({ lists, touched: TOUCHED, subjects }, Object.values(places).map((place) => place.key));
@@ -35,7 +35,7 @@ export function VmPage({ id, ...shell }) {
   return html`<${Page} shell=${shell} at="#/" title=${id} live=${live} steering=${steering} ready=${Boolean(vm)}>
     ${vm && html`<${Head} vm=${vm} host=${host} steering=${steering} />
       ${host?.inventory && html`<${Capabilities} host=${host} />`}
-      <${Listing} title="Sessions" page=${live.sessions} place=${places.sessions} columns=${sessionColumns.filter(({ title }) => title !== "VM")}
+      <${Listing} title="Sessions" page=${live.sessions} place=${places.sessions} columns=${sessionColumns(false)}
         empty="No session was on it yet." />
       <${Listing} title="History" page=${live.transitions} place=${places.transitions} columns=${TRANSITIONS} keyOf=${(one) => one.version}
         empty="Nothing has happened to it yet." />
