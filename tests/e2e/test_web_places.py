@@ -167,7 +167,8 @@ async def test_limits_pools_and_budget_and_why_nothing_is_rented(page: Page, ope
     regions, pools = panel(page, "Regions"), panel(page, "Pools")
     await expect(pools).to_contain_text("First set the limit of a region")
     await regions.get_by_role("button", name="Edit eu-west-1").click()
-    await answer(page, "Set", **{"Machines_rented_by_themselves, at most": "2", "Then_tried, in this order": "us-east-1"})
+    limits = {"Machines rented by themselves, at most": "2", "Then tried, in this order": "us-east-1"}
+    await answer(page, "Set", **limits)
     dublin = regions.get_by_role("row", name="Dublin")
     await expect(dublin).to_contain_text("0 of 2")
     await expect(dublin.get_by_role("cell").nth(6)).to_have_text("us-east-1")
@@ -274,7 +275,8 @@ async def test_a_dead_letter_is_read_replayed_and_deleted(page: Page, house: Hou
     await letters.get_by_role("button", name="Show").click()
     await expect(page.get_by_role("dialog")).to_contain_text("ff 20 6e 6f")
     await answer(page, "Replay")
-    await expect(letters.get_by_role("button", name="Replay")).to_be_visible()  # it failed again, and may be asked for again
+    # It failed again, and may be asked for again.
+    await expect(letters.get_by_role("button", name="Replay")).to_be_visible()
     await letters.get_by_role("button", name="Delete").click()
     await answer(page, "Delete")
     await expect(letters).to_contain_text("every message found its consumer")
