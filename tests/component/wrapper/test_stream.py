@@ -34,7 +34,8 @@ async def test_a_player_sees_the_game_and_the_game_sees_the_player(tmp_path: Pat
         assert running.first_frame_after.ToMilliseconds() > running.game_started_after.ToMilliseconds() > 0
         async with process.browser() as browser:
             hello = await browser.message("hello")
-            assert hello == {"t": "hello", "role": "player", "width": 640, "height": 360, "fps": 15, "gamepad": True}
+            picture = {"width": 640, "height": 360, "fps": 15}
+            assert hello == {"t": "hello", "role": "player", **picture, "gamepad": True, "silent": ""}
             first = await browser.frame()
             assert (first.width, first.height) == (640, 360)
             assert marks(first)[1] == 0
