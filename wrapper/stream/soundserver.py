@@ -77,9 +77,13 @@ class SoundServer:
         if program is None:
             self._fall_silent("PulseAudio is not installed on this host.")
             return {}
-        self._door.open(self._directory)
-        directory = self._short_path()
-        self._keeping = asyncio.get_running_loop().create_task(self._keep(program, directory))
+        try:
+            self._door.open(self._directory)
+            log, directory = BoundedLog(self._directory / "sound.log"), self._short_path()
+        except OSError as error:
+            self._fall_silent(f"There is no room for sound: {error.strerror}.")
+            return {}
+        self._keeping = asyncio.get_running_loop().create_task(self._keep(program, directory, log))
         await self._settled.wait()
         return {"PULSE_SERVER": f"unix:{directory}/{_SOCKET}"}
 
@@ -104,23 +108,25 @@ class SoundServer:
         # PulseAudio takes no link for its directory; the dot behind it is none.
         return f"/proc/{os.getpid()}/fd/{self._reached}/."
 
-    async def _keep(self, program: str, directory: str) -> None:
+    async def _keep(self, program: str, directory: str, log: BoundedLog) -> None:
         """Starts it again and again, each time a little later; a game that connects anew is heard."""
-        log = BoundedLog(self._directory / "sound.log")
         pause_s = _RESTART_S
-        while not self._closing.is_set():
-            self._server = Supervised(lambda _, chunk: self._hear(log, chunk))
-            why = await self._run(self._server, program, directory)
+        try:
+            while not self._closing.is_set():
+                self._server = Supervised(lambda _, chunk: self._hear(log, chunk))
+                why = await self._run(self._server, program, directory)
+                if self._closing.is_set():
+                    break
+                self._fall_silent(f"The sound server {why}; it is started again.")
+                self._settled.set()
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await self._closing.wait()
+                except TimeoutError:
+                    pause_s = min(_RESTART_MAX_S, 2 * pause_s)
+        finally:
             self._settled.set()
-            if self._closing.is_set():
-                break
-            self._fall_silent(f"The sound server {why}; it is started again.")
-            try:
-                async with asyncio.timeout(pause_s):
-                    await self._closing.wait()
-            except TimeoutError:
-                pause_s = min(_RESTART_MAX_S, 2 * pause_s)
-        log.close()
+            log.close()
 
     async def _run(self, server: Supervised, program: str, directory: str) -> str:
         """Until its end; how it came."""

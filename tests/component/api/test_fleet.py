@@ -111,6 +111,17 @@ async def test_a_deployment_whose_parts_disagree_is_refused_by_field(operator: C
     refusal = await refused(operator.games.CreateDeployment(request))
     assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "READINESS_PORT_UNKNOWN")
     assert refusal.fields == ("deployment.readiness.tcp_port",)
+    deployment.readiness.stays_up.FromSeconds(1)
+    deployment.silent = True
+    request = games_pb2.CreateDeploymentRequest(parent="games/demo", deployment=deployment)
+    refusal = await refused(operator.games.CreateDeployment(request))
+    assert (refusal.code, refusal.reason) == (Code.INVALID_ARGUMENT, "SILENT_ALREADY")
+    assert refusal.fields == ("deployment.silent",)
+    deployment.picture = games_pb2.PICTURE_FRAMES
+    made = await operator.games.CreateDeployment(
+        games_pb2.CreateDeploymentRequest(parent="games/demo", deployment=deployment)
+    )
+    assert made.silent
 
 
 async def test_a_token_that_is_asked_for_again_is_the_same_one_and_no_other(api: Plane, operator: Caller) -> None:
