@@ -212,6 +212,12 @@ async def test_a_session_that_is_not_there_is_said_so(page: Page, signed_in: Stu
     await expect(page.get_by_role("heading", name="No such session")).to_be_visible()
 
 
+async def test_a_module_that_did_not_arrive_is_asked_for_once_more(page: Page, signed_in: Stub) -> None:
+    await page.route("**/listing.js", lambda route: route.abort("connectionreset"), times=1)
+    await page.goto(f"{signed_in.url}/#/sessions")
+    await expect(page.get_by_role("heading", name="Sessions")).to_be_visible()
+
+
 async def test_an_unknown_address_leads_back(page: Page, signed_in: Stub) -> None:
     await page.goto(f"{signed_in.url}/#/nowhere")
     await page.get_by_role("link", name="To the fleet").click()
