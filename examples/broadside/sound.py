@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from examples.broadside.world import WIDTH, Effect
 
 RATE = 48_000
-_LOUDEST = 32_000.0
+_LOUDEST = 20_000.0
 
 Samples = NDArray[np.float32]
 

@@ -10,7 +10,8 @@ from examples.broadside.art import Art, paint
 from examples.broadside.canvas import Canvas, draw, to_yuv
 from examples.broadside.font import Writer
 from examples.broadside.scene import Scene, draw_pixel_clock
-from examples.broadside.world import LANES, WIDTH, Ball, Controls, Raider, World
+from examples.broadside.sound import Mixer
+from examples.broadside.world import LANES, WIDTH, Ball, Controls, Effect, Raider, World
 
 WIDE, HIGH = 320, 180
 
@@ -128,3 +129,26 @@ def test_the_pixel_clock_can_be_read() -> None:
     draw_pixel_clock(canvas, 0xABCDEF, 0x5A)
     bits = "".join("1" if dot > 128 else "0" for dot in canvas.y[HIGH - 8, 8:512:16])
     assert int(bits, 2) == 0xABCDEF5A
+
+
+def test_a_shot_is_heard_at_once_on_its_side_and_then_there_is_silence() -> None:
+    mixer = Mixer()
+    assert mixer.mix(1.0, 1.05) == b""
+    mixer.start(Effect("smoke", x=1000.0, y=0.0))
+    left, right = np.frombuffer(mixer.mix(1.1, 1.15), "<i2").reshape(-1, 2).astype(float).T
+    assert len(left) == 2400
+    assert abs(right[:480]).max() > 1.5 * abs(left[:480]).max() > 1000
+    assert mixer.mix(1.12, 1.15) == b"", "what is mixed once is not mixed again"
+    heard = 2400
+    while samples := mixer.mix(1.15 + heard / 48_000, 1.2 + heard / 48_000):
+        heard += len(samples) // 4
+    assert heard / 48_000 == pytest.approx(0.75, abs=0.06)
+
+
+def test_what_happens_is_told_once() -> None:
+    world = World(random.Random(7))
+    world.step(Controls(fire=True), 0.02)
+    assert [effect.kind for effect in world.fresh] == ["smoke"]
+    world.step(Controls(fire=True), 0.02)
+    assert world.fresh == []
+    assert [effect.kind for effect in world.effects] == ["smoke"]
