@@ -42,7 +42,7 @@ async def test_an_operator_edits_a_region_field_by_field_and_reads_its_capacity(
     )
     mask = field_mask_pb2.FieldMask(paths=["fallback_chain", "law"])
     edited = await stub.UpdateRegion(shapes_pb2.UpdateRegionRequest(region=region, update_mask=mask))
-    assert (list(edited.fallback_chain), list(edited.law.deny), edited.low_water_slots) == (["us-east-1"], ["RU"], 0)
+    assert (list(edited.fallback_chain), list(edited.law.deny), edited.low_water_slots) == (["us-east-1"], ["RU"], 1)
     assert edited.display_name == "Europe (Dublin)"
     got = await stub.GetRegion(shapes_pb2.GetRegionRequest(name="regions/eu-west-1"))
     assert got == edited

@@ -133,7 +133,7 @@ def a_full_session() -> Session:
         last_activity_at=NOW,
         client_token="token-1",
         request_sha256="ab" * 32,
-        usage=Usage(12.5, 2**31, 2**32, 17, 1, at(90)),
+        usage=Usage(12.5, 2**31, 2**32, 17, 1, 2**33, at(90)),
         progress="pulling orbit:1: 45 %",
         gpu_index=3,
         coordinates=(52.52, -13.4),

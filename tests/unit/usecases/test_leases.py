@@ -22,7 +22,7 @@ from controlplane.usecases import provisioning
 from controlplane.usecases.world import World
 from tests.unit.usecases.rig import Fake, Fate, Rig
 
-LEASE_S = 0.3
+LEASE_S = 1.0
 
 
 @dataclass
