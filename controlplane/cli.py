@@ -24,6 +24,7 @@ from controlplane.commands import (
     saves,
     sessions,
     shapes,
+    tokens,
 )
 
 app = typer.Typer(
@@ -61,4 +62,5 @@ app.add_typer(events.app, name="events")
 app.add_typer(shapes.templates, name="templates")
 app.add_typer(shapes.presets, name="presets")
 app.add_typer(shapes.regions, name="regions")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(deadletters.app, name="deadletters")

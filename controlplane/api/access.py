@@ -28,6 +28,8 @@ ACCESS: Mapping[str, Access] = {
     "/quarterdeck.v1.AccountService/GetAccount": PLAYERS,
     "/quarterdeck.v1.AccountService/SignOut": PLAYERS,
     "/quarterdeck.v1.AccountService/CreateToken": OPERATORS,
+    "/quarterdeck.v1.AccountService/ListTokens": PLAYERS,
+    "/quarterdeck.v1.AccountService/RevokeToken": PLAYERS,
     "/quarterdeck.v1.SessionService/CreateSession": PLAYERS,
     "/quarterdeck.v1.SessionService/GetSession": PLAYERS,
     "/quarterdeck.v1.SessionService/ListSessions": PLAYERS,

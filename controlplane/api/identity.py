@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -107,9 +107,11 @@ class Bearers:
             self._known.popitem(last=False)
         return who
 
-    def forget(self, token_id: str) -> None:
-        """A token that was signed out here stops working here at once."""
-        self._known = OrderedDict((key, entry) for key, entry in self._known.items() if entry[1].token_id != token_id)
+    def forget(self, token_ids: Collection[str]) -> None:
+        """Tokens that were revoked here stop working here at once."""
+        self._known = OrderedDict(
+            (key, entry) for key, entry in self._known.items() if entry[1].token_id not in token_ids
+        )
 
 
 def bearer_token(metadata: Metadata) -> str:

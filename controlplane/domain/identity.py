@@ -34,7 +34,9 @@ class CredentialKind(StrEnum):
 
 @dataclass(frozen=True)
 class Credential:
-    """A secret's row. Only the SHA-256 of the secret (256 random bits) is kept; `vm_id` binds a JOIN token."""
+    """A secret's row. Only the SHA-256 of the secret (256 random bits) is kept; `vm_id` binds a JOIN token.
+
+    `parent_id` is the credential that it was made with: it ends no later, and is revoked with it."""
 
     id: str
     kind: CredentialKind
@@ -47,6 +49,11 @@ class Credential:
     vm_id: str = ""
     used_at: datetime | None = None
     revoked_at: datetime | None = None
+    parent_id: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"tokens/{self.id}"
 
     def valid(self, now: datetime) -> bool:
         return self.revoked_at is None and self.used_at is None and now < self.expires_at

@@ -71,7 +71,8 @@ class OutboxRows(Protocol):
         ...
 
     async def prune(self, published_before: datetime) -> int:
-        """Deletes events published, inbox rows and spent ids older than that; returns how many rows went."""
+        """Deletes events published, inbox rows, and credentials and spent ids over, before that; returns how many rows
+        went."""
         ...
 
 

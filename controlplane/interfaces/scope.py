@@ -76,11 +76,23 @@ class CredentialRows(Protocol):
 
     async def by_secret(self, kind: CredentialKind, secret_sha256: str) -> Credential | None: ...
 
+    async def lock(self, credential_id: str) -> Credential | None:
+        """The credential, locked against every other transaction that would change it until this one ends."""
+        ...
+
+    async def valid(
+        self, project_id: str, subject: str, kind: CredentialKind, now: datetime, page: Page
+    ) -> Sequence[Credential]:
+        """Those that work at `now`, newest first; of every subject where it is ""."""
+        ...
+
     async def use(self, credential_id: str, now: datetime) -> bool:
         """Marks a single-use credential used; False when it was used, revoked or expired before: exactly one wins."""
         ...
 
-    async def revoke(self, credential_id: str, now: datetime) -> None: ...
+    async def revoke(self, credential_id: str, now: datetime) -> Sequence[str]:
+        """Revokes it and all that was made with it, and so on down; the ids of those that were not yet revoked."""
+        ...
 
     async def spend(self, jti: str, expires_at: datetime, now: datetime) -> bool:
         """Remembers a stream token's id until it expires; False when it was spent before. Forgets expired ids."""

@@ -1,14 +1,22 @@
-"""Credentials: bearer tokens, one-time sign-in codes. Only SHA-256 hashes of 256-bit secrets are kept."""
+"""Credentials: bearer tokens, one-time sign-in codes. Only SHA-256 hashes of 256-bit secrets are kept.
+
+What is made with a token ends no later than that token, and is revoked with it: nobody outlives his credential by
+making himself another.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controlplane.domain.errors import AlreadyExists, Unauthenticated, WrongState
+from controlplane.domain.errors import AlreadyExists, Exhausted, Forbidden, NotFound, Unauthenticated, WrongState
 from controlplane.domain.identity import DEFAULT_PROJECT, Credential, CredentialKind, Principal, Role
-from controlplane.interfaces import AuditEntry, Ids, Store, Tx
+from controlplane.interfaces import AuditEntry, Ids, Page, Store, Tx
 from controlplane.usecases.world import World, operators_only
+
+OPERATOR_TTL_S = 3650 * 86400.0
 
 
 async def authenticate(world: World, token: str) -> Principal:
@@ -29,27 +37,57 @@ async def sign_in(world: World, code: str) -> tuple[str, datetime, Principal]:
     async with world.store.tx() as tx:
         credential = await tx.credentials.by_secret(CredentialKind.SIGN_IN, _hash(code))
         now = await tx.now()
-        if credential is None or not credential.valid(now) or not await tx.credentials.use(credential.id, now):
+        if credential is None or not credential.valid(now):
             raise refused
-        who = _principal(credential)
-        token, ends_at = await _issue(tx, world.ids, CredentialKind.BEARER, who, world.policy.token_ttl_s, now)
+        # The token is a child of the one that made the code, not of the code, which lasts but minutes.
+        who = replace(_principal(credential), token_id=credential.parent_id)
+        token, made = await _issue(tx, world, CredentialKind.BEARER, who, who, world.policy.token_ttl_s)
+        # Parents before children, as a revocation locks them.
+        if not await tx.credentials.use(credential.id, now):
+            raise refused
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "SignIn", "account", ""))
-    return token, ends_at, who
+    return token, made.expires_at, _principal(made)
 
 
 async def create_sign_in_code(world: World, who: Principal) -> tuple[str, datetime]:
     """(code, end): for a browser, with the caller's own rights."""
     async with world.store.tx() as tx:
-        code = await _issue(tx, world.ids, CredentialKind.SIGN_IN, who, world.policy.sign_in_ttl_s, await tx.now())
+        code, made = await _issue(tx, world, CredentialKind.SIGN_IN, who, who, world.policy.sign_in_ttl_s)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateSignInCode", "account", ""))
-    return code
+    return code, made.expires_at
 
 
-async def sign_out(world: World, who: Principal) -> None:
-    """Revokes the token that the caller came with."""
+async def sign_out(world: World, who: Principal) -> Sequence[str]:
+    """Revokes the token that the caller came with, and what was made with it; their ids."""
     async with world.store.tx() as tx:
-        await tx.credentials.revoke(who.token_id, await tx.now())
+        revoked = await tx.credentials.revoke(who.token_id, await tx.now())
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "SignOut", "account", ""))
+    return revoked
+
+
+async def list_tokens(world: World, who: Principal, subject: str, page: Page) -> Sequence[Credential]:
+    """Tokens that work now, newest first: of a player his own, of an operator those of the project, or of `subject`."""
+    if who.role is not Role.OPERATOR:
+        if subject not in ("", who.subject):
+            raise Forbidden("OPERATOR_REQUIRED", "only an operator of the project sees the tokens of others")
+        subject = who.subject
+    async with world.store.reading() as tx:
+        return await tx.credentials.valid(who.project_id, subject, CredentialKind.BEARER, await tx.now(), page)
+
+
+async def revoke_token(
+    world: World, who: Principal, token_id: str, request_id: str
+) -> tuple[Credential, Sequence[str]]:
+    """Revokes one that `list_tokens` tells the caller of, and all that was made with it; it, and their ids. Once more
+    changes nothing. Raises NotFound."""
+    async with world.store.tx() as tx:
+        found = await tx.credentials.lock(token_id)
+        ours = found is not None and found.kind is CredentialKind.BEARER and found.project_id == who.project_id
+        if found is None or not ours or (who.role is not Role.OPERATOR and found.subject != who.subject):
+            raise NotFound("TOKEN_NOT_FOUND", f"there is no token 'tokens/{token_id}'", field="name")
+        revoked = await tx.credentials.revoke(token_id, await tx.now())
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "RevokeToken", found.name, request_id))
+    return found, revoked
 
 
 async def create_token(
@@ -60,73 +98,108 @@ async def create_token(
     ttl_s: float | None,
     request_id: str,
     client_token: str = "",
-) -> tuple[str, datetime]:
-    """(token, end) for another program or person of the same project. The same client token of the same caller gives
-    the same token, which follows from it and from the house's key, so that only a hash need be kept (I20).
+) -> tuple[str, Credential]:
+    """(token, its row) for another program or person of the same project, as long as the caller's own at most. The same
+    client token of the same caller gives the same token, which follows from it and from the house's key, so that only a
+    hash need be kept (I20).
 
-    Raises AlreadyExists (client token of another request), WrongState (of a token that is over)."""
+    Raises AlreadyExists (client token of another request), WrongState (of a token that is over), Exhausted."""
     operators_only(who)
     other = Principal(who.project_id, subject, role)
     lifetime_s = world.policy.token_ttl_s if ttl_s is None else ttl_s
     secret = world.stream_tokens.secret_of("token", who.project_id, who.subject, client_token) if client_token else ""
     async with world.store.tx() as tx:
-        now = await tx.now()
-        try:
-            token = await _issue(tx, world.ids, CredentialKind.BEARER, other, lifetime_s, now, secret)
-        except AlreadyExists:
-            earlier = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(secret))
-            if earlier is None:
-                raise
-            return secret, _repeated(earlier, other, lifetime_s, now)
+        own = await tx.credentials.lock(who.token_id)  # of two at once with one client token one waits here
+        earlier = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(secret)) if secret else None
+        if earlier is not None:
+            _check_repeated(earlier, who, own, other, lifetime_s)
+            if not earlier.valid(await tx.now()):
+                raise WrongState(
+                    "TOKEN_OVER", "what this client_token made is over; use a new one", field="client_token"
+                )
+            return secret, earlier
+        token, made = await _issue(tx, world, CredentialKind.BEARER, who, other, lifetime_s, secret)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateToken", subject, request_id))
-    return token
+    return token, made
 
 
-def _repeated(earlier: Credential, other: Principal, lifetime_s: float, now: datetime) -> datetime:
-    """The end of a token that is asked for again."""
-    asked = (other.project_id, other.subject, other.role, timedelta(seconds=lifetime_s))
-    if (earlier.project_id, earlier.subject, earlier.role, earlier.expires_at - earlier.created_at) != asked:
+def _check_repeated(
+    earlier: Credential, who: Principal, own: Credential | None, other: Principal, lifetime_s: float
+) -> None:
+    """A token is given again only to who has what it was made with: no other token is to outlive its end so."""
+    ends_at = earlier.created_at + timedelta(seconds=lifetime_s)
+    asked = (
+        other.project_id,
+        other.subject,
+        other.role,
+        who.token_id,
+        min(ends_at, own.expires_at) if own else ends_at,
+    )
+    made = (earlier.project_id, earlier.subject, earlier.role, earlier.parent_id, earlier.expires_at)
+    if made != asked:
         raise AlreadyExists(
             "CLIENT_TOKEN_MISMATCH",
-            "this client_token made a token for another subject, role or time; use a new one",
+            "this client_token made a token for another subject, role or time, or with another token; use a new one",
             field="client_token",
         )
-    if not earlier.valid(now):
-        raise WrongState(
-            "TOKEN_OVER", "what this client_token made is expired or revoked; use a new one", field="client_token"
-        )
-    return earlier.expires_at
 
 
 async def ensure_operator(store: Store, ids: Ids, token: str) -> Principal:
-    """Makes `token`, which whoever installs a control plane has made and kept, an operator's."""
+    """Makes `token`, which whoever installs a control plane has made and kept, an operator's. Raises WrongState for one
+    that has been revoked."""
     who = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
     async with store.tx() as tx:
         known = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(token))
         now = await tx.now()
-        if known is None or not known.valid(now):
-            await _issue(tx, ids, CredentialKind.BEARER, who, 3650 * 86400.0, now, secret=token)
+        if known is None:
+            ends_at = now + timedelta(seconds=OPERATOR_TTL_S)
+            await tx.credentials.add(_credential(ids, CredentialKind.BEARER, who, token, now, ends_at))
+        elif not known.valid(now):
+            raise WrongState(
+                "OPERATOR_TOKEN_OVER",
+                "the operator token in the file has been revoked or is over; delete the file, and a new one is made",
+            )
     return who
 
 
 async def _issue(
-    tx: Tx, ids: Ids, kind: CredentialKind, who: Principal, ttl_s: float, now: datetime, secret: str = ""
-) -> tuple[str, datetime]:
-    secret = secret or ids.secret()
+    tx: Tx, world: World, kind: CredentialKind, maker: Principal, who: Principal, ttl_s: float, secret: str = ""
+) -> tuple[str, Credential]:
+    """A new secret of `who`, made with the token that `maker` came with. Raises Unauthenticated where that one is over
+    by now, Exhausted where `who` has too many."""
+    now = await tx.now()
     ends_at = now + timedelta(seconds=ttl_s)
-    await tx.credentials.add(
-        Credential(
-            id=ids.new("c"),
-            kind=kind,
-            project_id=who.project_id,
-            subject=who.subject,
-            role=who.role,
-            secret_sha256=_hash(secret),
-            created_at=now,
-            expires_at=ends_at,
+    if maker.token_id:
+        parent = await tx.credentials.lock(maker.token_id)
+        if parent is None or not parent.valid(now):
+            raise Unauthenticated("TOKEN_INVALID", "this token is unknown, expired or revoked; sign in again")
+        ends_at = min(ends_at, parent.expires_at)
+    most = world.policy.tokens_each if kind is CredentialKind.BEARER else world.policy.sign_in_codes_each
+    if len(await tx.credentials.valid(who.project_id, who.subject, kind, now, Page(size=most))) >= most:
+        raise Exhausted(
+            "TOO_MANY_CREDENTIALS",
+            f"{who.subject} has {most} valid ones of these; revoke some of its tokens, or wait until they expire",
         )
+    secret = secret or world.ids.secret()
+    made = _credential(world.ids, kind, who, secret, now, ends_at, maker.token_id)
+    await tx.credentials.add(made)
+    return secret, made
+
+
+def _credential(
+    ids: Ids, kind: CredentialKind, who: Principal, secret: str, now: datetime, ends_at: datetime, parent_id: str = ""
+) -> Credential:
+    return Credential(
+        id=ids.new("c"),
+        kind=kind,
+        project_id=who.project_id,
+        subject=who.subject,
+        role=who.role,
+        secret_sha256=_hash(secret),
+        created_at=now,
+        expires_at=ends_at,
+        parent_id=parent_id,
     )
-    return secret, ends_at
 
 
 def _principal(credential: Credential) -> Principal:

@@ -69,7 +69,7 @@ async def standing(world: World, holder: str) -> Standing | None:
 
 
 async def prune(world: World) -> int:
-    """Forgets published events, handled message ids and spent tokens; returns how many rows went."""
+    """Forgets published events, handled message ids, and tokens that are spent or over; returns how many rows went."""
     async with world.store.tx() as tx:
         return await tx.outbox.prune(await tx.now() - timedelta(days=KEPT_DAYS))
 

@@ -189,6 +189,7 @@ async def create_join_token(world: World, who: Principal, vm_id: str, request_id
                 created_at=now,
                 expires_at=ends_at,
                 vm_id=vm.id,
+                parent_id=who.token_id,
             )
         )
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateJoinToken", vm.name, request_id))

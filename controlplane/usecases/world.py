@@ -49,6 +49,9 @@ class Policy:
     sign_in_ttl_s: float = 900.0
     join_token_ttl_s: float = 2700.0
     token_ttl_s: float = 30 * 86400.0
+    # Valid at once, of one subject.
+    tokens_each: int = 1000
+    sign_in_codes_each: int = 50
     vanish_after_s: float = 15.0
     start_deadline_s: float = 120.0
     media_ports: tuple[int, int] = (28000, 28999)

@@ -16,6 +16,7 @@ from controlplane.adapters.store.event_ids import event_id
 from controlplane.adapters.store.many import insert_all
 from controlplane.adapters.store.tables import (
     audit,
+    credentials,
     dead_letters,
     inbox,
     outbox,
@@ -136,6 +137,7 @@ class SqlOutbox:
             (outbox, outbox.c.published_at),
             (inbox, inbox.c.at),
             (spent_tokens, spent_tokens.c.expires_at),
+            (credentials, credentials.c.expires_at),
         ):
             gone += await self._connection.write(table.delete().where(column < published_before))
         return gone

@@ -6,12 +6,24 @@ from quarterdeck.v1 import accounts_pb2, events_pb2
 
 from controlplane.api.mapping.values import enum_member, enum_value, timestamp
 from controlplane.domain.events import Event
-from controlplane.domain.identity import Principal, Role
+from controlplane.domain.identity import Credential, Principal, Role
 
 
 def account_message(who: Principal) -> accounts_pb2.Account:
     return accounts_pb2.Account(
         project=who.project_id, subject=who.subject, role=enum_value(accounts_pb2.Role, "ROLE", who.role)
+    )
+
+
+def token_message(made: Credential, secret: str = "") -> accounts_pb2.Token:
+    return accounts_pb2.Token(
+        name=made.name,
+        token=secret,
+        subject=made.subject,
+        role=enum_value(accounts_pb2.Role, "ROLE", made.role),
+        create_time=timestamp(made.created_at),
+        expire_time=timestamp(made.expires_at),
+        made_with=f"tokens/{made.parent_id}" if made.parent_id else "",
     )
 
 

@@ -59,6 +59,16 @@ class AccountServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_accounts__pb2.CreateTokenRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_accounts__pb2.Token.FromString,
                 _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/quarterdeck.v1.AccountService/ListTokens',
+                request_serializer=quarterdeck_dot_v1_dot_accounts__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_accounts__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/quarterdeck.v1.AccountService/RevokeToken',
+                request_serializer=quarterdeck_dot_v1_dot_accounts__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_accounts__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
 
 
 class AccountServiceServicer:
@@ -85,14 +95,30 @@ class AccountServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SignOut(self, request, context):
-        """Revokes the token that this call carries.
+        """Revokes the token that this call carries, and all that was made with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CreateToken(self, request, context):
-        """A token for another program or person, of this project. Operators only.
+        """A token for another program or person, of this project. Operators only. It ends no later than the caller's own token,
+        and is revoked with it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """Tokens that work now, newest first, without their secrets: of a player the own ones, of an operator the project's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeToken(self, request, context):
+        """Revokes a token and all that was made with it: sign-in codes, the tokens they gave, and so on. It may go on working
+        for the few seconds that other replicas remember it. Once more changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,6 +151,16 @@ def add_AccountServiceServicer_to_server(servicer, server):
                     servicer.CreateToken,
                     request_deserializer=quarterdeck_dot_v1_dot_accounts__pb2.CreateTokenRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_accounts__pb2.Token.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=quarterdeck_dot_v1_dot_accounts__pb2.ListTokensRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_accounts__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=quarterdeck_dot_v1_dot_accounts__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_accounts__pb2.RevokeTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -262,6 +298,60 @@ class AccountService:
             '/quarterdeck.v1.AccountService/CreateToken',
             quarterdeck_dot_v1_dot_accounts__pb2.CreateTokenRequest.SerializeToString,
             quarterdeck_dot_v1_dot_accounts__pb2.Token.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AccountService/ListTokens',
+            quarterdeck_dot_v1_dot_accounts__pb2.ListTokensRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_accounts__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.AccountService/RevokeToken',
+            quarterdeck_dot_v1_dot_accounts__pb2.RevokeTokenRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_accounts__pb2.RevokeTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

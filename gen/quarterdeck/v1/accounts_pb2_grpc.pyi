@@ -37,9 +37,17 @@ class AccountServiceStub:
     """A one-time code for a browser, valid for a few minutes, with the caller's own rights."""
     GetAccount: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountRequest, _accounts_pb2.Account]
     SignOut: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.SignOutRequest, _accounts_pb2.SignOutResponse]
-    """Revokes the token that this call carries."""
+    """Revokes the token that this call carries, and all that was made with it."""
     CreateToken: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.CreateTokenRequest, _accounts_pb2.Token]
-    """A token for another program or person, of this project. Operators only."""
+    """A token for another program or person, of this project. Operators only. It ends no later than the caller's own token,
+    and is revoked with it.
+    """
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.ListTokensRequest, _accounts_pb2.ListTokensResponse]
+    """Tokens that work now, newest first, without their secrets: of a player the own ones, of an operator the project's."""
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_accounts_pb2.RevokeTokenRequest, _accounts_pb2.RevokeTokenResponse]
+    """Revokes a token and all that was made with it: sign-in codes, the tokens they gave, and so on. It may go on working
+    for the few seconds that other replicas remember it. Once more changes nothing.
+    """
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
@@ -50,9 +58,17 @@ class AccountServiceAsyncStub(AccountServiceStub):
     """A one-time code for a browser, valid for a few minutes, with the caller's own rights."""
     GetAccount: _aio.UnaryUnaryMultiCallable[_accounts_pb2.GetAccountRequest, _accounts_pb2.Account]  # type: ignore[assignment]
     SignOut: _aio.UnaryUnaryMultiCallable[_accounts_pb2.SignOutRequest, _accounts_pb2.SignOutResponse]  # type: ignore[assignment]
-    """Revokes the token that this call carries."""
+    """Revokes the token that this call carries, and all that was made with it."""
     CreateToken: _aio.UnaryUnaryMultiCallable[_accounts_pb2.CreateTokenRequest, _accounts_pb2.Token]  # type: ignore[assignment]
-    """A token for another program or person, of this project. Operators only."""
+    """A token for another program or person, of this project. Operators only. It ends no later than the caller's own token,
+    and is revoked with it.
+    """
+    ListTokens: _aio.UnaryUnaryMultiCallable[_accounts_pb2.ListTokensRequest, _accounts_pb2.ListTokensResponse]  # type: ignore[assignment]
+    """Tokens that work now, newest first, without their secrets: of a player the own ones, of an operator the project's."""
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_accounts_pb2.RevokeTokenRequest, _accounts_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """Revokes a token and all that was made with it: sign-in codes, the tokens they gave, and so on. It may go on working
+    for the few seconds that other replicas remember it. Once more changes nothing.
+    """
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -84,7 +100,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_pb2.SignOutRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.SignOutResponse, _abc.Awaitable[_accounts_pb2.SignOutResponse]]:
-        """Revokes the token that this call carries."""
+        """Revokes the token that this call carries, and all that was made with it."""
 
     @_abc_1.abstractmethod
     def CreateToken(
@@ -92,6 +108,26 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _accounts_pb2.CreateTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_accounts_pb2.Token, _abc.Awaitable[_accounts_pb2.Token]]:
-        """A token for another program or person, of this project. Operators only."""
+        """A token for another program or person, of this project. Operators only. It ends no later than the caller's own token,
+        and is revoked with it.
+        """
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _accounts_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.ListTokensResponse, _abc.Awaitable[_accounts_pb2.ListTokensResponse]]:
+        """Tokens that work now, newest first, without their secrets: of a player the own ones, of an operator the project's."""
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _accounts_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accounts_pb2.RevokeTokenResponse, _abc.Awaitable[_accounts_pb2.RevokeTokenResponse]]:
+        """Revokes a token and all that was made with it: sign-in codes, the tokens they gave, and so on. It may go on working
+        for the few seconds that other replicas remember it. Once more changes nothing.
+        """
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

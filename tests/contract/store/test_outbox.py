@@ -12,7 +12,7 @@ from controlplane.adapters.store import open_store
 from controlplane.adapters.store.trail import first_break
 from controlplane.domain.errors import NotFound
 from controlplane.interfaces import AuditEntry, Store
-from tests.contract.store.rows import NOW, a_draft, at
+from tests.contract.store.rows import NOW, a_credential, a_draft, at
 
 
 class Hands:
@@ -123,13 +123,17 @@ async def test_prune_takes_only_what_is_over_and_old(store_url: str) -> None:
         await tx.outbox.published([published.id])
         await tx.outbox.first_time("billing", "e-1")
         await tx.credentials.spend("jti-1", at(60), NOW)
+        await tx.credentials.add(a_credential("c-1", expires_at=at(99)))
+        await tx.credentials.add(a_credential("c-2", expires_at=at(100)))
     clock.moment = at(100)
     async with store.tx() as tx:
         assert await tx.outbox.prune(NOW) == 0
         await tx.outbox.first_time("billing", "e-2")
-        assert await tx.outbox.prune(at(100)) == 3
+        assert await tx.outbox.prune(at(100)) == 4
     async with store.tx() as tx:
         assert [event.draft.subject_version for event in await tx.outbox.claim(9, 30)] == [2]
+        assert await tx.credentials.lock("c-1") is None
+        assert await tx.credentials.lock("c-2") == a_credential("c-2", expires_at=at(100))
         assert await tx.outbox.first_time("billing", "e-1")
         assert not await tx.outbox.first_time("billing", "e-2")
     await store.close()

@@ -132,10 +132,25 @@ class MemoryCredentials:
         self._tables.own("credentials")[credential_id] = replace(credential, used_at=now)
         return True
 
-    async def revoke(self, credential_id: str, now: datetime) -> None:
-        credential: Credential | None = self._tables.seen("credentials").get(credential_id)
-        if credential is not None and credential.revoked_at is None:
-            self._tables.own("credentials")[credential_id] = replace(credential, revoked_at=now)
+    async def lock(self, credential_id: str) -> Credential | None:
+        return self._tables.seen("credentials").get(credential_id)
+
+    async def valid(
+        self, project_id: str, subject: str, kind: CredentialKind, now: datetime, page: Page
+    ) -> Sequence[Credential]:
+        rows: Sequence[Credential] = list(self._tables.seen("credentials").values())
+        ours = [row for row in rows if row.project_id == project_id and row.kind is kind and row.valid(now)]
+        return paged([row for row in ours if subject in ("", row.subject)], page)
+
+    async def revoke(self, credential_id: str, now: datetime) -> Sequence[str]:
+        rows: dict[str, Credential] = self._tables.own("credentials")
+        found = [credential_id]
+        for one in found:
+            found += [row.id for row in rows.values() if row.parent_id == one]
+        revoked = [one for one in found if one in rows and rows[one].revoked_at is None]
+        for one in revoked:
+            rows[one] = replace(rows[one], revoked_at=now)
+        return revoked
 
     async def spend(self, jti: str, expires_at: datetime, now: datetime) -> bool:
         rows = self._tables.own("spent_tokens")

@@ -33,9 +33,13 @@ credentials = sa.Table(
     reference("vm_id", "vms.id", optional=True),
     moment("used_at", optional=True),
     moment("revoked_at", optional=True),
+    sa.Column("parent_id", sa.Text(), nullable=False, server_default=""),
     one_of("kind", CredentialKind),
     one_of("role", Role),
     sa.UniqueConstraint("kind", "secret_sha256"),
+    sa.Index(None, "parent_id"),
+    sa.Index(None, "project_id", "subject", "kind", "expires_at"),
+    sa.Index(None, "expires_at"),
 )
 
 spent_tokens = sa.Table(

@@ -1,0 +1,220 @@
+"""The gateway's door: how many connections come in, in all and of one peer, and how long each may say nothing.
+
+Every descriptor that a stranger holds is one that a player lacks, so whoever neither asks nor takes is shown out. HTTP
+and WebSocket pass the same door, before anything of theirs is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+import structlog
+import uvicorn
+from google.rpc import code_pb2
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from controlplane.gateway.errors import StatusError
+
+_log = structlog.get_logger()
+
+# Of the descriptors that a process may have, those that its database, bus and gRPC channel never need.
+SHARE_OF_OPEN_FILES = 0.5
+
+
+@dataclass(frozen=True)
+class Terms:
+    """connections: at once, 0: half of the descriptors that this process may open. per_peer: of one address, 0: a
+    quarter of those; a proxy is one address. head_s: from the connection or the last answer to the whole head of a
+    request. body_s: from there to its whole body. stalled_s: how long a client may take nothing of what waits for it."""
+
+    connections: int = 0
+    per_peer: int = 0
+    head_s: float = 10.0
+    body_s: float = 60.0
+    stalled_s: float = 60.0
+    look_s: float = 1.0
+
+
+@dataclass
+class _Guest:
+    """`since` is when it last got on; `mark` is how far it was then."""
+
+    peer: str
+    protocol: asyncio.Protocol
+    since: float
+    mark: object = None
+
+
+class Door:
+    """The connections of one listener."""
+
+    def __init__(self, terms: Terms) -> None:
+        half = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * SHARE_OF_OPEN_FILES)
+        self._terms = terms
+        self._most = min(terms.connections or half, half)
+        self._most_each = terms.per_peer or max(1, self._most // 4)
+        self._guests: dict[asyncio.Transport, _Guest] = {}
+        self._peers: Counter[str] = Counter()
+        self._refused = 0
+        self._full = False
+
+    def http(self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], **rest: Any) -> H11Protocol:
+        return _Http(self, config, server_state, app_state, **rest)
+
+    def websocket(
+        self, config: uvicorn.Config, server_state: Any, app_state: dict[str, Any], **rest: Any
+    ) -> WebSocketsSansIOProtocol:
+        return _WebSocket(self, config, server_state, app_state, **rest)
+
+    def enter(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> bool:
+        """Whether it may come in; one that was in goes on with another protocol."""
+        now = asyncio.get_running_loop().time()
+        if transport in self._guests:
+            self._guests[transport] = _Guest(self._guests[transport].peer, protocol, now)
+            return True
+        peer = str((transport.get_extra_info("peername") or ("",))[0])
+        if len(self._guests) >= self._most or self._peers[peer] >= self._most_each:
+            self._refused += 1
+            if not self._full:
+                self._full = True
+                _log.warning("gateway.full", connections=len(self._guests), of_this_peer=self._peers[peer])
+            return False
+        self._guests[transport] = _Guest(peer, protocol, now)
+        self._peers[peer] += 1
+        return True
+
+    def leave(self, transport: asyncio.Transport) -> None:
+        guest = self._guests.pop(transport, None)
+        if guest is not None:
+            self._peers[guest.peer] -= 1
+            if not self._peers[guest.peer]:
+                del self._peers[guest.peer]
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        watching = asyncio.create_task(self._watch(), name="gateway-door")
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(self._terms.look_s)
+            now = asyncio.get_running_loop().time()
+            for transport, guest in list(self._guests.items()):
+                mark, patience_s = self._standing(transport, guest.protocol)
+                if mark != guest.mark:
+                    guest.mark, guest.since = mark, now
+                elif patience_s is not None and now - guest.since > patience_s:
+                    transport.abort()
+            if self._full and not self._refused:
+                self._full = False
+                _log.info("gateway.room", connections=len(self._guests))
+            self._refused = 0
+
+    def _standing(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> tuple[object, float | None]:
+        """How far a connection is, and how long it may stay there; None: as long as it likes."""
+        unsent = transport.get_write_buffer_size()
+        if unsent:
+            return ("unsent", unsent), self._terms.stalled_s
+        if isinstance(protocol, WebSocketsSansIOProtocol):
+            return "websocket", None if protocol.handshake_complete else self._terms.head_s
+        cycle = cast(H11Protocol, protocol).cycle
+        if cycle is None or cycle.response_complete:
+            return ("head", id(cycle)), self._terms.head_s
+        return ("request", id(cycle), cycle.more_body), self._terms.body_s if cycle.more_body else None
+
+
+class _Http(H11Protocol):
+    def __init__(self, door: Door, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._door = door
+        self._outside = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if not self._door.enter(transport, self):
+            self._outside = True
+            transport.write(_REFUSAL)
+            transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._outside:
+            super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.leave(self.transport)
+        super().connection_lost(exc)
+
+
+class _WebSocket(WebSocketsSansIOProtocol):
+    def __init__(self, door: Door, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._door = door
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._door.enter(self.transport, self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._door.leave(self.transport)
+        super().connection_lost(exc)
+
+
+def _refusal() -> bytes:
+    told = StatusError(
+        code_pb2.UNAVAILABLE, "too many connections; close some, or try again", reason="TOO_MANY_CONNECTIONS"
+    )
+    body = orjson.dumps(told.body())
+    return (
+        b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+        b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+    ) + body
+
+
+_REFUSAL = _refusal()
+
+
+class Anteroom:
+    """WebSockets that have not yet said who they are: few, since each is held for strangers. One address gets but a
+    quarter of the places."""
+
+    def __init__(self, places: int = 256) -> None:
+        self._places = places
+        self._each = max(1, places // 4)
+        self._waiting: Counter[str] = Counter()
+
+    @contextlib.contextmanager
+    def place(self, peer: str) -> Any:
+        """Raises StatusError where there is none."""
+        if self._waiting.total() >= self._places or self._waiting[peer] >= self._each:
+            raise StatusError(
+                code_pb2.UNAVAILABLE,
+                "too many connections wait to say who they are; try again",
+                reason="TOO_MANY_CONNECTIONS",
+                headers={"retry-after": "1"},
+            )
+        self._waiting[peer] += 1
+        try:
+            yield
+        finally:
+            self._waiting[peer] -= 1
+            if not self._waiting[peer]:
+                del self._waiting[peer]
+
+
+def raise_open_files() -> int:
+    """As many descriptors as the system lets this process have; how many those are."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
