@@ -41,6 +41,9 @@ def run(role: Role, settings: Settings, *, status_fd: int | None = None, welcome
     `welcome`: first prepare operator, local VM, demo game and sign-in code. `plain`: HOST:PORT of a gRPC server that
     the gateway serves as it is, without pages and sign-in.
     """
+    from controlplane.monitoring import raise_open_files
+
+    raise_open_files()
     replica_id = settings.replica_id or f"{role}-{secrets.token_hex(4)}"
     logs.configure(settings.log_format, settings.log_level, role=role, replica=replica_id)
     try:
@@ -371,6 +374,7 @@ async def _gateway(
 ) -> asyncio.Event:
     """Serves; the event says that the target is known, before which every call is refused."""
     from controlplane.gateway.app import create_app
+    from controlplane.gateway.door import Terms
     from controlplane.gateway.hosts import names_of
     from controlplane.gateway.origins import OriginPolicy
     from controlplane.gateway.serve import listening
@@ -389,6 +393,7 @@ async def _gateway(
         app = create_site(channel, origins=origins, hosts=hosts, registry=registry)
     if settings.otlp_endpoint:
         app.add_middleware(SpansMiddleware, spans=spans)
-    await stack.enter_async_context(listening(app, settings.http_host, settings.http_port))
+    terms = Terms(settings.http_connections, settings.http_connections_per_peer)
+    await stack.enter_async_context(listening(app, settings.http_host, settings.http_port, terms))
     known: Target = app.state.transcoder.target
     return known.discovered

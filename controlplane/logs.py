@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -16,6 +17,7 @@ SECRET_KEY = re.compile(
 HARMLESS_KEYS = frozenset({"exit_code", "status_code", "grpc_code", "client_token", "resume_token", "page_token"})
 URL_PASSWORD = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)[^/@\s]+@", re.IGNORECASE)
 STRUCK_OUT = "[redacted]"
+MESSAGES_KNOWN = 1000
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -37,6 +39,25 @@ def _clean(key: str, value: object, depth: int) -> object:
     if isinstance(value, str):
         return URL_PASSWORD.sub(rf"\g<scheme>{STRUCK_OUT}@", value)
     return value
+
+
+class Seldom(logging.Filter):
+    """Of what strangers make a library say over and over, such as "Invalid HTTP request received.", once in a while."""
+
+    def __init__(self, every_s: float = 60.0) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._said: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = str(record.msg)
+        now = time.monotonic()
+        if now - self._said.get(message, -self._every_s) < self._every_s:
+            return False
+        if len(self._said) >= MESSAGES_KNOWN:
+            self._said.clear()
+        self._said[message] = now
+        return True
 
 
 def configure(log_format: str, level: str, **bound: str) -> None:
@@ -71,4 +92,6 @@ def configure(log_format: str, level: str, **bound: str) -> None:
     root.setLevel(level.upper())
     for noisy in ("uvicorn.access", "uvicorn.error", "httpx", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    for stirred in ("uvicorn.error", "asyncio"):
+        logging.getLogger(stirred).filters[:] = [Seldom()]
     structlog.contextvars.bind_contextvars(**bound)

@@ -1,9 +1,10 @@
-"""A small HTTP listener for a role in a process of its own: /healthz, /readyz, /metrics."""
+"""A role's process: how many files it may open, and a small HTTP listener: /healthz, /readyz, /metrics."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+OPEN_FILES = 65536
 # Part of the outside world → "" when it answers, otherwise why not.
 Checks = Callable[[], Awaitable[Mapping[str, str]]]
 
@@ -61,3 +63,11 @@ async def listening(outside: Checks, registry: CollectorRegistry, host: str, por
         finally:
             server.should_exit = True
             await asyncio.gather(serving, return_exceptions=True)
+
+
+def raise_open_files() -> None:
+    """Each page that is open holds descriptors: the usual 1024 are few."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -185,6 +185,8 @@ class Settings:
     http_port: int = _of(_port, 8080)
     api_http_port: int = _of(_port, 0, "health and metrics of an API on its own; default: any free port")
     processor_http_port: int = _of(_port, 0, "health and metrics of a processor on its own; default: any free port")
+    http_connections: int = _of(_count, 0, "open at once; default: 16384, at most half of this process's descriptors")
+    http_connections_per_peer: int = _of(_count, 0, "of one address, as a proxy is; default: a quarter of those")
     grpc_host: str = _of(_text, "127.0.0.1")
     grpc_port: int = _of(_port, 50051)
     link_host: str = _of(_text, "127.0.0.1", "where agents are listened to")

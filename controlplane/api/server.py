@@ -111,8 +111,20 @@ AGENT_SERVICES = tuple(
 )
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
-API_MESSAGE_BYTES = 4 << 20
-AGENT_MESSAGE_BYTES = 1 << 20
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of one listener: its connections, the streams of each, and the size of a message."""
+
+    connections: int
+    streams: int
+    message_bytes: int
+
+
+API_BOUNDS = Bounds(4096, 1000, 4 << 20)
+# Whoever comes here has said nothing of himself yet, and asks for one thing.
+ENROLMENT_BOUNDS = Bounds(256, 8, 64 << 10)
+LINK_BOUNDS = Bounds(8192, 256, 1 << 20)
 
 
 @dataclass(frozen=True)
@@ -182,7 +194,7 @@ class Server:
     async def start(self) -> Ports:
         """Binds, then serves. Raises OSError when a port is taken."""
         options = self._options
-        api, enrolment, link = (self._server(size) for size in (API_MESSAGE_BYTES, *(AGENT_MESSAGE_BYTES,) * 2))
+        api, enrolment, link = (self._server(bounds) for bounds in (API_BOUNDS, ENROLMENT_BOUNDS, LINK_BOUNDS))
         ports = Ports(
             _bind(api, options.host, options.port, None),
             _bind(enrolment, options.agent_host, options.enrolment_port, self._credentials(client=False)),
@@ -210,8 +222,8 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _server(self, message_bytes: int) -> grpc.aio.Server:
-        server = grpc.aio.server(options=_channel_options(message_bytes))
+    def _server(self, bounds: Bounds) -> grpc.aio.Server:
+        server = grpc.aio.server(options=_channel_options(bounds))
         self._servers.append(server)
         return server
 
@@ -279,10 +291,13 @@ def _reflect(server: Any) -> None:
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
 
 
-def _channel_options(message_bytes: int) -> list[tuple[str, int]]:
+def _channel_options(bounds: Bounds) -> list[tuple[str, int]]:
     return [
-        ("grpc.max_receive_message_length", message_bytes),
-        ("grpc.max_concurrent_streams", 1000),
+        ("grpc.max_receive_message_length", bounds.message_bytes),
+        ("grpc.max_allowed_incoming_connections", bounds.connections),
+        ("grpc.max_concurrent_streams", bounds.streams),
+        # Without a call for so long, a connection goes; clients make another when they need one.
+        ("grpc.max_connection_idle_ms", 300_000),
         ("grpc.max_metadata_size", 16 << 10),
         # A port that another process serves is an error, not a shared queue.
         ("grpc.so_reuseport", 0),

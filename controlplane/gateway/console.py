@@ -10,59 +10,43 @@ import json
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf import json_format
-from google.rpc import code_pb2
 from quarterdeck.v1 import console_pb2
 from quarterdeck.v1.console_pb2_grpc import ConsoleServiceStub
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket
 
-from controlplane.gateway.call import metadata_of, request_id_of
+from controlplane.gateway.call import metadata_of
 from controlplane.gateway.decode import decode, load_json
-from controlplane.gateway.errors import StatusError
-from controlplane.gateway.origins import OriginPolicy, http_scheme
+from controlplane.gateway.door import Anteroom
+from controlplane.gateway.origins import OriginPolicy
 from controlplane.gateway.signalling import (
     GRPC_BASE,
     HANDSHAKE_TIMEOUT_S,
-    INVALID,
     NORMAL,
     POLICY,
     Closing,
+    admitted,
     receive,
-    say,
 )
-
-_log = structlog.get_logger()
 
 PATH = "/v1/console"
 CALL_TIMEOUT_S = 30.0
 
 
-def console_route(channel: grpc.aio.Channel, origins: OriginPolicy) -> WebSocketRoute:
+def console_route(channel: grpc.aio.Channel, origins: OriginPolicy, anteroom: Anteroom | None = None) -> WebSocketRoute:
     """WebSocket /v1/console. First {"session": "sessions/…", "afterSequence": "0"}; then {"lines": ["…"]} types lines,
     and ConsoleOutput comes as JSON. Closes as /v1/signalling does; 1000 when the game is over."""
     stub = ConsoleServiceStub(channel)
+    anteroom = anteroom or Anteroom()
 
     async def endpoint(websocket: WebSocket) -> None:
-        origin, host = websocket.headers.get("origin"), websocket.headers.get("host", "")
-        if origin is not None and not origins.admits(origin, http_scheme(websocket.scope), host):
-            refusal = StatusError(
-                code_pb2.PERMISSION_DENIED, "a page of this origin may not open a console", reason="FOREIGN_ORIGIN"
-            )
-            await websocket.send_denial_response(refusal.response())
-            return
-        request_id = request_id_of(websocket.headers)
-        await websocket.accept(headers=[(b"x-request-id", request_id.encode())])
-        try:
+        async with admitted(websocket, origins, anteroom) as entry:
+            if entry is None:
+                return
             opening = await _opening(websocket)
-            await _bridge(websocket, stub, opening, metadata_of(websocket.headers, request_id))
-        except WebSocketDisconnect:
-            _log.debug("console.browser_left", request_id=request_id)
-        except Closing as closing:
-            await say(websocket, closing)
-        except StatusError as error:
-            await say(websocket, Closing(INVALID, str(error)))
+            entry.known()
+            await _bridge(websocket, stub, opening, metadata_of(websocket.headers, entry.request_id))
 
     return WebSocketRoute(PATH, endpoint)
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import resource
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -25,15 +25,15 @@ from controlplane.gateway.errors import StatusError
 
 _log = structlog.get_logger()
 
-# Of the descriptors that a process may have, those that its database, bus and gRPC channel never need.
-SHARE_OF_OPEN_FILES = 0.5
+MOST = 16384
 
 
 @dataclass(frozen=True)
 class Terms:
-    """connections: at once, 0: half of the descriptors that this process may open. per_peer: of one address, 0: a
-    quarter of those; a proxy is one address. head_s: from the connection or the last answer to the whole head of a
-    request. body_s: from there to its whole body. stalled_s: how long a client may take nothing of what waits for it."""
+    """connections: at once, 0: 16384, but never more than half of the descriptors that this process may open.
+    per_peer: of one address, as a proxy is; 0: a quarter of those. head_s: from the connection or the last answer to
+    the whole head of a request. body_s: from there to its whole body. stalled_s: how long a client may take nothing of
+    what waits for it."""
 
     connections: int = 0
     per_peer: int = 0
@@ -53,13 +53,19 @@ class _Guest:
     mark: object = None
 
 
+def most_of(asked: int, open_files: int) -> int:
+    """How many connections may be open: as many as are asked for, but no more than half of the descriptors that this
+    process may have. The others are for its database, its bus and its gRPC."""
+    half = MOST if open_files == resource.RLIM_INFINITY else max(1, open_files // 2)
+    return min(asked or MOST, half)
+
+
 class Door:
     """The connections of one listener."""
 
     def __init__(self, terms: Terms) -> None:
-        half = int(resource.getrlimit(resource.RLIMIT_NOFILE)[0] * SHARE_OF_OPEN_FILES)
         self._terms = terms
-        self._most = min(terms.connections or half, half)
+        self._most = most_of(terms.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self._most_each = terms.per_peer or max(1, self._most // 4)
         self._guests: dict[asyncio.Transport, _Guest] = {}
         self._peers: Counter[str] = Counter()
@@ -131,8 +137,8 @@ class Door:
             return "websocket", None if protocol.handshake_complete else self._terms.head_s
         cycle = cast(H11Protocol, protocol).cycle
         if cycle is None or cycle.response_complete:
-            return ("head", id(cycle)), self._terms.head_s
-        return ("request", id(cycle), cycle.more_body), self._terms.body_s if cycle.more_body else None
+            return ("head", cycle), self._terms.head_s
+        return ("request", cycle, cycle.more_body), self._terms.body_s if cycle.more_body else None
 
 
 class _Http(H11Protocol):
@@ -195,7 +201,7 @@ class Anteroom:
         self._waiting: Counter[str] = Counter()
 
     @contextlib.contextmanager
-    def place(self, peer: str) -> Any:
+    def place(self, peer: str) -> Iterator[None]:
         """Raises StatusError where there is none."""
         if self._waiting.total() >= self._places or self._waiting[peer] >= self._each:
             raise StatusError(
@@ -211,10 +217,3 @@ class Anteroom:
             self._waiting[peer] -= 1
             if not self._waiting[peer]:
                 del self._waiting[peer]
-
-
-def raise_open_files() -> int:
-    """As many descriptors as the system lets this process have; how many those are."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard

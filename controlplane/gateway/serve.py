@@ -11,6 +11,8 @@ import structlog
 import uvicorn
 from starlette.applications import Starlette
 
+from controlplane.gateway.door import Door, Terms
+
 _log = structlog.get_logger()
 
 MAX_WEBSOCKET_BYTES = 128 * 1024
@@ -49,16 +51,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Starlette, host: str, http_port: int) -> AsyncIterator[int]:
+async def listening(app: Starlette, host: str, http_port: int, terms: Terms | None = None) -> AsyncIterator[int]:
     """Serves app and yields the port, which the system chooses where http_port is 0. Raises OSError if it is taken.
 
     On leaving, open streams are told so and other requests have STOP_GRACE_S seconds to end.
     """
     listener = listen(host, http_port)
+    door = Door(terms or Terms())
     config = uvicorn.Config(
         app,
         lifespan="on",
-        ws="websockets-sansio",
+        # It calls what it is given, class or not.
+        http=door.http,  # type: ignore[arg-type]
+        ws=door.websocket,  # type: ignore[arg-type]
         ws_max_size=MAX_WEBSOCKET_BYTES,
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=STOP_GRACE_S,
@@ -73,7 +78,8 @@ async def listening(app: Starlette, host: str, http_port: int) -> AsyncIterator[
         await asyncio.wait({running, listens}, return_when=asyncio.FIRST_COMPLETED)
         if not server.started:
             raise RuntimeError("the HTTP server ended while it started")
-        yield listener.getsockname()[1]
+        async with door.watched():
+            yield listener.getsockname()[1]
     finally:
         listens.cancel()
         app.state.transcoder.close_streams()

@@ -6,7 +6,10 @@ The stream token is the first message, so that it is in no URL and no log. Media
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -20,6 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from controlplane.gateway.call import metadata_of, request_id_of
 from controlplane.gateway.decode import decode, load_json
+from controlplane.gateway.door import Anteroom
 from controlplane.gateway.errors import StatusError
 from controlplane.gateway.origins import OriginPolicy, http_scheme
 
@@ -46,14 +50,18 @@ class Closing(Exception):
 
 
 def signalling_route(
-    channel: grpc.aio.Channel, origins: OriginPolicy, handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S
+    channel: grpc.aio.Channel,
+    origins: OriginPolicy,
+    anteroom: Anteroom | None = None,
+    handshake_timeout_s: float = HANDSHAKE_TIMEOUT_S,
 ) -> WebSocketRoute:
     """WebSocket /v1/signalling. First {"streamToken": TOKEN}, then quarterdeck.v1.Signal as JSON both ways.
 
     Closes with 1000 when the call ends well, 4000 + google.rpc.Code and the status message when it fails, and
-    1003, 1007, 1008 or 1009 when the browser breaks the rules. A page of a foreign origin gets 403.
+    1003, 1007, 1008 or 1009 when the browser breaks the rules. A page of a foreign origin gets 403, and 503 whoever
+    finds the anteroom full.
     """
-    signalling = _Signalling(channel, origins, handshake_timeout_s)
+    signalling = _Signalling(channel, origins, anteroom or Anteroom(), handshake_timeout_s)
 
     async def endpoint(websocket: WebSocket) -> None:
         await signalling.serve(websocket)
@@ -61,32 +69,59 @@ def signalling_route(
     return WebSocketRoute(PATH, endpoint)
 
 
-class _Signalling:
-    def __init__(self, channel: grpc.aio.Channel, origins: OriginPolicy, handshake_timeout_s: float) -> None:
-        self.stub = StreamingServiceStub(channel)
-        self.origins = origins
-        self.handshake_timeout_s = handshake_timeout_s
+@dataclass(frozen=True)
+class Entry:
+    """A WebSocket that was accepted; `known` is to be called when it has said who it is."""
 
-    async def serve(self, websocket: WebSocket) -> None:
-        origin = websocket.headers.get("origin")  # a browser always sends it; other clients carry no cookie to abuse
-        host = websocket.headers.get("host", "")
-        if origin is not None and not self.origins.admits(origin, http_scheme(websocket.scope), host):
-            refusal = StatusError(
-                code_pb2.PERMISSION_DENIED, "a page of this origin may not signal", reason="FOREIGN_ORIGIN"
-            )
+    request_id: str
+    known: Callable[[], None]
+
+
+@contextlib.asynccontextmanager
+async def admitted(websocket: WebSocket, origins: OriginPolicy, anteroom: Anteroom) -> AsyncIterator[Entry | None]:
+    """Accepts it and, at the end, closes it with what was raised; None where it was refused: a page of a foreign
+    origin, or a full anteroom."""
+    origin = websocket.headers.get("origin")  # a browser always sends it; other clients carry no cookie to abuse
+    with contextlib.ExitStack() as waiting:
+        try:
+            host = websocket.headers.get("host", "")
+            if origin is not None and not origins.admits(origin, http_scheme(websocket.scope), host):
+                raise StatusError(
+                    code_pb2.PERMISSION_DENIED, "a page of this origin may not open this", reason="FOREIGN_ORIGIN"
+                )
+            waiting.enter_context(anteroom.place(websocket.client.host if websocket.client else ""))
+        except StatusError as refusal:
             await websocket.send_denial_response(refusal.response())
+            yield None
             return
         request_id = request_id_of(websocket.headers)
         await websocket.accept(headers=[(b"x-request-id", request_id.encode())])
         try:
-            token = await self._handshake(websocket)
-            await self._bridge(websocket, token, metadata_of(websocket.headers, request_id))
+            yield Entry(request_id, waiting.close)
         except WebSocketDisconnect:
-            _log.debug("signalling.browser_left", request_id=request_id)
+            _log.debug("websocket.browser_left", request_id=request_id, path=websocket.url.path)
         except Closing as closing:
             await say(websocket, closing)
         except StatusError as error:
             await say(websocket, Closing(INVALID, str(error)))
+
+
+class _Signalling:
+    def __init__(
+        self, channel: grpc.aio.Channel, origins: OriginPolicy, anteroom: Anteroom, handshake_timeout_s: float
+    ) -> None:
+        self.stub = StreamingServiceStub(channel)
+        self.origins = origins
+        self.anteroom = anteroom
+        self.handshake_timeout_s = handshake_timeout_s
+
+    async def serve(self, websocket: WebSocket) -> None:
+        async with admitted(websocket, self.origins, self.anteroom) as entry:
+            if entry is None:
+                return
+            token = await self._handshake(websocket)
+            entry.known()
+            await self._bridge(websocket, token, metadata_of(websocket.headers, entry.request_id))
 
     async def _handshake(self, websocket: WebSocket) -> str:
         try:

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controlplane.gateway.app import create_app
 from controlplane.gateway.call import Limits
 from controlplane.gateway.console import console_route
+from controlplane.gateway.door import Anteroom
 from controlplane.gateway.downloads import downloads_route
 from controlplane.gateway.hosts import Names
 from controlplane.gateway.metrics import ROUTE_KEY
@@ -55,15 +56,15 @@ def create_site(
     """The application that `quarterdeck up` serves. channel leads to the control plane's API and stays the caller's.
 
     registry: figures of other parts of the process, served on /metrics beside the gateway's own."""
-    policy = origins or OriginPolicy()
+    policy, anteroom = origins or OriginPolicy(), Anteroom()
     return create_app(
         Target(channel),
         limits=limits,
         origins=policy,
         hosts=hosts,
         routes=[
-            signalling_route(channel, policy),
-            console_route(channel, policy),
+            signalling_route(channel, policy, anteroom),
+            console_route(channel, policy, anteroom),
             downloads_route(channel),
             *signin_routes(channel),
             *routes,
