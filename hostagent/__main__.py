@@ -15,8 +15,10 @@ import typer
 from hostagent.agent import DataDirectoryBusy, configure_logs, run_agent
 from hostagent.enrolment import EnrolmentRefused
 from hostagent.identity import IdentityBroken
+from hostagent.runtime import Resources
 from hostagent.runtime.choice import NoRuntime, RuntimeChoice
-from hostagent.runtime.dockersettings import DEFAULT_SOCKET, DockerSettings
+from hostagent.runtime.container_spec import DEFAULTS
+from hostagent.runtime.dockersettings import DEFAULT_SOCKET, DockerSettings, confinement
 from hostagent.runtime.process import ProcessLimits, default_command
 from hostagent.settings import Settings, default_probe
 
@@ -121,6 +123,30 @@ def run(
         list[str] | None,
         typer.Option(envvar=_env("ALLOW_IMAGE"), help="Images that may run here, as shell patterns. Default: all."),
     ] = None,
+    default_memory_mib: Annotated[
+        int, typer.Option(envvar=_env("DEFAULT_MEMORY_MIB"), min=64, help="For games that ask for no bound of memory.")
+    ] = DEFAULTS.memory_bytes >> 20,
+    default_cpus: Annotated[
+        float,
+        typer.Option(
+            envvar=_env("DEFAULT_CPUS"),
+            min=0.1,
+            help="Processors of games that ask for no bound. Default: all but one.",
+            show_default=False,
+        ),
+    ] = DEFAULTS.cpu_millis / 1000,
+    default_pids: Annotated[
+        int, typer.Option(envvar=_env("DEFAULT_PIDS"), min=16, help="Processes of games that ask for no bound.")
+    ] = DEFAULTS.pids,
+    max_memory_mib: Annotated[
+        int, typer.Option(envvar=_env("MAX_MEMORY_MIB"), min=0, help="The most that a game may ask for; 0: any.")
+    ] = 0,
+    max_cpus: Annotated[
+        float, typer.Option(envvar=_env("MAX_CPUS"), min=0, help="The most that a game may ask for; 0: all there are.")
+    ] = 0,
+    max_pids: Annotated[
+        int, typer.Option(envvar=_env("MAX_PIDS"), min=0, help="The most that a game may ask for; 0: any.")
+    ] = 0,
     require_digest: Annotated[
         bool, typer.Option(envvar=_env("REQUIRE_DIGEST"), help="Run only images that are pinned by digest.")
     ] = False,
@@ -146,6 +172,10 @@ def run(
             wrapper_image=wrapper_image,
             allowed_images=tuple(allow_image or ("*",)),
             digest_needed=require_digest,
+            confinement=confinement(
+                Resources(default_memory_mib << 20, round(default_cpus * 1000), default_pids),
+                Resources(max_memory_mib << 20, round(max_cpus * 1000), max_pids),
+            ),
         ),
     )
     configure_logs()

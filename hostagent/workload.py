@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 from google.protobuf.message import DecodeError
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
-from hostagent import netports, statuses
+from hostagent import netports, statuses, watchdog
 from hostagent.lifecycle import Phase, Trigger, after
 from hostagent.orders import leases_of, order_of, reason_of, stop_grace_s
 from hostagent.plan import WorkloadKey
@@ -43,6 +43,7 @@ class Timing:
     default_grace_s: float = 10.0
     # What a wrapper gets beyond its game's grace before all of it is killed.
     firm_margin_s: float = 10.0
+    watchdog: watchdog.Terms = field(default_factory=watchdog.Terms)
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Workload:
         self._usage: Usage | None = None
         self._heard = False
         self._stop_reason: sessions_pb2.SessionReason | None = None
+        self._stop_detail = ""
         self._stop_asked = asyncio.Event()
         self._preparing: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -138,10 +140,11 @@ class Workload:
         self._move(Trigger.ENDED)
         self._around.changed(True)
 
-    def ask_stop(self, reason: sessions_pb2.SessionReason) -> None:
+    def ask_stop(self, reason: sessions_pb2.SessionReason, detail: str = "") -> None:
         """Begins the polite stop, once; the firm one follows by itself."""
         if self._stop_asked.is_set() or self.phase is Phase.EXITED:
             return
+        self._stop_detail = detail
         self._begin_stop(reason)
         self._move(Trigger.STOP_BEGAN)
         if self._preparing is not None:
@@ -251,6 +254,7 @@ class Workload:
         helpers = (
             asyncio.create_task(self._follow(link, instance.process, adopted)),
             asyncio.create_task(self._stop_when_asked(link, instance.process)),
+            asyncio.create_task(self._guard(link)),
             asyncio.create_task(
                 self._around.saves.keep(self.directory, self._spec, link, lambda: self.phase is Phase.RUNNING)
             ),
@@ -323,6 +327,17 @@ class Workload:
             killed = await self._kill(process)
             log.warning("workload killed: it did not stop in time", workload=str(self.key), processes=killed)
 
+    async def _guard(self, link: WrapperLink) -> None:
+        """Stops what its own wrapper should have stopped."""
+
+        def judge() -> watchdog.Verdict | None:
+            return watchdog.overdue(self._spec, self._last, self._launch.age_s(), terms)
+
+        terms = self._around.timing.watchdog
+        verdict = await watchdog.watch(link.answers, judge, terms)
+        log.warning("workload to stop: its wrapper fails", workload=str(self.key), why=verdict.detail)
+        self.ask_stop(verdict.reason, verdict.detail)
+
     async def _kill(self, leader: ProcessId | None) -> int:
         """Returns how many processes were killed, once none is left: until then the workload has not ended."""
         while True:
@@ -350,7 +365,8 @@ class Workload:
                 return told
         how = "" if exit_code is None else f" with exit code {exit_code}"
         if self._stop_reason is not None:
-            return statuses.exited(self.key, self._stop_reason, f"the wrapper ended{how} while stopping", self._last)
+            detail = self._stop_detail or f"the wrapper ended{how} while stopping"
+            return statuses.exited(self.key, self._stop_reason, detail, self._last)
         if not self._heard and self._last is None and durable is None:
             tail = self.directory.output_tail().rpartition("\n")[2]
             detail = f"the wrapper ended{how} before it said anything" + (f": {tail}" if tail else "")

@@ -59,6 +59,16 @@ class WrapperLink:
         except grpc.aio.AioRpcError:
             return
 
+    async def answers(self, timeout_s: float) -> bool:
+        """Whether the wrapper says how it is within that time: its own loop must turn for that."""
+        call = self._stub.WatchStatus(wrapper_pb2.WatchStatusRequest(), timeout=timeout_s, wait_for_ready=True)
+        try:
+            return await call.read() is not grpc.aio.EOF
+        except grpc.aio.AioRpcError:
+            return False
+        finally:
+            call.cancel()
+
     async def stop(self, reason: sessions_pb2.SessionReason) -> None:
         """Starts the polite stop, with the deployment's own grace. Raises WrapperUnreachable."""
         try:

@@ -17,7 +17,7 @@ from wrapper.spool import Line, Spool, Stream
 
 
 class Output:
-    """`line` is called with each line of the game."""
+    """`line` is called with each line of the game, once it is kept."""
 
     def __init__(self, console: Console, spool: Spool, line: Callable[[str], None]) -> None:
         self._console = console
@@ -35,7 +35,10 @@ class Output:
         """A piece of the game's output; b"" is its end, which makes a line of what is left."""
         cutter = self._cutters[stream]
         cutter.take(chunk) if chunk else cutter.end()
+        said = [line.text for line in self._fresh]
         self._keep()
+        for text in said:
+            self._line(text)
 
     def note(self, text: str) -> None:
         """A line of the wrapper's own."""
@@ -43,7 +46,6 @@ class Output:
         self._keep()
 
     def _add(self, stream: Stream, text: str) -> None:
-        self._line(text)
         self._fresh.append(self._console.line(text, stream, _now_ms()))
 
     def _keep(self) -> None:

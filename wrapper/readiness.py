@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
+
+import re2
 
 from wrapper.spec import HttpCheck, Port, Readiness
 
@@ -28,13 +31,14 @@ class ReadinessCheck:
         """Raises NotReadyError for a pattern or port that does not exist."""
         self._readiness = readiness
         self._seen = asyncio.Event()
-        self._pattern: re.Pattern[str] | None = None
+        # In time in proportion to the line, whatever the pattern: it is matched where everything else waits.
+        self._pattern: Any = None
         self._port = 0
         self._heard = ""
         if readiness.log_pattern is not None:
             try:
-                self._pattern = re.compile(readiness.log_pattern)
-            except re.error as error:
+                self._pattern = re2.compile(readiness.log_pattern, _quiet())
+            except re2.error as error:
                 raise NotReadyError(f"the log pattern is malformed: {error}") from error
             return
         name = readiness.http.port_name if readiness.http is not None else readiness.tcp_port
@@ -45,7 +49,7 @@ class ReadinessCheck:
             self._port = found[0].game_port or found[0].host_port
 
     def line(self, text: str) -> None:
-        if self._pattern is not None and self._pattern.search(text):
+        if self._pattern is not None and not self._seen.is_set() and self._pattern.search(text):
             self._seen.set()
 
     async def passed(self) -> None:
@@ -88,6 +92,12 @@ class ReadinessCheck:
             except OSError as error:
                 self._heard = f": GET {check.path} was not answered: {error.strerror or 'no answer in time'}"
             await asyncio.sleep(_PROBE_S)
+
+
+def _quiet() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return options
 
 
 async def _ask(port: int, path: str) -> int | None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from wrapper.gameinput import GameInput, InputRefusedError
 from wrapper.spool import Stream
 
 _CHUNK_BYTES = 65536
+_PIECE_BYTES = 16384
 # Children that are ours by intent; any other child is an orphan.
 _keepers: set[int] = set()
 
@@ -140,9 +142,12 @@ class Supervised:
 
 
 async def pump(pipe: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:
-    """All that comes, and b"" at the end."""
-    while chunk := await pipe.read(_CHUNK_BYTES):
+    """All that comes, and b"" at the end. Between two pieces others get as much time as the piece took: a game that
+    floods its log fills half of the loop, and a player's or an operator's word waits for one piece at most."""
+    while chunk := await pipe.read(_PIECE_BYTES):
+        began_s = time.perf_counter()
         take(chunk)
+        await asyncio.sleep(time.perf_counter() - began_s)
     take(b"")
 
 

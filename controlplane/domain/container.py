@@ -9,8 +9,9 @@ from enum import StrEnum
 
 from controlplane.domain.errors import InvalidRequest
 
-# They reach into the loader or the container runtime's hooks, not only into the game (CVE-2025-23266).
-_DENIED = re.compile(r"LD_|NVIDIA_")
+# They reach into the loader or the container runtime's hooks, not only into the game (CVE-2025-23266). Hosts refuse the
+# same ones.
+DENIED = re.compile(r"LD_|DYLD_|NVIDIA_|CUDA_VISIBLE_DEVICES$|GCONV_PATH$|GLIBC_TUNABLES$|BASH_ENV$|ENV$")
 # What a container needs of its own image, or of the kernel; hosts refuse a volume there, too.
 _KEPT = ("/proc", "/sys", "/dev", "/etc", "/tmp", "/opt/quarterdeck", "/bin", "/lib", "/lib64", "/sbin", "/usr/lib")  # noqa: S108
 
@@ -48,17 +49,19 @@ class Container:
 
 def check_container(container: Container | None, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
     """Raises InvalidRequest naming the field."""
+    for name in environment:
+        if DENIED.match(name):
+            raise InvalidRequest(
+                "VARIABLE_DENIED",
+                f"no game gets the variable {name}: it reaches beyond the game; leave it out",
+                field="deployment.environment",
+            )
     if container is None:
         if not command:
             raise InvalidRequest(
                 "COMMAND_MISSING", "a command is needed where no image brings one", field="deployment.command"
             )
         return
-    for name in environment:
-        if _DENIED.match(name):
-            raise InvalidRequest(
-                "VARIABLE_DENIED", f"{name} is not allowed in a container", field="deployment.environment"
-            )
     for volume in container.volumes:
         parts = set(volume.path.split("/"))
         if parts & {".", ".."} or any(volume.path == kept or volume.path.startswith(f"{kept}/") for kept in _KEPT):

@@ -10,6 +10,7 @@ from enum import StrEnum
 from controlplane.domain.container import Container, check_container
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.parameters import Parameter
+from controlplane.domain.pattern import checked_pattern
 from controlplane.domain.portrange import FIRST_UNPRIVILEGED
 from controlplane.domain.region import Law
 from controlplane.domain.render import ConfigFile
@@ -149,6 +150,8 @@ def checked(deployment: Deployment) -> Deployment:
         raise InvalidRequest(
             "SILENT_ALREADY", "a game without a picture is silent already: leave it out", field="deployment.silent"
         )
+    if ready is not None:
+        checked_pattern(ready.log_pattern, "deployment.readiness.log_pattern")
     tcp = {port.name for port in deployment.ports if port.protocol == "tcp"}
     for where, name in _ports_asked(ready) if ready is not None else ():
         if name not in tcp:

@@ -15,9 +15,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 
-import re2
-
 from controlplane.domain.errors import InvalidRequest
+from controlplane.domain.pattern import checked_pattern
 
 UNPACKED_MAX_BYTES = 1 << 20
 MAX_BUCKETS = 500
@@ -166,13 +165,7 @@ class LogFilter:
 
     def matcher(self) -> Callable[[LogLine], bool]:
         """Takes time in proportion to the text, whatever the pattern. Raises InvalidRequest for one that is none."""
-        options = re2.Options()
-        options.log_errors = False
-        try:
-            found = re2.compile(self.pattern, options).search if self.pattern else None
-        except re2.error as error:
-            why = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-            raise InvalidRequest("PATTERN_INVALID", f"pattern: {why}", field="pattern") from error
+        found = checked_pattern(self.pattern, "pattern").search if self.pattern else None
 
         def matches(line: LogLine) -> bool:
             return (

@@ -134,10 +134,17 @@ def _ungranted(need: Need, host: Host) -> Iterator[str]:
             yield word
 
 
-def next_gpu(gpus: Sequence[Gpu], held: Iterable[int | None]) -> int | None:
-    """The card with the fewest sessions, the first of several; None without cards."""
+def _fits(gpu: Gpu, preset: Preset) -> bool:
+    """A session gets one card, so that one must do."""
+    return gpu.memory_bytes >= preset.min_vram_gb * 10**9
+
+
+def next_gpu(gpus: Sequence[Gpu], held: Iterable[int | None], preset: Preset) -> int | None:
+    """The card with the fewest sessions, the first of several, of those that have the memory for the preset; None
+    without one."""
     load = Counter(index for index in held if index is not None)
-    return min((gpu.index for gpu in gpus), key=lambda index: (load[index], index), default=None)
+    fitting = (gpu.index for gpu in gpus if _fits(gpu, preset))
+    return min(fitting, key=lambda index: (load[index], index), default=None)
 
 
 def _unfixed(need: Need, candidate: Candidate) -> Iterator[str]:
@@ -181,8 +188,8 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
         (bool(need.contained) and "docker" not in host.inventory.runtimes, "its host runs no containers"),
         *((True, f"its host grants no {word} card to containers") for word in _ungranted(need, host)),
         (
-            need.preset.min_vram_gb * 10**9 > sum(gpu.memory_bytes for gpu in host.inventory.gpus),
-            f"has less than {need.preset.min_vram_gb} GB of GPU memory",
+            not any(_fits(gpu, need.preset) for gpu in host.inventory.gpus) and need.preset.min_vram_gb > 0,
+            f"none of its graphics cards has {need.preset.min_vram_gb} GB of memory",
         ),
     )
     return next((why for applies, why in checks if applies), "")

@@ -240,7 +240,7 @@ class _Placing:
             return None
         before = [session.gpu_index for session in await self._tx.sessions.on_vm(vm.id)]
         now = [done.bound.gpu_index for done in self._done.values() if done.bound and done.bound.vm_id == vm.id]
-        return next_gpu(host.inventory.gpus, [*before, *now])
+        return next_gpu(host.inventory.gpus, [*before, *now], ask.preset)
 
     def _note(self, vm: Vm, lack: Lack) -> None:
         if lack.number:

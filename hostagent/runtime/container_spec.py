@@ -6,14 +6,16 @@ process ids, network and shared memory: so the wrapper stops and shows it withou
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hostagent.procfs import MARK
 from hostagent.runtime import Order, Resources, StartFailed
+from hostagent.runtime.environment import check_environment
 from hostagent.runtime.graphics import Graphics
 
 ROOT_LABEL = "quarterdeck.sessions-root"
@@ -25,22 +27,29 @@ HOME, STAGE, DISPLAY_SOCKETS, VOLUMES = "home", "stage", "x11", "volumes"
 # Inside the wrapper's image: what begins a game in an image that knows nothing of us.
 LAUNCHER = "/opt/quarterdeck/launcher"
 _X_SOCKETS = "/tmp/.X11-unix"  # noqa: S108 - where X clients look, by convention of all X libraries
-# They reach into the loader or the container runtime's own hooks (CVE-2025-23266), not only into the game.
-_DENIED = re.compile(r"LD_|NVIDIA_|CUDA_VISIBLE_DEVICES$|DYLD_|BASH_ENV$|ENV$|GCONV_PATH$")
 _KEPT_PATHS = ("/proc", "/sys", "/dev", "/etc", "/tmp", LAUNCHER, "/bin", "/lib", "/lib64", "/sbin", "/usr/lib")  # noqa: S108
 _USER = re.compile(r"[0-9]{1,9}(:[0-9]{1,9})?")
 _MOST_INT = 2**31 - 2
+PROCESSORS = os.cpu_count() or 1
+# One processor, where there are several, is left to the agent, the wrappers and the machine.
+DEFAULTS = Resources(memory_bytes=4 << 30, cpu_millis=max(1, PROCESSORS - 1) * 1000, pids=512)
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What this host gives every session; `user` is "UID:GID" of games whose image names none that is not root."""
+    """What this host gives every session; `user` is "UID:GID" of games whose image names none that is not root.
+    `defaults` is for games that ask for no bounds of their own, `ceiling` what none may exceed; 0 there: no ceiling,
+    but nobody gets more processors than there are."""
 
     network: str
     user: str
     command: tuple[str, ...]
-    defaults: Resources = field(default_factory=lambda: Resources(memory_bytes=4 << 30, pids=512))
-    wrapper: Resources = field(default_factory=lambda: Resources(memory_bytes=2 << 30, pids=256))
+    defaults: Resources = field(default_factory=lambda: DEFAULTS)
+    ceiling: Resources = field(default_factory=Resources)
+    wrapper: Resources = field(
+        default_factory=lambda: Resources(memory_bytes=2 << 30, cpu_millis=PROCESSORS * 1000, pids=256)
+    )
+    processors: int = PROCESSORS
     # 0: as many as the engine gives.
     open_files: int = 0
     shared_memory_bytes: int = 256 << 20
@@ -69,21 +78,12 @@ def user_of(order: Order, image: ImageDefaults, host: Confinement) -> str:
     return f"{uid}:{gid or uid}"
 
 
-def check_environment(environment: Mapping[str, str]) -> None:
-    """Raises StartFailed for a variable that reaches beyond the game."""
-    for name, value in environment.items():
-        if _DENIED.match(name):
-            raise StartFailed(f"the variable {name} is not allowed here")
-        if "\0" in name + value or "=" in name or not name:
-            raise StartFailed(f"the variable {name!r} is malformed")
-
-
 def wrapper_container(order: Order, image: str, user: str, root: Path, host: Confinement) -> dict[str, Any]:
     """The body of Docker's "create container" for the wrapper; a game without an image runs in it."""
     directory = str(order.session_dir)
     alone = not order.image
     binds = [f"{directory}:{directory}", f"{directory}/{DISPLAY_SOCKETS}:{_X_SOCKETS}"]
-    settings = _confined(user, order.resources if alone else host.wrapper, host)
+    settings = _confined(user, granted(order.resources, host) if alone else host.wrapper, host)
     settings |= {
         "Init": True,
         "IpcMode": "shareable",
@@ -124,7 +124,7 @@ def game_container(
         f"{launcher}:{LAUNCHER}:ro",
         *(f"{directory}/{VOLUMES}/{v.volume_name}:{_inside(v.path)}" for v in order.volumes),
     ]
-    settings = _confined(user, order.resources, host) | {
+    settings = _confined(user, granted(order.resources, host), host) | {
         "PidMode": f"container:{beside}",
         "IpcMode": f"container:{beside}",
         "NetworkMode": f"container:{beside}",
@@ -170,20 +170,37 @@ def _is_root(user: str) -> bool:
     return int(user.partition(":")[0]) == 0 or (user.partition(":")[2].lstrip("0") == "" and ":" in user)
 
 
-def _confined(user: str, asked: Resources, host: Confinement) -> dict[str, Any]:
+def granted(asked: Resources, host: Confinement) -> Resources:
+    """What a game is bounded to: never nothing. Raises StartFailed for more than this host grants."""
+
+    def one(asked_for: int, default: int, ceiling: int, what: str, unit: int) -> int:
+        if ceiling and asked_for > ceiling:
+            raise StartFailed(
+                f"its deployment asks for {asked_for / unit:g} {what}; this host grants {ceiling / unit:g}"
+            )
+        return asked_for or (min(default, ceiling) if ceiling else default)
+
+    top, defaults = host.ceiling, host.defaults
+    processors = min(top.cpu_millis or host.processors * 1000, host.processors * 1000)
+    return Resources(
+        one(asked.memory_bytes, defaults.memory_bytes, top.memory_bytes, "MiB of memory", 1 << 20),
+        one(asked.cpu_millis, defaults.cpu_millis, processors, "processors", 1000),
+        one(asked.pids, defaults.pids, min(top.pids or _MOST_INT, _MOST_INT), "processes", 1),
+    )
+
+
+def _confined(user: str, bounds: Resources, host: Confinement) -> dict[str, Any]:
     """What holds for each of our containers."""
-    defaults = host.defaults
-    memory_bytes = asked.memory_bytes or defaults.memory_bytes
     uid, _, gid = user.partition(":")
     settings: dict[str, Any] = {
         "Privileged": False,
         "CapDrop": ["ALL"],
         # Nothing here turns off Docker's own seccomp and AppArmor profiles.
         "SecurityOpt": ["no-new-privileges"],
-        "Memory": memory_bytes,
-        "MemorySwap": memory_bytes,
-        "NanoCpus": (asked.cpu_millis or defaults.cpu_millis) * 1_000_000,
-        "PidsLimit": min(asked.pids or defaults.pids, _MOST_INT),
+        "Memory": bounds.memory_bytes,
+        "MemorySwap": bounds.memory_bytes,
+        "NanoCpus": bounds.cpu_millis * 1_000_000,
+        "PidsLimit": bounds.pids,
         "Tmpfs": {"/tmp": f"rw,nosuid,nodev,noexec,size=128m,mode=1777,uid={uid},gid={gid}"},  # noqa: S108
         "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
         "RestartPolicy": {"Name": "no"},

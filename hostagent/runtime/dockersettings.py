@@ -6,7 +6,8 @@ import os
 import resource
 from dataclasses import dataclass, field
 
-from hostagent.runtime.container_spec import Confinement
+from hostagent.runtime import Resources
+from hostagent.runtime.container_spec import DEFAULTS, Confinement
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 # In the data directory: what begins games in strange images. There since the first container.
@@ -25,6 +26,11 @@ def default_open_files() -> int:
     return _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
 
 
+def confinement(defaults: Resources = DEFAULTS, ceiling: Resources = Resources()) -> Confinement:  # noqa: B008 - frozen
+    command = ("python3", "-P", "-m", "wrapper")
+    return Confinement("", default_user(), command, defaults=defaults, ceiling=ceiling, open_files=default_open_files())
+
+
 @dataclass(frozen=True)
 class DockerSettings:
     """What the operator of a host decides; `allowed_images` are shell patterns."""
@@ -33,8 +39,4 @@ class DockerSettings:
     wrapper_image: str = "quarterdeck/wrapper"
     allowed_images: tuple[str, ...] = ("*",)
     digest_needed: bool = False
-    confinement: Confinement = field(
-        default_factory=lambda: Confinement(
-            "", default_user(), ("python3", "-P", "-m", "wrapper"), open_files=default_open_files()
-        )
-    )
+    confinement: Confinement = field(default_factory=lambda: confinement())

@@ -18,6 +18,7 @@ from pathlib import Path
 from hostagent import procfs
 from hostagent.procfs import MARK, ProcessId
 from hostagent.runtime import Instance, Order, StartFailed, Usage, launch
+from hostagent.runtime.environment import check_environment
 from hostagent.runtime.pidfd import gone
 from hostagent.sessiondir import OUTPUT
 
@@ -51,9 +52,10 @@ class ProcessRuntime:
     _children: dict[ProcessId, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     async def prepare(self, order: Order, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Nothing to fetch: the program is on the machine."""
+        """Nothing to fetch: the program is on the machine. Raises StartFailed for what the order may not have."""
         if order.image:
             raise StartFailed("this host runs processes, not images")
+        check_environment(order.environment)
 
     async def start(self, order: Order) -> Instance:
         """See Runtime.start."""

@@ -23,6 +23,8 @@ from controlplane.usecases.allocation import settle
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import World
+from hostagent.runtime import Order
+from hostagent.runtime.container_spec import Confinement, ImageDefaults, game_container
 from tests.contract.store.rows import a_host, a_vm, furnish
 from wrapper.gamefiles import write_files
 
@@ -165,6 +167,15 @@ def test_11_a_games_files_are_its_own(tmp_path: Path) -> None:
     write_files(tmp_path, {"data/server.cfg": b"x"})
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "data/server.cfg").stat().st_mode) == 0o600
+
+
+def test_11_a_games_processors_memory_and_processes_are_bounded_though_nobody_says_so() -> None:
+    order = Order(Path("/sessions/game-1.1"), image="game:1", command=("serve",))
+    host = Confinement("network", "1:1", ("wrapper",))
+    game = game_container(order, ImageDefaults(), "1:1", Path("/sessions"), "w", Path("/launcher"), host)["HostConfig"]
+    assert game["NanoCpus"] > 0
+    assert game["Memory"] > 0
+    assert game["PidsLimit"] > 0
 
 
 async def test_12_an_error_that_never_passes_ends_as_a_dead_letter() -> None:

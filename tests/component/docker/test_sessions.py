@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import time
@@ -161,7 +162,9 @@ async def test_what_a_game_may_not_do_in_its_container(fleet: Fleet, box_image: 
     assert "Seccomp:\t2" in log
     assert {"GREETING=hello", "FROM_IMAGE=yes", "QUARTERDECK_SESSION_ID=game-1"} <= set(log.split("\n"))
     limits = fleet.container("game")["HostConfig"]
-    assert (limits["Memory"], limits["PidsLimit"]) == (4 << 30, 512)
+    processors = max(1, (os.cpu_count() or 1) - 1)
+    assert (limits["Memory"], limits["NanoCpus"], limits["PidsLimit"]) == (4 << 30, processors * 10**9, 512)
+    assert fleet.container("wrapper")["HostConfig"]["NanoCpus"] > 0
     assert (fleet.path() / "volumes" / "saves" / "c").exists()
     fleet.plane.plan(stop_line("game-1", digest))
     await fleet.until(EXITED)

@@ -47,7 +47,7 @@ def test_the_fullest_machine_that_fits_comes_first_and_ties_go_by_id():
         (need(region="us"), candidate(), "is in region eu"),
         (need(), candidate(state=VmState.READY, inventory=Inventory()), "no encoder worked on its host"),
         (need(Picture.X11), candidate(inventory=Inventory(encoders=(Encoder("x", 1),))), "no X display server"),
-        (need(vram=8), candidate(), "less than 8 GB"),
+        (need(vram=8), candidate(), "none of its graphics cards has 8 GB"),
         (replace(need(), contained=True), candidate(), "its host runs no containers"),
         (need(), candidate(revoked_at=NOW), "revoked"),
     ],
@@ -176,5 +176,16 @@ def test_cards_are_asked_of_hosts_that_grant_them_and_shared_evenly() -> None:
     assert "grants no nvidia card" in rank(wanted, [candidate(inventory=carded)])[1][0].why
     cards = (Gpu(0, "L4", 24), Gpu(1, "L4", 24))
     assert rank(wanted, [candidate(inventory=replace(carded, gpus=cards))])[0]
-    assert [next_gpu(cards, held) for held in ([], [0], [0, 1, None], [1, 1, 0, None])] == [0, 1, 0, 0]
-    assert next_gpu((), []) is None
+    assert [next_gpu(cards, held, preset()) for held in ([], [0], [0, 1, None], [1, 1, 0, None])] == [0, 1, 0, 0]
+    assert next_gpu((), [], preset()) is None
+
+
+def test_one_card_must_have_the_memory_and_that_one_is_taken() -> None:
+    small, large = Gpu(0, "small", 4 * 10**9), Gpu(1, "large", 8 * 10**9)
+    two_small = replace(ABLE, gpus=(small, replace(small, index=1)))
+    choices, passed = rank(need(vram=8), [candidate(inventory=two_small)])
+    assert not choices
+    assert "none of its graphics cards has 8 GB" in passed[0].why
+    assert rank(need(vram=8), [candidate(inventory=replace(ABLE, gpus=(small, large)))])[0]
+    assert next_gpu((small, large), [1, 1], preset(min_vram_gb=8)) == 1
+    assert next_gpu((small,), [], preset(min_vram_gb=8)) is None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hostagent.runtime import Order, Published, Pull, Resources, StartFailed, Volume, images
+from controlplane.domain import container
+from hostagent.runtime import Order, Published, Pull, Resources, StartFailed, Volume, environment, images
 from hostagent.runtime.container_spec import (
     Confinement,
     Held,
     ImageDefaults,
     game_container,
+    granted,
     orphans,
     user_of,
     wrapper_container,
@@ -22,7 +25,7 @@ from hostagent.runtime.container_spec import (
 from hostagent.runtime.graphics import Graphics
 
 ROOT = Path("/var/lib/quarterdeck/sessions")
-HOST = Confinement("quarterdeck-abc", "10001:10001", ("python3", "-m", "wrapper"))
+HOST = Confinement("quarterdeck-abc", "10001:10001", ("python3", "-m", "wrapper"), processors=16)
 ALLOWED_SETTINGS = {
     "Binds", "CapDrop", "DeviceRequests", "Devices", "GroupAdd", "Init", "IpcMode", "LogConfig", "Memory",
     "MemorySwap", "NanoCpus", "NetworkMode", "PidMode", "PidsLimit", "PortBindings", "Privileged", "ReadonlyRootfs",
@@ -82,6 +85,7 @@ def test_no_order_makes_a_container_that_reaches_beyond_its_session(order: Order
         assert settings.get("PidMode", "container:w1") == "container:w1"
         assert 0 < settings["Memory"] == settings["MemorySwap"]
         assert settings["PidsLimit"] > 0
+        assert 0 < settings["NanoCpus"] <= 16_000_000_000
         for bind in settings["Binds"]:
             source, target, *_ = bind.split(":")
             assert source.startswith((str(ROOT / "game-1.1"), "/var/lib/quarterdeck/launchers/"))
@@ -119,6 +123,39 @@ def test_a_deployment_gets_what_it_asks_for() -> None:
     assert game["User"] == "1000:1000"
 
 
+def test_what_asks_for_no_bounds_gets_the_hosts_own_and_no_more_than_its_ceiling() -> None:
+    tight = replace(HOST, defaults=Resources(4 << 30, 8000, 512), ceiling=Resources(2 << 30, 4000, 100))
+    assert granted(Resources(), HOST) == HOST.defaults
+    assert granted(Resources(), tight) == Resources(2 << 30, 4000, 100)
+    assert granted(Resources(2 << 30, 4000, 100), tight) == Resources(2 << 30, 4000, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (Resources(memory_bytes=3 << 30), "asks for 3072 MiB of memory; this host grants 2048"),
+        (Resources(cpu_millis=4500), "asks for 4.5 processors; this host grants 4"),
+        (Resources(pids=101), "asks for 101 processes; this host grants 100"),
+    ],
+)
+def test_what_asks_for_more_than_the_ceiling_is_told_both(asked: Resources, told: str) -> None:
+    tight = replace(HOST, ceiling=Resources(2 << 30, 4000, 100))
+    with pytest.raises(StartFailed, match=told):
+        granted(asked, tight)
+    order = Order(ROOT / "game-1.1", image="g", command=("x",), resources=asked)
+    with pytest.raises(StartFailed, match=told):
+        game_container(order, ImageDefaults(), "1:1", ROOT, "w1", Path("/launcher"), tight)
+
+
+def test_nobody_gets_more_processors_than_there_are() -> None:
+    with pytest.raises(StartFailed, match="this host grants 16"):
+        granted(Resources(cpu_millis=16_001), HOST)
+
+
+def test_host_and_control_plane_refuse_the_same_variables() -> None:
+    assert environment.DENIED.pattern == container.DENIED.pattern
+
+
 CARDS = Graphics(render=("/dev/dri/renderD128",), groups=("104",), nvidia=True)
 
 
@@ -127,8 +164,8 @@ def test_a_card_is_granted_by_its_number_to_both_and_device_files_to_the_game_al
     order = Order(ROOT / "game-1.1", image="g", command=("x",), gpu_index=2, render=True)
     wrapper = wrapper_container(order, "wrapper", "1:1", ROOT, host)["HostConfig"]
     game = game_container(order, ImageDefaults(), "1:1", ROOT, "w1", Path("/launcher"), host)["HostConfig"]
-    for granted in (wrapper, game):
-        (request,) = granted["DeviceRequests"]
+    for body in (wrapper, game):
+        (request,) = body["DeviceRequests"]
         assert (request["Driver"], request["DeviceIDs"]) == ("nvidia", ["2"])
     assert game["Devices"] == [
         {"PathOnHost": "/dev/dri/renderD128", "PathInContainer": "/dev/dri/renderD128", "CgroupPermissions": "rw"}

@@ -75,3 +75,17 @@ async def test_a_port_nobody_listens_on_is_told() -> None:
 def test_a_port_that_is_no_tcp_port_of_the_game_is_refused() -> None:
     with pytest.raises(NotReadyError, match="web"):
         check(1, protocol="udp")
+
+
+@pytest.mark.parametrize("pattern", ["(a", "(?=ready)", "(ready)\\1"])
+def test_a_pattern_that_re2_does_not_know_is_malformed(pattern: str) -> None:
+    with pytest.raises(NotReadyError, match="malformed"):
+        ReadinessCheck(Readiness(log_pattern=pattern), ())
+
+
+async def test_no_pattern_takes_long_over_a_line() -> None:
+    # Backtracking would need 2^8000 steps for it.
+    ready = ReadinessCheck(Readiness(log_pattern="^(a+)+$"), ())
+    ready.line("a" * 8000 + "!")
+    ready.line("a" * 8000)
+    await ready.passed()
