@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from protovalidate import Violation
 
+from controlplane.api.words import words_for
 from controlplane.domain import errors
 
 DOMAIN = "quarterdeck"
@@ -85,7 +86,12 @@ def deadline(limit_s: float) -> status_pb2.Status:
 
 def violations_of(found: Sequence[Violation]) -> InvalidFields:
     """protovalidate's findings, each with its field path as in `deployment.ports[2].protocol`."""
-    return InvalidFields([(_path(violation), violation.proto.message or "is not valid") for violation in found])
+    return InvalidFields([(_path(violation), _told(violation)) for violation in found])
+
+
+def _told(violation: Violation) -> str:
+    words = words_for(violation.rule_value) if violation.proto.rule_id == "string.pattern" else ""
+    return f"must be {words}" if words else violation.proto.message or "is not valid"
 
 
 def _path(violation: Violation) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from controlplane.commands.options import Output, OutputOption, Target, TokenFile
+from controlplane.commands.options import HttpPort, Output, OutputOption, Target, TokenFile
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -126,20 +126,24 @@ def restore(
 @app.command()
 def download(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A backup, or saves/ID/versions/NUMBER.")],
+    gateway: Annotated[str, typer.Option("--url", help="Where the gateway is found. [default: this machine]")] = "",
+    http_port: HttpPort = None,
     target: Target = None,
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Print where a backup, or a version of a save, can be fetched for five minutes: keep it to yourself.
-
-    A path is one of the gateway.
+    """Print the URL at which a backup, or a version of a save, can be fetched for five minutes: keep it to yourself.
 
     \b
     quarterdeck backups download b-4k2j9x
+    quarterdeck backups download saves/alices-world/versions/3 --url https://play.example.org
     """
+    from urllib.parse import urljoin
+
     from quarterdeck.v1 import backups_pb2
 
     from controlplane.commands.calls import clock, resource, show
+    from controlplane.commands.options import settings_from
 
     full = name if name.startswith("saves/") else resource("backups", name)
 
@@ -150,7 +154,10 @@ def download(
         yield "sha256", found.sha256
 
     with _service(target, token_file) as (call, stub):
-        show(call(stub.CreateDownload, backups_pb2.CreateDownloadRequest(name=full)), output, rows)
+        found = call(stub.CreateDownload, backups_pb2.CreateDownloadRequest(name=full))
+    # What the gateway itself serves is told as a path: only its caller knows by what name he reaches it.
+    found.url = urljoin(gateway or settings_from(http_port=http_port).gateway_url, found.url)
+    show(found, output, rows)
 
 
 @app.command()

@@ -20,7 +20,14 @@ File = Annotated[
     typer.Argument(metavar="FILE", help="YAML or JSON with the fields of the REST API; - reads standard input."),
 ]
 Parameters = Annotated[
-    list[str] | None, typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--parameter",
+        "-p",
+        metavar="NAME=VALUE",
+        help="A parameter; may be repeated. NAME=@FILE takes it from a file, NAME=@- from standard input: so a secret "
+        "is in no list of processes. NAME=@@… is a value that begins with @.",
+    ),
 ]
 
 
@@ -48,11 +55,27 @@ def fill(message: Message, file: Path) -> None:
 
 
 def pairs(given: list[str] | None) -> dict[str, str]:
-    """NAME=VALUE each. Ends the program with 1 for one without a name or an equals sign."""
+    """NAME=VALUE or NAME=@FILE each. Ends the program with 1 for one without a name or an equals sign, or a file that
+    cannot be read."""
     found: dict[str, str] = {}
     for pair in given or ():
         name, separator, value = pair.partition("=")
         if not name or not separator:
             fail(f"--parameter takes NAME=VALUE, not {pair!r}")
-        found[name] = value
+        found[name] = _value(name, value)
     return found
+
+
+def _value(name: str, given: str) -> str:
+    if not given.startswith("@"):
+        return given
+    if given.startswith("@@"):
+        return given[1:]
+    try:
+        with sys.stdin.buffer if given == "@-" else Path(given[1:]).open("rb") as source:
+            content = source.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            fail(f"--parameter {name}: {given[1:]} is larger than {MAX_BYTES} bytes")
+        return content.decode().removesuffix("\n").removesuffix("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"--parameter {name}: cannot read {given[1:]}: {error}")

@@ -96,6 +96,9 @@ def deploy(
     \b
     quarterdeck games deploy island deployment.yaml
     quarterdeck games deployment island --output json    # what there is now
+    printf 'command: [island]\\npicture: PICTURE_FRAMES\\n' | quarterdeck games deploy island -
+
+    Its fields are those of Deployment in the gateway's /openapi.json; docs/games.md explains them by examples.
     """
     from quarterdeck.v1 import games_pb2
 

@@ -59,7 +59,7 @@ def create(
     \b
     quarterdeck sessions create broadside --wait
     quarterdeck sessions create broadside --max-duration 600 --output json
-    quarterdeck sessions create island --save alices-world --parameter difficulty=hard
+    quarterdeck sessions create island --save alices-world --parameter difficulty=hard --parameter password=@pw.txt
     """
     from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
 
@@ -264,7 +264,7 @@ def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
     for label, field in (
         ("allocated", "allocated_time"),
         ("game started", "game_started_time"),
-        ("first frame", "first_frame_time"),
+        ("first frame" if session.streamed else "ready", "first_frame_time"),
     ):
         yield label, clock(session.stages, field)
     yield "progress", session.progress

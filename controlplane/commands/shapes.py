@@ -14,8 +14,8 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="Its id; KIND/ID will do
 Columns = Mapping[str, Callable[[Any], str]]
 
 
-def _of(kind: str, about: str, columns: Columns) -> typer.Typer:
-    """The verbs of one kind: `kind` as in GetKind, ListKinds, kind_id and kinds/ID."""
+def _of(kind: str, about: str, columns: Columns, example: str) -> typer.Typer:
+    """The verbs of one kind: `kind` as in GetKind, ListKinds, kind_id and kinds/ID. `example` is a file's text."""
     word = kind.lower()
     app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=f"{about}: list, get, create, update, delete.")
 
@@ -65,8 +65,11 @@ def _of(kind: str, about: str, columns: Columns) -> typer.Typer:
 
     app.command("list", help=f"List the {word}s.")(list_)
     app.command("get", help=f"Show one {word}.")(get)
-    app.command("create", help=f"Add a {word}.")(create)
-    app.command("update", help="Change the fields that the file has; others stay as they are.")(update)
+    fields = f"Its fields are those of {kind} in the gateway's /openapi.json; `{word}s get ID -o json` shows some."
+    adding = f"\b\nprintf '{example}' | quarterdeck {word}s create my-{word} -"
+    changing = f"\b\nprintf 'displayName: Mine\\n' | quarterdeck {word}s update my-{word} -"
+    app.command("create", help=f"Add a {word}.\n\n{adding}\n\n{fields}")(create)
+    app.command("update", help=f"Change what the file has; the rest stays.\n\n{changing}\n\n{fields}")(update)
     app.command("delete", help=f"Forget a {word} that nothing uses.")(delete)
     return app
 
@@ -102,6 +105,7 @@ templates = _of(
         "VRAM": lambda t: f"{t.vram_gb} GB",
         "SESSIONS": lambda t: str(t.seats),
     },
+    "vcpus: 8\\nramGb: 32\\nvramGb: 24\\nseats: 4\\ngpuModel: NVIDIA L4\\n",
 )
 presets = _of(
     "Preset",
@@ -112,6 +116,8 @@ presets = _of(
         "SESSIONS PER VM": lambda p: str(p.sessions_per_vm or ""),
         "ENCODER": lambda p: p.encoder_preset,
     },
+    "width: 1280\\nheight: 720\\nfps: 60\\nbitrateKbps: 6000\\n"
+    "minBitrateKbps: 2000\\nmaxBitrateKbps: 9000\\nencoderPreset: p4\\n",
 )
 regions = _of(
     "Region",
@@ -122,6 +128,7 @@ regions = _of(
         "NEXT": lambda r: " ".join(r.fallback_chain),
         "RENTED AT MOST": lambda r: str(r.max_rented_vms),
     },
+    "displayName: Stockholm\\nterritory: SE\\n",
 )
 
 

@@ -76,14 +76,22 @@ def sound(template: Template) -> Template:
     return template
 
 
+# Of NVENC, from SDK 10 on; x264's are derived from them.
+ENCODER_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
+
+
 def checked(preset: Preset) -> Preset:
     """The same preset, if its figures agree. Raises InvalidRequest naming the field."""
     if preset.width < 160 or preset.height < 120 or preset.fps < 1 or preset.min_bitrate_kbps < 100:
         raise InvalidRequest(
             "PRESET_TOO_SMALL", "a preset has at least 160x120 pixels, 1 fps and 100 kbit/s", field="preset"
         )
-    if not preset.encoder_preset:
-        raise InvalidRequest("ENCODER_PRESET_MISSING", "say how fast the encoder works", field="preset.encoder_preset")
+    if preset.encoder_preset not in ENCODER_PRESETS:
+        raise InvalidRequest(
+            "ENCODER_PRESET_UNKNOWN",
+            f"how fast the encoder works is one of {', '.join(ENCODER_PRESETS)}, from the fastest to the best picture",
+            field="preset.encoder_preset",
+        )
     if not preset.min_bitrate_kbps <= preset.bitrate_kbps <= preset.max_bitrate_kbps:
         raise InvalidRequest(
             "BITRATE_OUTSIDE_RANGE",

@@ -234,7 +234,7 @@ class Transcoder:
         try:
             answer: Message = await method(request, metadata=metadata, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
-            raise StatusError.of_rpc(error) from None
+            raise StatusError.of_rpc(error).of_request(rpc.input.DESCRIPTOR) from None
         return answer
 
     def _stream_call(
@@ -292,7 +292,7 @@ class _Stream:
                 await self._write(transcode.to_json(self.binding, message), message)
             return b"event: end\ndata: {}\n\n" if self.events else b""
         except grpc.aio.AioRpcError as error:
-            return self._failed(StatusError.of_rpc(error))
+            return self._failed(StatusError.of_rpc(error).of_request(self.binding.rpc.input.DESCRIPTOR))
         except StatusError as error:
             return self._failed(error)
         finally:

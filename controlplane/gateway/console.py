@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 from controlplane.gateway.call import metadata_of
 from controlplane.gateway.decode import decode, load_json
 from controlplane.gateway.door import Anteroom
+from controlplane.gateway.errors import StatusError
 from controlplane.gateway.origins import OriginPolicy
 from controlplane.gateway.signalling import (
     GRPC_BASE,
@@ -36,7 +37,8 @@ CALL_TIMEOUT_S = 30.0
 
 def console_route(channel: grpc.aio.Channel, origins: OriginPolicy, anteroom: Anteroom | None = None) -> WebSocketRoute:
     """WebSocket /v1/console. First {"session": "sessions/…", "afterSequence": "0"}; then {"lines": ["…"]} types lines,
-    and ConsoleOutput comes as JSON. Closes as /v1/signalling does; 1000 when the game is over."""
+    and ConsoleOutput comes as JSON; {"refused": google.rpc.Status} is the answer to bad ones. Closes as /v1/signalling
+    does; 1000 when the game is over."""
     stub = ConsoleServiceStub(channel)
     anteroom = anteroom or Anteroom()
 
@@ -82,12 +84,22 @@ async def _bridge(
 async def _typed(websocket: WebSocket, stub: Any, session: str, metadata: tuple[tuple[str, str], ...]) -> None:
     while True:
         request = console_pb2.SendConsoleInputRequest()
-        decode(request, load_json((await receive(websocket)).encode()))
-        request.session = session
+        text = await receive(websocket)
         try:
+            decode(request, load_json(text.encode()))
+            request.session = session
             await stub.SendConsoleInput(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
-            raise Closing(GRPC_BASE + error.code().value[0], error.details() or "") from None
+            if error.code() is not grpc.StatusCode.INVALID_ARGUMENT:
+                raise Closing(GRPC_BASE + error.code().value[0], error.details() or "") from None
+            await _refuse(websocket, StatusError.of_rpc(error).of_request(request.DESCRIPTOR))
+        except StatusError as error:
+            await _refuse(websocket, error)
+
+
+async def _refuse(websocket: WebSocket, refusal: StatusError) -> None:
+    """A bad line is told, and whoever typed it goes on reading and typing."""
+    await websocket.send_text(json.dumps({"refused": refusal.body()}, separators=(",", ":")))
 
 
 async def _printed(websocket: WebSocket, call: Any) -> None:

@@ -6,6 +6,7 @@ Source of the mapping: google/rpc/code.proto. 404, 405 and 413 keep the HTTP sta
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from starlette.responses import Response
 
 DOMAIN = "quarterdeck"
+_PARTS = re.compile(r'[^.\[]+(?:\["[^"]*"\]|\[[^\]]*\])?')
 DETAILS_KEY = "grpc-status-details-bin"
 
 HTTP_STATUS: Mapping[int, int] = {
@@ -89,6 +91,21 @@ class StatusError(Exception):
         details = [error_details_pb2.BadRequest(field_violations=[violation])]
         return cls(code_pb2.INVALID_ARGUMENT, message, reason="INVALID_FIELDS", details=details)
 
+    def of_request(self, request: Any) -> StatusError:
+        """The same, with the fields of the request by their names in JSON, as the client of a gateway knows them."""
+        message = self.status.message
+        for detail in self.status.details:
+            bad = error_details_pb2.BadRequest()
+            if not detail.Unpack(bad):
+                continue
+            for violation in bad.field_violations:
+                named = json_path(violation.field, request)
+                message = message.replace(f"{violation.field}: ", f"{named}: ", 1) if violation.field else message
+                violation.field = named
+            detail.Pack(bad)
+        self.status.message = message
+        return self
+
     def body(self, pool: DescriptorPool | None = None) -> dict[str, Any]:
         """{code, message, details}; a detail whose type nobody knows stays base64 in `value`."""
         details = [detail_json(detail, pool) for detail in self.status.details]
@@ -96,6 +113,21 @@ class StatusError(Exception):
 
     def response(self, pool: DescriptorPool | None = None) -> Response:
         return Response(orjson.dumps(self.body(pool)), self.http_status, self.headers, "application/json")
+
+
+def json_path(path: str, message: Any) -> str:
+    """`deployment.ports[0].gamePort` of `deployment.ports[0].game_port`; what the message's descriptor does not know
+    stays."""
+    named: list[str] = []
+    inside = message
+    for part in _PARTS.findall(path):
+        name, bracket, subscript = part.partition("[")
+        field = inside.fields_by_name.get(name) if inside is not None else None
+        named.append((field.json_name if field is not None else name) + bracket + subscript)
+        inside = field.message_type if field is not None else None
+        if inside is not None and inside.GetOptions().map_entry:
+            inside = inside.fields_by_name["value"].message_type
+    return ".".join(named)
 
 
 def _headers_of(status: status_pb2.Status) -> dict[str, str]:

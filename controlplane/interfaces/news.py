@@ -157,6 +157,10 @@ class FigureRows(Protocol):
         """By region; those where nothing moved are left out. "" means of all projects."""
         ...
 
+    async def projects(self) -> Sequence[str]:
+        """Every project, by id."""
+        ...
+
     async def turn(self, project_id: str, region_id: str, low: bool) -> int:
         """Remembers that capacity is low, or no longer. 0 when that was known, else how often it has turned."""
         ...

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import product
 
 from controlplane.domain.errors import NotFound
-from controlplane.domain.identity import DEFAULT_PROJECT, Principal
+from controlplane.domain.identity import Principal
 from controlplane.domain.pool import RENTING
 from controlplane.domain.queueing import wait_s
 from controlplane.domain.region import low_capacity, tide
@@ -103,13 +104,15 @@ def capacity_of(region_id: str, figures: Sequence[RegionFigure], flows: Sequence
     )
 
 
-async def watch_tides(world: World, project_id: str = DEFAULT_PROJECT) -> int:
-    """Tells once of each region with machines in service whose free slots have sunk below its low-water mark
-    (VMPoolLowCapacity of seed 001), and again only after they had risen; returns how many were told of."""
+async def watch_tides(world: World) -> int:
+    """Tells each project once of each region with machines of its own in service whose free slots have sunk below the
+    region's low-water mark (VMPoolLowCapacity of seed 001), and again only after they had risen; returns how often it
+    told."""
     told = 0
     async with world.store.reading() as tx:
         marked = [region for region in await tx.shapes.regions() if region.low_water_seats]
-    for region in marked:
+        projects = await tx.figures.projects() if marked else ()
+    for project_id, region in product(projects, marked):
         async with world.store.tx() as tx:
             figures = await tx.figures.regions(project_id)
             room = capacity_of(region.id, figures, ())

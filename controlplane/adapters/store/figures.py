@@ -34,6 +34,9 @@ class SqlFigures:
         born_at: datetime = row["born_at"]
         return born_at
 
+    async def projects(self) -> Sequence[str]:
+        return [row["id"] for row in await self._connection.rows(sa.select(projects.c.id).order_by(projects.c.id))]
+
     async def counts(self) -> Counts:
         return Counts(
             sessions={SessionState(k): n for k, n in await self._by_state(sessions, sa.text(UNFINISHED))},

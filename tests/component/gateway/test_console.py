@@ -36,6 +36,8 @@ class Consoles(console_pb2_grpc.ConsoleServiceServicer):
         self.typed.append((request.session, list(request.lines)))
         if request.lines[0] == "deaf":
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the game does not read its input")
+        if "\t" in request.lines[0]:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "lines[0]: must be one line of text")
         return console_pb2.SendConsoleInputResponse(sequence=1)
 
 
@@ -96,6 +98,21 @@ async def test_a_refusal_and_a_broken_message_close_with_their_reason(site):
     async with site.connect() as socket:
         await socket.send("{")
         assert (await closed(socket))[0] == 1007
+
+
+async def test_a_bad_line_is_told_and_the_console_stays(site):
+    async with site.connect() as socket:
+        await socket.send('{"session": "sessions/long"}')
+        await socket.recv()
+        for bad in ('{"lines": ["a\\tb"]}', "{", '{"lines": 5}'):
+            await socket.send(bad)
+            refused = json.loads(await socket.recv())["refused"]
+            assert refused["code"] == 3
+            assert refused["message"]
+        await socket.send('{"lines": ["say hi"]}')
+        await socket.send('{"lines": ["deaf"]}')
+        assert (await closed(socket))[0] == 4009
+    assert ("sessions/long", ["say hi"]) in site.consoles.typed
 
 
 async def test_a_foreign_page_gets_no_console(site):

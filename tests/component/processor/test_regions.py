@@ -25,7 +25,7 @@ from controlplane.usecases.assignment import VmWish
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import World
-from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm
+from tests.contract.store.rows import PROJECT, a_deployment, a_game, a_host, a_vm
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 BERLIN = (52.52, 13.40)
@@ -42,7 +42,7 @@ async def world(store: Store, tmp_path: Path) -> World:
     return world
 
 
-async def machines(world: World, **regions: str) -> None:
+async def machines(world: World, project_id: str = PROJECT, **regions: str) -> None:
     """One VM of two seats with its host in each region: `eu_west_1="READY"`, or "LAST" (one seat free), "FULL",
     "STALE", or a VM's state."""
     for name, kind in regions.items():
@@ -50,6 +50,7 @@ async def machines(world: World, **regions: str) -> None:
         states = {"LAST": VmState.IN_USE, "FULL": VmState.IN_USE, "STALE": VmState.READY}
         vm = a_vm(
             f"vm-{region_id}",
+            project_id=project_id,
             region_id=region_id,
             state=states.get(kind) or VmState(kind),
             used_units={"LAST": 12, "FULL": 24}.get(kind, 0),
@@ -58,7 +59,7 @@ async def machines(world: World, **regions: str) -> None:
         async with world.store.tx() as tx:
             await tx.vms.add(vm)
             host_state = HostState.STALE if kind == "STALE" else HostState.ONLINE
-            await tx.hosts.add(a_host(vm.id, state=host_state, last_heartbeat_at=None))
+            await tx.hosts.add(a_host(vm.id, project_id=project_id, state=host_state, last_heartbeat_at=None))
 
 
 async def asked(world: World, **wish: object) -> SessionView:
@@ -179,6 +180,18 @@ async def test_low_capacity_is_told_by_default_where_machines_are_in_service_and
         told = [event for event in await tx.outbox.claim(100, 1.0) if "region" in event.draft.type]
     assert [(e.draft.type, e.draft.subject, e.draft.data["free_seats"]) for e in told] == [
         ("quarterdeck.region.low_capacity", "regions/eu-west-1", 0)
+    ]
+
+
+async def test_low_capacity_is_told_to_every_project_of_its_own_machines(world: World) -> None:
+    async with world.store.tx() as tx:
+        await tx.credentials.put_project("other")
+    await machines(world, "other", eu_west_1="FULL")
+    assert [await capacity.watch_tides(world) for _ in range(2)] == [1, 0]
+    async with world.store.tx() as tx:
+        told = [event.draft for event in await tx.outbox.claim(100, 1.0) if "region" in event.draft.type]
+    assert [(draft.project_id, draft.subject, draft.data["free_seats"]) for draft in told] == [
+        ("other", "regions/eu-west-1", 0)
     ]
 
 

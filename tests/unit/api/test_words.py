@@ -1,63 +1,70 @@
-"""Every word of the domain has its number on the wire, and back; every number has its word."""
+"""Every pattern of the proto is told in words."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from enum import StrEnum
-from typing import Any
+import re
+from collections.abc import Iterator
 
 import pytest
-from quarterdeck.v1 import accounts_pb2, backups_pb2, events_pb2, games_pb2, hosts_pb2, sessions_pb2, vms_pb2
+from buf.validate import validate_pb2
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from quarterdeck.v1 import console_pb2, games_pb2, sessions_pb2
 
-from controlplane.api.events import wanted
-from controlplane.api.mapping.values import enum_member, enum_value
-from controlplane.domain.backup import BackupState
-from controlplane.domain.events import EventDraft
-from controlplane.domain.game import Picture
-from controlplane.domain.host import HostState
-from controlplane.domain.identity import Role
-from controlplane.domain.session import SessionReason, SessionState
-from controlplane.domain.vm import VmState
+from controlplane.api.interceptors import validate
+from controlplane.api.server import API_SERVICES
+from controlplane.api.status import InvalidFields
+from controlplane.api.words import words_for
+
+
+def rules(found: validate_pb2.FieldRules) -> Iterator[str]:
+    if found.string.HasField("pattern"):
+        yield found.string.pattern
+    for inner in (found.repeated.items, found.map.keys, found.map.values):
+        if inner.ByteSize():
+            yield from rules(inner)
+
+
+def patterns(message: Descriptor, seen: set[str]) -> Iterator[str]:
+    if message.full_name in seen:
+        return
+    seen.add(message.full_name)
+    for field in message.fields:
+        yield from rules(field.GetOptions().Extensions[validate_pb2.field])
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            yield from patterns(field.message_type, seen)
+
+
+def all_patterns() -> list[str]:
+    pool, seen = sessions_pb2.DESCRIPTOR.pool, set[str]()
+    services = [pool.FindServiceByName(name) for name in API_SERVICES]
+    inputs = [method.input_type for service in services for method in service.methods]
+    return sorted({pattern for message in inputs for pattern in patterns(message, seen)})
+
+
+def test_each_pattern_has_words() -> None:
+    found = all_patterns()
+    assert len(found) > 40
+    assert [pattern for pattern in found if not words_for(pattern)] == []
 
 
 @pytest.mark.parametrize(
-    ("wire", "prefix", "words"),
+    ("message", "told"),
     [
-        (sessions_pb2.SessionState, "SESSION_STATE", SessionState),
-        (sessions_pb2.SessionReason, "SESSION_REASON", SessionReason),
-        (vms_pb2.VmState, "VM_STATE", VmState),
-        (hosts_pb2.HostState, "HOST_STATE", HostState),
-        (games_pb2.Picture, "PICTURE", Picture),
-        (backups_pb2.BackupState, "BACKUP_STATE", BackupState),
-        (accounts_pb2.Role, "ROLE", Role),
+        (sessions_pb2.CreateSessionRequest(game="x"), "game: must be a name of the form games/ID"),
+        (
+            sessions_pb2.CreateSessionRequest(game="games/x", territory="de"),
+            "territory: must be a country or territory by its two capital letters (ISO 3166-1), such as DE, or left",
+        ),
+        (
+            console_pb2.SendConsoleInputRequest(session="sessions/a", lines=["a\tb"]),
+            "lines[0]: must be one line of text, without tabs and other control characters",
+        ),
+        (
+            games_pb2.GetDeploymentRequest(name="x"),
+            "name: must be a name of the form games/ID/deployments/NUMBER",
+        ),
     ],
 )
-def test_words_and_numbers_match(wire: Any, prefix: str, words: type[StrEnum]) -> None:
-    numbers = {enum_value(wire, prefix, word) for word in words}
-    assert numbers | {0} == set(wire.values())
-    for word in words:
-        if word.value:
-            assert enum_member(wire, prefix, enum_value(wire, prefix, word), words) is word
-
-
-@pytest.mark.parametrize(
-    ("types", "subjects", "expected"),
-    [
-        ((), (), True),
-        (("quarterdeck.session",), (), True),
-        (("quarterdeck.session.",), (), True),
-        (("quarterdeck.session.running",), (), True),
-        (("quarterdeck.sess",), (), False),
-        (("quarterdeck.vm", "quarterdeck.session.run"), (), False),
-        ((), ("sessions",), True),
-        ((), ("sessions/s-1",), True),
-        ((), ("sessions/s-2", "sessions/s-1"), True),
-        ((), ("sessions/s",), False),
-        ((), ("vms",), False),
-        (("quarterdeck.session",), ("vms",), False),
-        (("quarterdeck.vm",), ("sessions",), False),
-    ],
-)
-def test_events_are_chosen_by_whole_words(types: Sequence[str], subjects: Sequence[str], expected: bool) -> None:
-    draft = EventDraft("quarterdeck.session.running", "default", "sessions/s-1", 1)
-    assert wanted(draft, events_pb2.WatchEventsRequest(types=types, subjects=subjects)) is expected
+def test_a_refusal_says_what_is_wanted_and_shows_no_expression(message, told: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InvalidFields, match=re.escape(told)):
+        validate(message)

@@ -26,6 +26,9 @@ class MemoryFigures:
     async def born_at(self) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
+    async def projects(self) -> Sequence[str]:
+        return sorted(self._tables.seen("projects"))
+
     async def counts(self) -> Counts:
         unfinished: list[Session] = [s for s in self._tables.seen("sessions").values() if not s.finished]
         waiting = [session.created_at for session in unfinished if session.state is SessionState.PENDING]
