@@ -23,6 +23,14 @@ class Principal:
     role: Role
     token_id: str = ""
 
+    @property
+    def sees_only(self) -> str:
+        """Whose sessions and saves this caller sees: a player his own; "" for an operator, who sees the project's."""
+        return "" if self.role is Role.OPERATOR else self.subject
+
+    def sees(self, owner: str) -> bool:
+        return self.sees_only in ("", owner)
+
 
 class CredentialKind(StrEnum):
     """A bearer token works until it expires; the others are single-use."""

@@ -38,7 +38,8 @@ class SaveSpec:
 @dataclass(frozen=True)
 class Save:
     """`session_id` is the one session that writes it: it plays, or its host has yet to store its files, and `detail`
-    says why it has not. `current` 0: nothing is stored yet; `newest` is the last number given."""
+    says why it has not. `current` 0: nothing is stored yet; `newest` is the last number given. `owner` is the player
+    whose session made it; "" for one that an operator's made, which all of the project may play with."""
 
     id: str
     project_id: str
@@ -50,6 +51,7 @@ class Save:
     current: int = 0
     newest: int = 0
     version: int = 1
+    owner: str = ""
 
     @property
     def name(self) -> str:

@@ -40,8 +40,8 @@ class SaveRows(Protocol):
         """With its versions. Raises Conflict when it has changed."""
         ...
 
-    async def list(self, project_id: str, game_id: str, page: Page) -> Sequence[Save]:
-        """Of a project, "" for any game."""
+    async def list(self, project_id: str, game_id: str, page: Page, for_player: str = "") -> Sequence[Save]:
+        """Of a project, "" for any game; for a player his own and those of nobody."""
         ...
 
     async def held_on(self, vm_id: str) -> Sequence[HeldSave]:

@@ -23,8 +23,10 @@ class SessionRows(Protocol):
 
     async def by_client_token(self, project_id: str, client_token: str) -> Session | None: ...
 
-    async def list(self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page) -> Sequence[Session]:
-        """Sessions of a project; no states means all, "" any VM."""
+    async def list(
+        self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page, created_by: str = ""
+    ) -> Sequence[Session]:
+        """Sessions of a project; no states means all, "" any VM, and whoever created them."""
         ...
 
     async def on_vm(self, vm_id: str) -> Sequence[Session]:

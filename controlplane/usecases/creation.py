@@ -83,15 +83,18 @@ class _Order:
     def key(self) -> tuple[str, str]:
         return self.who.project_id, self.request.client_token
 
+    def same_as(self, other: _Order) -> bool:
+        return (self.who.subject, self.request) == (other.who.subject, other.request)
+
     @property
     def writes(self) -> tuple[str, str]:
         return self.who.project_id, self.request.save_id
 
     @property
-    def shape(self) -> tuple[str, SessionRequest]:
-        """Orders of one shape run the same and are placed alike."""
+    def shape(self) -> tuple[str, str, SessionRequest]:
+        """Orders of one shape run the same and are placed alike; with a save it matters who asks."""
         plain = replace(self.request, client_token="") if self.request.client_token else self.request
-        return self.who.project_id, plain
+        return self.who.project_id, self.who.sees_only if self.request.save_id else "", plain
 
 
 Answers = dict[int, SessionView | Exception]
@@ -158,7 +161,7 @@ class _Batch:
             await self._write(tx, asks, placements, now)
         for index, order in self._orders.items():  # those who asked for the very same, with the same token
             first = firsts.get(order.key) if order.request.client_token else index
-            if first in self._answers and order.request == self._orders[first].request:
+            if first in self._answers and order.same_as(self._orders[first]):
                 self._answers[index] = self._answers[first]
         return self._answers
 
@@ -178,7 +181,7 @@ class _Batch:
                 view = await view_of(tx, earlier)
                 for index, order in self._orders.items():
                     if order.key == (project_id, token):
-                        self._answers[index] = _same(view, order.request)
+                        self._answers[index] = _same(view, order)
         news = []
         for index, order in self._orders.items():
             first = firsts[order.key] if order.request.client_token else index
@@ -187,7 +190,7 @@ class _Batch:
         return news
 
     async def _asks(self, tx: Tx, new: Sequence[int], now: datetime) -> dict[int, Ask]:
-        resolved: dict[tuple[str, SessionRequest], _Resolved | QuarterdeckError] = {}
+        resolved: dict[tuple[str, str, SessionRequest], _Resolved | QuarterdeckError] = {}
         asks: dict[int, Ask] = {}
         for index in new:
             order = self._orders[index]
@@ -225,9 +228,9 @@ class _Batch:
             # Of the session itself nobody can know yet, and so wait for it.
             self.hints.append(subjects.hint_plan(session.vm_id) if session.vm_id else subjects.SLOTS)
         await tx.batch.add_sessions([view.session for view in created.values()])
-        for view in created.values():
+        for index, view in created.items():
             if view.session.save_id:
-                await saves.hold(tx, view.session, now)
+                await saves.hold(tx, self._orders[index].who, view.session, now)
         queued = [view.session for view in created.values() if view.session.state is SessionState.PENDING]
         await tx.outbox.append([session.event("pending") for session in queued])
         places = await tx.queue.places([session.id for session in queued]) if queued else {}
@@ -243,8 +246,12 @@ class _Batch:
             await tx.outbox.audit(entry)
 
 
-def _same(view: SessionView, request: SessionRequest) -> SessionView | AlreadyExists:
-    if view.session.request_sha256 == request.digest():
+def _same(view: SessionView, order: _Order) -> SessionView | AlreadyExists:
+    if not order.who.sees(view.session.created_by):
+        return AlreadyExists(
+            "CLIENT_TOKEN_MISMATCH", "another player has used this client_token; use a new one", field="client_token"
+        )
+    if view.session.request_sha256 == order.request.digest():
         return view
     return AlreadyExists(
         "CLIENT_TOKEN_MISMATCH",
@@ -273,7 +280,7 @@ async def _resolve(tx: Tx, world: World, who: Principal, request: SessionRequest
         raise InvalidRequest("GAME_NOT_DEPLOYED", f"{game.name} has no deployment yet", field="game")
     accepted(deployment, request.choice)
     if request.save_id:
-        await saves.check_takeable(tx, who.project_id, request.save_id, deployment)
+        await saves.check_takeable(tx, who, request.save_id, deployment)
     preset_id = request.preset_id or game.default_preset_id or world.policy.default_preset_id
     preset = await known_preset(tx, who.project_id, game.id, preset_id)
     await known_region(tx, request.region_id)

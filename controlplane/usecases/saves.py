@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from controlplane.domain.errors import InvalidRequest, NotFound, WrongState
+from controlplane.domain.errors import Forbidden, InvalidRequest, NotFound, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment
 from controlplane.domain.identity import Principal
@@ -22,9 +22,9 @@ ALL = Page(size=10_000)
 
 
 async def list_saves(world: World, who: Principal, game_id: str, page: Page) -> Sequence[Save]:
-    """Newest first; "" means of any game."""
+    """Newest first; "" means of any game. Of a player his own, and those of nobody."""
     async with world.store.reading() as tx:
-        return await tx.saves.list(who.project_id, game_id, page)
+        return await tx.saves.list(who.project_id, game_id, page, who.sees_only)
 
 
 async def get_save(world: World, who: Principal, save_id: str) -> Save:
@@ -102,25 +102,29 @@ async def release(world: World, who: Principal, save_id: str, request_id: str) -
     return save
 
 
-async def check_takeable(tx: Tx, project_id: str, save_id: str, deployment: Deployment) -> None:
-    """Whether a new session of that deployment may play with the save. Raises InvalidRequest, WrongState."""
+async def check_takeable(tx: Tx, who: Principal, save_id: str, deployment: Deployment) -> None:
+    """Whether a new session of that deployment may play with the save. Raises InvalidRequest, Forbidden (another
+    player's), WrongState."""
     if deployment.saves is None:
         raise InvalidRequest(
             "GAME_SAVES_NOTHING", f"{deployment.name} declares no saves; leave save_id out", field="save_id"
         )
-    save = await tx.saves.get(project_id, save_id)
+    save = await tx.saves.get(who.project_id, save_id)
     if save is None:
         return
+    if save.owner and not who.sees(save.owner):
+        raise Forbidden("SAVE_NOT_YOURS", f"{save.name} is another player's: choose another id", field="save_id")
     if save.game_id != deployment.game_id:
         raise InvalidRequest("SAVE_OF_ANOTHER_GAME", f"{save.name} belongs to games/{save.game_id}", field="save_id")
     check_free(save, await holding(tx, save))
 
 
-async def hold(tx: Tx, session: Session, now: datetime) -> None:
-    """From now on this session writes its save. Raises Conflict, AlreadyExists when another was faster."""
+async def hold(tx: Tx, who: Principal, session: Session, now: datetime) -> None:
+    """From now on this session writes its save, which is the caller's where it is new. Raises Conflict, AlreadyExists
+    when another was faster."""
     save = await tx.saves.get(session.project_id, session.save_id)
     if save is None:
-        new = Save(session.save_id, session.project_id, session.game_id, now, now, session_id=session.id)
+        new = Save(session.save_id, session.project_id, session.game_id, now, now, session.id, owner=who.sees_only)
         await tx.saves.add(new)
     else:
         await tx.saves.save(save.held_by(session.id, now))
@@ -173,7 +177,7 @@ async def holding(tx: Tx, save: Save) -> Holding | None:
 
 async def _owned(tx: Tx, who: Principal, save_id: str, field: str = "name") -> Save:
     save = await tx.saves.get(who.project_id, save_id)
-    if save is None:
+    if save is None or (save.owner and not who.sees(save.owner)):
         raise NotFound("SAVE_NOT_FOUND", f"there is no save 'saves/{save_id}'", field=field)
     return save
 

@@ -35,7 +35,7 @@ class SessionView:
 
 
 async def get_session(world: World, who: Principal, session_id: str) -> SessionView:
-    """Raises NotFound, for another project's session too (I21)."""
+    """Raises NotFound, for another project's session too, and for a player for another's (I21)."""
     async with world.store.reading() as tx:
         return await view_of(tx, await owned(tx, who, session_id))
 
@@ -43,10 +43,10 @@ async def get_session(world: World, who: Principal, session_id: str) -> SessionV
 async def list_sessions(
     world: World, who: Principal, states: Sequence[SessionState], vm_id: str, page: Page
 ) -> Sequence[SessionView]:
-    """Newest first."""
+    """Newest first; of a player his own."""
     async with world.store.reading() as tx:
         now = await tx.now()
-        sessions = await tx.sessions.list(who.project_id, states, vm_id, page)
+        sessions = await tx.sessions.list(who.project_id, states, vm_id, page, who.sees_only)
         ports = await tx.ports.of_sessions([s.id for s in sessions])
         waiting = [s.id for s in sessions if s.state is SessionState.PENDING]
         queue = await tx.queue.places(waiting) if waiting else {}
@@ -109,7 +109,7 @@ async def wait_until(world: World, who: Principal, session_id: str, done: Callab
 
 async def owned(tx: Tx, who: Principal, session_id: str) -> Session:
     session = await tx.sessions.get(session_id)
-    if session is None or session.project_id != who.project_id:
+    if session is None or session.project_id != who.project_id or not who.sees(session.created_by):
         raise NotFound("SESSION_NOT_FOUND", f"there is no session 'sessions/{session_id}'", field="name")
     return session
 

@@ -41,10 +41,12 @@ class SqlSaves:
         if not await self._connection.write(saves.delete().where(_is(save.project_id, save.id), unchanged)):
             raise version_conflict(save.name)
 
-    async def list(self, project_id: str, game_id: str, page: Page) -> Sequence[Save]:
+    async def list(self, project_id: str, game_id: str, page: Page, for_player: str = "") -> Sequence[Save]:
         statement = sa.select(saves).where(saves.c.project_id == project_id)
         if game_id:
             statement = statement.where(saves.c.game_id == game_id)
+        if for_player:
+            statement = statement.where(saves.c.owner.in_(["", for_player]))
         return [from_row(Save, row) for row in await self._connection.rows(paged(statement, saves, page))]
 
     async def held_on(self, vm_id: str) -> Sequence[HeldSave]:

@@ -42,12 +42,16 @@ class SqlSessions:
             sa.select(sessions).where(sessions.c.project_id == project_id, sessions.c.client_token == client_token)
         )
 
-    async def list(self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page) -> Sequence[Session]:
+    async def list(
+        self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page, created_by: str = ""
+    ) -> Sequence[Session]:
         statement = sa.select(sessions).where(sessions.c.project_id == project_id)
         if states:
             statement = statement.where(sessions.c.state.in_(words(states)))
         if vm_id:
             statement = statement.where(sessions.c.vm_id == vm_id)
+        if created_by:
+            statement = statement.where(sessions.c.created_by == created_by)
         return await self._all(paged(statement, sessions, page))
 
     async def on_vm(self, vm_id: str) -> Sequence[Session]:

@@ -216,3 +216,12 @@ async def test_what_no_row_refers_to_any_more_is_expected_anew(store):
         await tx.save_versions.remove(replace(a_version(1)))
         await tx.garbage.expect("saves/1", NOW)
         assert await tx.garbage.due(10, at(60)) == ["saves/1"]
+
+
+async def test_a_players_list_has_his_own_saves_and_nobodys(store: Store) -> None:
+    async with store.tx() as tx:
+        for number, owner in enumerate(("", "alice", "bob")):
+            await tx.saves.add(a_save(f"save-{number}", owner=owner, created_at=at(number)))
+    async with store.reading() as tx:
+        assert [save.owner for save in await tx.saves.list(PROJECT, "", Page(), "alice")] == ["alice", ""]
+        assert [save.owner for save in await tx.saves.list(PROJECT, "orbit", Page())] == ["bob", "alice", ""]

@@ -145,13 +145,16 @@ class MemorySessions:
         rows = [s for s in self._rows() if (s.project_id, s.client_token) == (project_id, client_token)]
         return next(iter(self._tables.read("sessions", rows)), None)
 
-    async def list(self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page) -> Sequence[Session]:
+    async def list(
+        self, project_id: str, states: Sequence[SessionState], vm_id: str, page: Page, created_by: str = ""
+    ) -> Sequence[Session]:
         matching = [
             session
             for session in self._rows()
             if session.project_id == project_id
             and (not states or session.state in states)
             and vm_id in ("", session.vm_id)
+            and created_by in ("", session.created_by)
         ]
         return self._tables.read("sessions", paged(matching, page))
 

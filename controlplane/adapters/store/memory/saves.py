@@ -41,9 +41,10 @@ class MemorySaves:
         for key in [key for key in versions if key[:2] == (save.project_id, save.id)]:
             del versions[key]
 
-    async def list(self, project_id: str, game_id: str, page: Page) -> Sequence[Save]:
+    async def list(self, project_id: str, game_id: str, page: Page, for_player: str = "") -> Sequence[Save]:
         rows: Sequence[Save] = list(self._tables.seen("saves").values())
-        return paged([s for s in rows if s.project_id == project_id and game_id in ("", s.game_id)], page)
+        found = [s for s in rows if s.project_id == project_id and game_id in ("", s.game_id)]
+        return paged([s for s in found if not for_player or s.owner in ("", for_player)], page)
 
     async def held_on(self, vm_id: str) -> Sequence[HeldSave]:
         rows: Sequence[Save] = sorted(self._tables.seen("saves").values(), key=lambda save: save.id)

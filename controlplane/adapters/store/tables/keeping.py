@@ -23,6 +23,7 @@ saves = sa.Table(
     integer("current"),
     integer("newest"),
     integer("version"),
+    sa.Column("owner", sa.Text(), nullable=False, server_default=""),
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id", "game_id"], ["games.project_id", "games.id"]),
     sa.Index(None, "project_id", "created_at", "id"),

@@ -1,4 +1,5 @@
-"""What a credential was made with, so that it is revoked with it; indexes to list and to forget credentials by."""
+"""What a credential was made with, so that it is revoked with it; indexes to list and to forget credentials by; whose a
+save is."""
 
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ INDEXES = (
 
 def upgrade() -> None:
     op.add_column("credentials", sa.Column("parent_id", sa.Text(), nullable=False, server_default=""))
+    op.add_column("saves", sa.Column("owner", sa.Text(), nullable=False, server_default=""))
     for name, columns in INDEXES:
         op.create_index(name, "credentials", columns)
 
@@ -25,3 +27,4 @@ def downgrade() -> None:
     for name, _ in INDEXES:
         op.drop_index(name, "credentials")
     op.drop_column("credentials", "parent_id")
+    op.drop_column("saves", "owner")
