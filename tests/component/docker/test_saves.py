@@ -83,7 +83,7 @@ def test_a_container_plays_on_where_the_last_one_ended_and_is_backed_up_in_time(
     until(lambda: any(b["state"] == "BACKUP_STATE_COMPLETED" for b in backups()), house.logs, 150)
     assert house.run("backups", "unschedule", made["name"]).returncode == 0
     backup = next(b for b in backups() if b["state"] == "BACKUP_STATE_COMPLETED")
-    url = house.url + house.json("backups", "download", backup["name"])["url"]
+    url = house.json("backups", "download", backup["name"])["url"]
     with urllib.request.urlopen(url) as answer, tarfile.open(fileobj=io.BytesIO(answer.read())) as tar:
         said = tar.extractfile("data/said")
         assert said is not None
