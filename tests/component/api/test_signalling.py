@@ -109,11 +109,11 @@ async def converse(browser: Browser, token: str, agent: Agent) -> None:
 
 
 @pytest.fixture
-async def session(api: Plane, operator: Caller) -> AsyncIterator[tuple[sessions_pb2.Session, Agent]]:
+async def session(api: Plane, operator: Caller, player: Caller) -> AsyncIterator[tuple[sessions_pb2.Session, Agent]]:
     key = await make_host(api, operator, "vm-1")
     await make_game(operator)
     async with linked(api, key) as agent:
-        yield await create_session(operator), agent
+        yield await create_session(player), agent
 
 
 async def test_a_channel_carries_both_ways_and_closes(
