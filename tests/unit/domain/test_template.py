@@ -44,7 +44,10 @@ def test_those_that_fit_come_cheapest_first_and_nothing_else_comes(known, prices
     assert [template.id in prices for template in found] == sorted((t.id in prices for t in found), reverse=True)
 
 
-@pytest.mark.parametrize("wrong", [{"bitrate_kbps": 7000}, {"width": 1281}, {"fps": 0}, {"encoder_preset": ""}, {"encoder_preset": "nonsense"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"bitrate_kbps": 7000}, {"width": 1281}, {"fps": 0}, {"encoder_preset": ""}, {"encoder_preset": "nonsense"}],
+)
 def test_a_preset_whose_figures_do_not_agree_is_refused(wrong):
     assert checked(HIGH) == HIGH
     with pytest.raises(InvalidRequest):
