@@ -69,6 +69,8 @@ class Door:
         self._most_each = terms.per_peer or max(1, self._most // 4)
         self._guests: dict[asyncio.Transport, _Guest] = {}
         self._peers: Counter[str] = Counter()
+        # Of each peer those that have not asked anything yet, longest first: they make room for who comes.
+        self._strangers: dict[str, dict[asyncio.Transport, None]] = {}
         self._refused = 0
         self._full = False
 
@@ -84,10 +86,11 @@ class Door:
         """Whether it may come in; one that was in goes on with another protocol."""
         now = asyncio.get_running_loop().time()
         if transport in self._guests:
+            self.asked(transport)
             self._guests[transport] = _Guest(self._guests[transport].peer, protocol, now)
             return True
         peer = str((transport.get_extra_info("peername") or ("",))[0])
-        if len(self._guests) >= self._most or self._peers[peer] >= self._most_each:
+        if (len(self._guests) >= self._most or self._peers[peer] >= self._most_each) and not self._make_room(peer):
             self._refused += 1
             if not self._full:
                 self._full = True
@@ -95,9 +98,28 @@ class Door:
             return False
         self._guests[transport] = _Guest(peer, protocol, now)
         self._peers[peer] += 1
+        self._strangers.setdefault(peer, {})[transport] = None
+        return True
+
+    def asked(self, transport: asyncio.Transport) -> None:
+        """It has sent the head of a request, and is no stranger any more."""
+        guest = self._guests.get(transport)
+        if guest is not None and transport in (strangers := self._strangers.get(guest.peer, {})):
+            del strangers[transport]
+            if not strangers:
+                del self._strangers[guest.peer]
+
+    def _make_room(self, peer: str) -> bool:
+        """Shows out the one of this peer that has said nothing for longest, if there is any."""
+        longest = next(iter(self._strangers.get(peer, ())), None)
+        if longest is None:
+            return False
+        self.leave(longest)
+        longest.abort()
         return True
 
     def leave(self, transport: asyncio.Transport) -> None:
+        self.asked(transport)
         guest = self._guests.pop(transport, None)
         if guest is not None:
             self._peers[guest.peer] -= 1
@@ -157,6 +179,8 @@ class _Http(H11Protocol):
     def data_received(self, data: bytes) -> None:
         if not self._outside:
             super().data_received(data)
+            if self.cycle is not None:
+                self._door.asked(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._door.leave(self.transport)
