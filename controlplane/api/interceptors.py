@@ -35,7 +35,10 @@ STATUS_DETAILS = "grpc-status-details-bin"
 GOOD_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 TOO_SLOW = "TOO_SLOW"
-UNBOUNDED = ("/grpc.health.v1.Health/",)
+HEALTH = "/grpc.health.v1.Health/"
+UNBOUNDED = (f"{HEALTH}Check", f"{HEALTH}List")
+# Streams that ask nobody who he is and last as long as he likes: they take no place of those who have a token.
+OPEN_TO_ALL = (f"{HEALTH}Watch", "/grpc.reflection.")
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
@@ -49,6 +52,7 @@ class Limits:
 
     unary_in_flight: int = 512
     open_streams: int = 4096
+    strangers_streams: int = 256
     unary_s: float = 300.0
     recheck_s: float = 2.5
     token_cache_s: float = 2.5
@@ -81,6 +85,7 @@ class Chain:
         self._spans = spans or NoSpans()
         self._requests = Admission(limits.unary_in_flight, "requests")
         self._streams = Admission(limits.open_streams, "streams")
+        self._strangers = Admission(limits.strangers_streams, "streams without a token")
 
     def wrap(self, method: str, handler: Handler) -> Handler:
         """A handler that passes the chain before this one."""
@@ -118,7 +123,8 @@ class Chain:
     def _streaming(self, method: str, inner: Any, many_requests: bool) -> Any:
         # No generator itself: the library would wait for the reader outside of it, where a cut can tell nobody why.
         async def call(requests: Any, context: Context) -> None:
-            async with self._edge(method, context, self._streams, self._stream_told(method)):
+            admission = self._strangers if method.startswith(OPEN_TO_ALL) else self._streams
+            async with self._edge(method, context, admission, self._stream_told(method)):
                 if many_requests:
                     requests = validated(requests)
                 else:
@@ -179,7 +185,7 @@ class Chain:
         request_id = given if isinstance(given, str) and GOOD_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
         context.set_trailing_metadata(((REQUEST_ID, request_id),))
-        bounded = not method.startswith(UNBOUNDED)
+        bounded = method not in UNBOUNDED
         entered = False
         refused: status_pb2.Status | None = None
         with told as outcome, self._span(method, metadata, request_id, outcome):
@@ -210,7 +216,7 @@ class Chain:
 
     @contextmanager
     def _span(self, method: str, metadata: Metadata, request_id: str, outcome: Outcome) -> Iterator[None]:
-        if method.startswith(UNBOUNDED):
+        if method.startswith(HEALTH):
             yield
             return
         given = next((value for key, value in metadata if key == TRACEPARENT), "")

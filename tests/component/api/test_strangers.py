@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
+from pathlib import Path
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from quarterdeck.v1 import sessions_pb2
+
+from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
+from controlplane.adapters.store import open_store
 from controlplane.api.server import ENROLMENT_BOUNDS
-from tests.component.api.plane import Plane
+from tests.component.api.plane import FAST, Plane, calling, create_session, make_game, plane
+from tests.component.api.refusals import refused
 
 WITHIN_S = 60.0
 
@@ -31,6 +40,28 @@ async def test_enrolment_takes_few_connections_at_once(api: Plane) -> None:
     for _, writer in guests:
         writer.close()
     assert still
+
+
+async def test_streams_that_ask_nobody_who_he_is_are_few_and_take_no_place_of_others(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    options = replace(FAST, limits=replace(FAST.limits, strangers_streams=2))
+    async with MemoryBus(broker) as bus, plane(open_store("memory://"), bus, tmp_path / "ca", options) as running:
+        async with running.channel() as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            watching = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(2)]
+            for one in watching:
+                assert (await one.read()).status == health_pb2.HealthCheckResponse.SERVING
+            refusal = await refused(health.Watch(health_pb2.HealthCheckRequest()).read())
+            assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert (await health.Check(health_pb2.HealthCheckRequest())).status == (
+                health_pb2.HealthCheckResponse.SERVING
+            )
+        async with calling(running, running.operator) as operator:
+            await make_game(operator)
+            created = await create_session(operator)
+            watched = operator.sessions.WatchSession(sessions_pb2.WatchSessionRequest(name=created.name))
+            assert (await watched.read()).name == created.name
 
 
 async def ended(reader: asyncio.StreamReader) -> None:
