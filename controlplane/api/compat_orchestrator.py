@@ -17,6 +17,7 @@ from controlplane.api.mapping.compat import (
     vm_dto,
     vm_session,
 )
+from controlplane.api.mapping.placement import coordinates_of
 from controlplane.api.vms import OWNED_TEMPLATE
 from controlplane.domain.session import ON_HOST
 from controlplane.domain.vm import STATIC
@@ -68,7 +69,13 @@ class OrchestratorServicer(rpc.OrchestratorServiceServicer):
         return vm_dto(vm)
 
     async def FindVm(self, request: pb.FindVmRequest, context: Any) -> pb.FindVmResponse:
-        wish = assignment.VmWish(game_id=request.game_id, preset_id=request.preset, region_id=request.region)
+        wish = assignment.VmWish(
+            game_id=request.game_id,
+            preset_id=request.preset,
+            region_id=request.region,
+            coordinates=coordinates_of(request),
+            territory=request.territory,
+        )
         return find_vm_response(await assignment.find_vm(self._world, identity.principal(), wish))
 
     async def AssignSession(self, request: pb.AssignSessionRequest, context: Any) -> pb.VmSession:

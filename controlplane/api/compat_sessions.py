@@ -10,6 +10,7 @@ from quarterdeck.compat.v1 import sessions_pb2_grpc as rpc
 from controlplane.api import identity
 from controlplane.api.compat_streaming import StreamUrls
 from controlplane.api.mapping.compat import started_session
+from controlplane.api.mapping.placement import coordinates_of
 from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.session import SessionState
@@ -31,6 +32,8 @@ class SessionFlowServicer(rpc.SessionFlowServiceServicer):
             preset_id=request.preset,
             region_id=request.region,
             client_token=request.client_token,
+            coordinates=coordinates_of(request),
+            territory=request.territory,
         )
         creating = creation.create_session(self._world, who, wanted, identity.request_id())
         view = await self._metrics.allocation(creating)

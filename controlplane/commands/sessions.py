@@ -14,7 +14,7 @@ from controlplane.commands.documents import Parameters, pairs
 from controlplane.commands.options import Output, OutputOption, Target, TokenFile
 
 if TYPE_CHECKING:
-    from quarterdeck.v1 import sessions_pb2
+    from quarterdeck.v1 import placement_pb2, sessions_pb2
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Play sessions: create, watch, type into, stop.")
 
@@ -39,6 +39,12 @@ def create(
     game: Annotated[str, typer.Argument(metavar="GAME", help="games/ID, or the ID alone.")],
     preset: Annotated[str, typer.Option(help="Streaming quality; the game's own when empty.")] = "",
     region: Annotated[str, typer.Option(help="Where to play; anywhere when empty.")] = "",
+    territory: Annotated[
+        str, typer.Option(metavar="CC", help="The player's, such as DE: regions with a law ask for it.")
+    ] = "",
+    near: Annotated[
+        str, typer.Option(metavar="LAT,LON", help="Where the player is, in degrees: the nearest region comes first.")
+    ] = "",
     save: Annotated[str, typer.Option(help="Begin with this save, and store into it; made when there is none.")] = "",
     parameter: Parameters = None,
     wait: Annotated[bool, typer.Option("--wait", help="Return only when it is playable, or over.")] = False,
@@ -59,6 +65,7 @@ def create(
     \b
     quarterdeck sessions create broadside --wait
     quarterdeck sessions create broadside --max-duration 600 --output json
+    quarterdeck sessions create broadside --territory DE --near 52.52,13.41
     quarterdeck sessions create island --save alices-world --parameter difficulty=hard --parameter password=@pw.txt
     """
     from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
@@ -69,6 +76,8 @@ def create(
         game=resource("games", game),
         preset=preset,
         region=region,
+        territory=territory,
+        coordinates=_place(near),
         save_id=save.removeprefix("saves/"),
         parameters=pairs(parameter),
         wait_until_playable=wait,
@@ -82,6 +91,20 @@ def create(
     with calling(target, token_file) as call:
         stub = sessions_pb2_grpc.SessionServiceStub(call.channel)
         show(call(stub.CreateSession, request, None if wait else 30.0), output, _rows)
+
+
+def _place(near: str) -> placement_pb2.Coordinates | None:
+    from quarterdeck.v1 import placement_pb2
+
+    if not near:
+        return None
+    try:
+        latitude, longitude = map(float, near.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"'{near}' is no LAT,LON in degrees, such as 52.52,13.41", param_hint="--near"
+        ) from None
+    return placement_pb2.Coordinates(latitude_degrees=latitude, longitude_degrees=longitude)
 
 
 @app.command("list")

@@ -90,9 +90,12 @@ def _distance(wish: Wish, region: Region) -> float | None:
 
 
 def forbidden(wish: Wish, region: Region) -> str:
-    """Why the law closes `region` to `wish`, or ""."""
+    """Why the law closes `region` to `wish`, or "". A player of whom nobody says where they are is in no list that
+    allows, and in the clear of none that denies: whoever leaves the territory out gains nothing by it."""
     if not wish.game_law.permits(region.territory):
         return f"the game may not run in {region.territory or 'an unknown territory'}"
-    if wish.territory and not region.law.permits(wish.territory):
+    if not wish.territory and (region.law.allow or region.law.deny):
+        return "serves only players whose territory is known: name it"
+    if not region.law.permits(wish.territory):
         return f"may not serve players from {wish.territory}"
     return ""

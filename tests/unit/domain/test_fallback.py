@@ -61,6 +61,15 @@ def test_the_law_of_the_region_and_of_the_game_forbid():
     }
 
 
+def test_who_leaves_the_territory_out_gains_nothing_by_it():
+    laws = {"eu-west-1": Law(allow=frozenset({"DE"})), "us-east-1": Law(deny=frozenset({"CU"}))}
+    choices, passed = order(Wish(), under(laws))
+    assert [choice.region_id for choice in choices] == ["ap-northeast-1", "eu-central-1"]
+    why = "serves only players whose territory is known: name it"
+    assert {(p.region_id, p.why) for p in passed} == {("eu-west-1", why), ("us-east-1", why)}
+    assert "eu-west-1" in ids(Wish(territory="DE"))
+
+
 territories = st.frozensets(st.sampled_from(["US", "IE", "DE", "JP", "CU"]), max_size=3)
 laws = st.builds(Law, territories, territories)
 
@@ -83,6 +92,7 @@ def test_every_region_is_answered_for_exactly_once_and_no_choice_is_forbidden(wi
     for choice in choices:
         region = next(r for r in REGIONS if r.id == choice.region_id)
         assert wish.game_law.permits(region.territory)
-        assert not wish.territory or region_laws.get(region.id, Law()).permits(wish.territory)
+        law = region_laws.get(region.id, Law())
+        assert law.permits(wish.territory) if wish.territory else law == Law()
     if wish.coordinates and not wish.region_id:
         assert [c.distance_km for c in choices] == sorted(c.distance_km for c in choices)

@@ -1,5 +1,6 @@
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
+from quarterdeck.v1 import placement_pb2 as _placement_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -121,14 +122,18 @@ class ReleaseSessionRequest(_message.Message):
     def __init__(self, vm_id: _Optional[str] = ..., session_id: _Optional[str] = ...) -> None: ...
 
 class FindVmRequest(_message.Message):
-    __slots__ = ("game_id", "region", "preset")
+    __slots__ = ("game_id", "region", "preset", "coordinates", "territory")
     GAME_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
+    COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    TERRITORY_FIELD_NUMBER: _ClassVar[int]
     game_id: str
     region: str
     preset: str
-    def __init__(self, game_id: _Optional[str] = ..., region: _Optional[str] = ..., preset: _Optional[str] = ...) -> None: ...
+    coordinates: _placement_pb2.Coordinates
+    territory: str
+    def __init__(self, game_id: _Optional[str] = ..., region: _Optional[str] = ..., preset: _Optional[str] = ..., coordinates: _Optional[_Union[_placement_pb2.Coordinates, _Mapping]] = ..., territory: _Optional[str] = ...) -> None: ...
 
 class FindVmResponse(_message.Message):
     __slots__ = ("vm", "found", "region", "passed_over")

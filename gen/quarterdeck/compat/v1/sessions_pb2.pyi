@@ -1,6 +1,7 @@
 from buf.validate import validate_pb2 as _validate_pb2
 from google.api import annotations_pb2 as _annotations_pb2
 from quarterdeck.compat.v1 import streaming_pb2 as _streaming_pb2
+from quarterdeck.v1 import placement_pb2 as _placement_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Mapping as _Mapping
@@ -9,16 +10,20 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class StartSessionRequest(_message.Message):
-    __slots__ = ("game_id", "region", "preset", "client_token")
+    __slots__ = ("game_id", "region", "preset", "client_token", "coordinates", "territory")
     GAME_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
     CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    TERRITORY_FIELD_NUMBER: _ClassVar[int]
     game_id: str
     region: str
     preset: str
     client_token: str
-    def __init__(self, game_id: _Optional[str] = ..., region: _Optional[str] = ..., preset: _Optional[str] = ..., client_token: _Optional[str] = ...) -> None: ...
+    coordinates: _placement_pb2.Coordinates
+    territory: str
+    def __init__(self, game_id: _Optional[str] = ..., region: _Optional[str] = ..., preset: _Optional[str] = ..., client_token: _Optional[str] = ..., coordinates: _Optional[_Union[_placement_pb2.Coordinates, _Mapping]] = ..., territory: _Optional[str] = ...) -> None: ...
 
 class StartedSession(_message.Message):
     __slots__ = ("session_id", "game_id", "vm_id", "region", "status", "webrtc", "streaming_preset", "created_at")
