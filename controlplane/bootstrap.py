@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -292,12 +292,13 @@ async def _welcome(settings: Settings, world: World) -> dict[str, str]:
     """Makes an embedded house usable: its operator's token file, this machine as vms/local, the demo game, a sign-in
     code. Doing it again changes nothing but the codes."""
     from controlplane.adapters.ca import write_private
-    from controlplane.domain.errors import WrongState
+    from controlplane.domain.errors import AlreadyExists, WrongState
     from controlplane.usecases import accounts, vms
 
     operator = await _operator(settings, world.store, world.ids)
-    local = vms.VmRequest(vm_id="local", region_id="local", template_id="local", client_token="local")  # noqa: S106
-    await vms.create_vm(world, operator, local, request_id="welcome")
+    local = vms.VmRequest(vm_id="local", region_id="local", template_id="local")
+    with suppress(AlreadyExists):
+        await vms.create_vm(world, operator, local, request_id="welcome")
     await _demo_game(world, operator)
     code, _ = await accounts.create_sign_in_code(world, operator)
     said = {"sign_in_code": code}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from quarterdeck.v1 import games_pb2 as pb
@@ -23,8 +22,6 @@ from controlplane.api.mapping.values import last_part, seconds
 from controlplane.domain.game import Game
 from controlplane.usecases import games
 from controlplane.usecases.world import World
-
-UNBORN = datetime.fromtimestamp(0, UTC)
 
 
 class GameServicer(rpc.GameServiceServicer):
@@ -54,6 +51,7 @@ class GameServicer(rpc.GameServiceServicer):
             law_of(request.game.law),
             parameters_of(request.game.parameters),
             seconds(request.game, "log_retention") or 0.0,
+            request.client_token,
         )
         return game_message(game)
 
@@ -69,8 +67,9 @@ class GameServicer(rpc.GameServiceServicer):
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, context: Any) -> pb.Deployment:
         who = identity.principal()
-        deployment = deployment_of(request, who.project_id, UNBORN)
-        return deployment_message(await games.create_deployment(self._world, who, deployment, identity.request_id()))
+        deployment = deployment_of(request, who.project_id, games.UNBORN)
+        made = await games.create_deployment(self._world, who, deployment, identity.request_id(), request.client_token)
+        return deployment_message(made)
 
     async def GetDeployment(self, request: pb.GetDeploymentRequest, context: Any) -> pb.Deployment:
         game_id, number = deployment_key(request.name)

@@ -33,7 +33,7 @@ from controlplane.interfaces.outside import (
     Provider,
     StreamTokens,
 )
-from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows
+from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows, TokenRows
 from controlplane.interfaces.sessions import BatchRows, PortRows, QueueRows, SessionRows, Wanted
 from controlplane.interfaces.store import Store, Tx
 
@@ -82,6 +82,7 @@ __all__ = [
     "ShapeRows",
     "Store",
     "StreamTokens",
+    "TokenRows",
     "TransitionRows",
     "Tx",
     "VmRows",

@@ -9,6 +9,7 @@ from typing import Protocol
 from controlplane.domain.game import Deployment, Game
 from controlplane.domain.identity import Credential, CredentialKind
 from controlplane.domain.region import Region
+from controlplane.domain.request import ClientToken
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces.fleet import Page
 
@@ -96,4 +97,17 @@ class CredentialRows(Protocol):
 
     async def spend(self, jti: str, expires_at: datetime, now: datetime) -> bool:
         """Remembers a stream token's id until it expires; False when it was spent before. Forgets expired ids."""
+        ...
+
+
+class TokenRows(Protocol):
+    """Client tokens, by (project, verb, token). They are forgotten with published events."""
+
+    async def claim(self, token: ClientToken) -> ClientToken | None:
+        """Keeps it; None. Or else what was kept before, and is left as it was; who comes while another transaction
+        keeps the same waits for its end."""
+        ...
+
+    async def settle(self, token: ClientToken) -> None:
+        """Writes what the token, claimed in this transaction, has made."""
         ...

@@ -11,7 +11,7 @@ from controlplane.interfaces.fleet import AttemptRows, HostRows, ProvisioningRow
 from controlplane.interfaces.keeping import BackupRows, GarbageRows, SaveRows, SaveVersionRows, ScheduleRows
 from controlplane.interfaces.logs import LogRows
 from controlplane.interfaces.news import DeadLetterRows, FeedRows, FigureRows, OutboxRows
-from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows
+from controlplane.interfaces.scope import CatalogueRows, CredentialRows, ShapeRows, TokenRows
 from controlplane.interfaces.sessions import BatchRows, PortRows, QueueRows, SessionRows
 
 
@@ -48,6 +48,8 @@ class Tx(Protocol):
     def shapes(self) -> ShapeRows: ...
     @property
     def credentials(self) -> CredentialRows: ...
+    @property
+    def tokens(self) -> TokenRows: ...
     @property
     def feed(self) -> FeedRows: ...
     @property

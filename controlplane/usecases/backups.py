@@ -13,6 +13,7 @@ from controlplane.domain.identity import Principal
 from controlplane.domain.save import Save, SaveVersion, check_free
 from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import AuditEntry, Page, Tx
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.saves import DOOMED_S, holding
 from controlplane.usecases.sessions import owned
 from controlplane.usecases.world import World, operators_only
@@ -28,18 +29,19 @@ async def create_backup(world: World, who: Principal, session_id: str, client_to
     InvalidRequest (nothing is saved of this game), WrongState, Conflict."""
     operators_only(who)
     async with world.store.tx() as tx:
-        earlier = await tx.backups.by_client_token(who.project_id, client_token)
-        if earlier is not None:
-            return _same(earlier, session_id)
         session = await owned(tx, who, session_id)
-        try:
-            backup = await wish(tx, world, session, await tx.now(), client_token=client_token, created_by=who.subject)
-        except WrongState:
-            twin = await tx.backups.by_client_token(who.project_id, client_token)  # the same call, a moment ago
-            if twin is None:
-                raise
-            return _same(twin, session_id)
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateBackup", backup.name, request_id))
+
+        async def make() -> Backup:
+            now = await tx.now()
+            backup = await wish(tx, world, session, now, client_token=client_token, created_by=who.subject)
+            await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateBackup", backup.name, request_id))
+            return backup
+
+        async def find(name: str) -> Backup | None:
+            return await tx.backups.get(name.removeprefix("backups/"))
+
+        create = Create(who, "CreateBackup", client_token, session_id)
+        backup = await once(tx, create, make, lambda one: one.name, find)
     await world.tell(*([subjects.hint_plan(session.vm_id)] if session.vm_id else []))
     return backup
 
@@ -206,16 +208,6 @@ async def mine(tx: Tx, who: Principal, backup_id: str) -> Backup:
     if backup is None or backup.project_id != who.project_id:
         raise NotFound("BACKUP_NOT_FOUND", f"there is no backup 'backups/{backup_id}'", field="name")
     return backup
-
-
-def _same(backup: Backup, session_id: str) -> Backup:
-    if backup.session_id == session_id:
-        return backup
-    raise AlreadyExists(
-        "CLIENT_TOKEN_MISMATCH",
-        f"this client_token created {backup.name} of another session; use a new token for a new backup",
-        field="client_token",
-    )
 
 
 async def _left(tx: Tx, session: Session) -> SaveVersion:

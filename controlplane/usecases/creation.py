@@ -34,6 +34,7 @@ from controlplane.domain.template import Preset
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases import saves
 from controlplane.usecases.allocation import Ask, Placement, place_many
+from controlplane.usecases.repeating import mismatch
 from controlplane.usecases.sessions import SessionView, view_of
 from controlplane.usecases.survey import in_words, known_preset, known_region, queue_estimate_s
 from controlplane.usecases.world import World, operators_only
@@ -253,12 +254,7 @@ def _same(view: SessionView, order: _Order) -> SessionView | AlreadyExists:
         )
     if view.session.request_sha256 == order.request.digest():
         return view
-    return AlreadyExists(
-        "CLIENT_TOKEN_MISMATCH",
-        f"this client_token created {view.session.name} with other parameters; use a new token for a new session",
-        field="client_token",
-        session=view.session.name,
-    )
+    return mismatch(view.session.name)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from controlplane.domain.choice import Choice
 from controlplane.domain.configuration import Rendered, declare, made_up_ports, render
@@ -14,7 +15,11 @@ from controlplane.domain.parameters import Parameter, check_declarations
 from controlplane.domain.region import Law
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.ports import check_available
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.world import World, operators_only
+
+# What is to be made has no date yet.
+UNBORN = datetime.fromtimestamp(0, UTC)
 
 
 async def create_game(
@@ -28,9 +33,10 @@ async def create_game(
     law: Law | None = None,
     parameters: tuple[Parameter, ...] = (),
     log_retention_s: float = 0.0,
+    client_token: str = "",
 ) -> Game:
-    """Repeating it with the same content gives the same game. Raises AlreadyExists, InvalidRequest (preset,
-    parameters)."""
+    """Repeating it with the same content gives the same game; so does the same client token, whatever has become of
+    the game since (I20). Raises AlreadyExists, InvalidRequest (preset, parameters)."""
     operators_only(who)
     async with world.store.tx() as tx:
         now = await tx.now()
@@ -45,14 +51,23 @@ async def create_game(
             parameters=parameters,
             log_retention_s=log_retention_s,
         )
-        game = await _sound(tx, told)
-        earlier = await tx.catalogue.game(who.project_id, game_id)
-        if earlier is not None:
-            if replace(game, created_at=earlier.created_at, current_deployment=earlier.current_deployment) == earlier:
-                return earlier
-            raise AlreadyExists("GAME_EXISTS", f"there is another game 'games/{game_id}' already", field="game_id")
-        await tx.catalogue.add_game(game)
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateGame", game.name, request_id))
+
+        async def find(name: str) -> Game | None:
+            return await tx.catalogue.game(who.project_id, name.removeprefix("games/"))
+
+        create = Create(who, "CreateGame", client_token, replace(told, created_at=UNBORN))
+        return await once(tx, create, lambda: _add(tx, who, told, request_id), lambda game: game.name, find)
+
+
+async def _add(tx: Tx, who: Principal, told: Game, request_id: str) -> Game:
+    game = await _sound(tx, told)
+    earlier = await tx.catalogue.game(who.project_id, game.id)
+    if earlier is not None:
+        if replace(game, created_at=earlier.created_at, current_deployment=earlier.current_deployment) == earlier:
+            return earlier
+        raise AlreadyExists("GAME_EXISTS", f"there is another game '{game.name}' already", field="game_id")
+    await tx.catalogue.add_game(game)
+    await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateGame", game.name, request_id))
     return game
 
 
@@ -87,27 +102,38 @@ async def _sound(tx: Tx, game: Game) -> Game:
     return replace(game, parameters=tuple(sorted(game.parameters, key=lambda parameter: parameter.name)))
 
 
-async def create_deployment(world: World, who: Principal, deployment: Deployment, request_id: str) -> Deployment:
-    """Adds the next number of the game and makes it current; one that equals the current one is that one again.
+async def create_deployment(
+    world: World, who: Principal, deployment: Deployment, request_id: str, client_token: str = ""
+) -> Deployment:
+    """Adds the next number of the game and makes it current; one that equals the current one is that one again. The
+    same client token gives the same one, current or not; with another request it is refused (I20).
 
     Raises NotFound (game), InvalidRequest naming the field that does not fit the others, WrongState when no machine may
     give it its ports."""
     operators_only(who)
     async with world.store.tx() as tx:
-        game = await tx.catalogue.game(who.project_id, deployment.game_id)
-        if game is None:
-            raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{deployment.game_id}'", field="parent")
-        deployment = declare(checked(deployment), game.parameters)
-        current = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
-        if current is not None:
-            same = replace(deployment, number=current.number, created_at=current.created_at)
-            if same == current:
-                return current
-        await check_available(tx, who.project_id, game.id, deployment.ports)
-        added = await tx.catalogue.add_deployment(
-            replace(deployment, project_id=who.project_id, created_at=await tx.now())
-        )
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateDeployment", added.name, request_id))
+
+        async def find(name: str) -> Deployment | None:
+            number = int(name.rpartition("/")[2])
+            return await tx.catalogue.deployment(who.project_id, deployment.game_id, number)
+
+        create = Create(who, "CreateDeployment", client_token, deployment)
+        return await once(tx, create, lambda: _deploy(tx, who, deployment, request_id), lambda one: one.name, find)
+
+
+async def _deploy(tx: Tx, who: Principal, deployment: Deployment, request_id: str) -> Deployment:
+    game = await tx.catalogue.game(who.project_id, deployment.game_id)
+    if game is None:
+        raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{deployment.game_id}'", field="parent")
+    deployment = declare(checked(deployment), game.parameters)
+    current = await tx.catalogue.deployment(who.project_id, game.id, game.current_deployment)
+    if current is not None:
+        same = replace(deployment, number=current.number, created_at=current.created_at)
+        if same == current:
+            return current
+    await check_available(tx, who.project_id, game.id, deployment.ports)
+    added = await tx.catalogue.add_deployment(replace(deployment, project_id=who.project_id, created_at=await tx.now()))
+    await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateDeployment", added.name, request_id))
     return added
 
 

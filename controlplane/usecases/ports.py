@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from controlplane.domain.errors import AlreadyExists, Conflict, Exhausted, InvalidRequest, NotFound, WrongState
+from controlplane.domain.errors import Conflict, Exhausted, InvalidRequest, NotFound, WrongState
 from controlplane.domain.game import PortSpec
 from controlplane.domain.identity import Principal
 from controlplane.domain.placement import given_away
@@ -15,6 +15,7 @@ from controlplane.domain.ports import held, in_use
 from controlplane.domain.session import PortLease
 from controlplane.domain.vm import LIVE, Vm, VmState
 from controlplane.interfaces import AuditEntry, Page, Tx
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.vms import owned
 from controlplane.usecases.world import World, operators_only
 
@@ -54,43 +55,38 @@ async def allocate_port(
     has none left), WrongState (terminated)."""
     operators_only(who)
     async with world.store.tx() as tx:
-        vm = owned(await tx.vms.lock(request.vm_id), who, request.vm_id)
-        now = await tx.now()
-        earlier = await tx.ports.by_client_token(who.project_id, request.client_token) if request.client_token else None
-        if earlier is not None:
-            return _same(earlier, request), now
-        if vm.state is VmState.TERMINATED:
-            raise WrongState("VM_TERMINATED", f"{vm.name} is terminated")
-        if request.game_id and await tx.catalogue.game(who.project_id, request.game_id) is None:
-            raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{request.game_id}'", field="game")
-        number = await _number(tx, vm, request, now)
-        lease = PortLease(
-            vm.id,
-            request.protocol,
-            number,
-            purpose=request.purpose,
-            game_id=request.game_id,
-            project_id=who.project_id,
-            client_token=request.client_token,
-            reserved_at=now,
-        )
-        await tx.ports.lease(lease, now)
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "AllocatePort", lease.name, request_id))
-    return lease, now
+
+        async def find(name: str) -> PortLease | None:
+            number = int(name.rpartition("-")[2])
+            leases = await tx.batch.leases_at([request.vm_id], [(request.protocol, number)])
+            return next((lease for lease in leases if lease.client_token == request.client_token), None)
+
+        create = Create(who, "AllocatePort", request.client_token, replace(request, client_token=""))
+        lease = await once(tx, create, lambda: _reserve(tx, who, request, request_id), lambda one: one.name, find)
+        return lease, await tx.now()
 
 
-def _same(lease: PortLease, request: PortRequest) -> PortLease:
-    asked = replace(request, host_port=request.host_port or lease.host_port)
-    if asked == PortRequest(
-        lease.vm_id, lease.protocol, lease.purpose, lease.host_port, lease.game_id, lease.client_token
-    ):
-        return lease
-    raise AlreadyExists(
-        "CLIENT_TOKEN_MISMATCH",
-        f"this client_token reserved {lease.name} for something else; use a new token for another port",
-        field="client_token",
-        port=lease.name,
+async def _reserve(tx: Tx, who: Principal, request: PortRequest, request_id: str) -> PortLease:
+    vm = owned(await tx.vms.lock(request.vm_id), who, request.vm_id)
+    now = await tx.now()
+    if vm.state is VmState.TERMINATED:
+        raise WrongState("VM_TERMINATED", f"{vm.name} is terminated")
+    if request.game_id and await tx.catalogue.game(who.project_id, request.game_id) is None:
+        raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{request.game_id}'", field="game")
+    number = await _number(tx, vm, request, now)
+    lease = PortLease(
+        vm.id,
+        request.protocol,
+        number,
+        purpose=request.purpose,
+        game_id=request.game_id,
+        project_id=who.project_id,
+        client_token=request.client_token,
+        reserved_at=now,
     )
+    await tx.ports.lease(lease, now)
+    await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "AllocatePort", lease.name, request_id))
+    return lease
 
 
 async def _number(tx: Tx, vm: Vm, request: PortRequest, now: datetime) -> int:

@@ -10,12 +10,13 @@ import structlog
 
 from controlplane.domain import subjects
 from controlplane.domain.backup import expired
-from controlplane.domain.errors import AlreadyExists, NotFound, QuarterdeckError
+from controlplane.domain.errors import NotFound, QuarterdeckError
 from controlplane.domain.identity import Principal
 from controlplane.domain.schedule import BackupSchedule
 from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases import backups
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.world import World, operators_only
 
 log = structlog.get_logger(__name__)
@@ -59,18 +60,20 @@ async def create_schedule(
             paused=request.paused,
             client_token=client_token,
         )
-        earlier = await tx.schedules.by_client_token(who.project_id, client_token)
-        if earlier is not None:
-            return _same(earlier, request)
-        if await tx.catalogue.game(who.project_id, request.game_id) is None:
-            raise NotFound(
-                "GAME_NOT_FOUND", f"there is no game 'games/{request.game_id}'", field="backup_schedule.game"
-            )
-        schedule = replace(new.planned(now), version=1)
-        await tx.schedules.add(schedule)
-        await tx.outbox.audit(
-            AuditEntry(who.project_id, who.subject, "CreateBackupSchedule", schedule.name, request_id)
-        )
+
+        async def find(name: str) -> BackupSchedule | None:
+            return await tx.schedules.get(name.removeprefix("backupSchedules/"))
+
+        create = Create(who, "CreateBackupSchedule", client_token, request)
+        return await once(tx, create, lambda: _add(tx, who, new, request_id), lambda one: one.name, find)
+
+
+async def _add(tx: Tx, who: Principal, new: BackupSchedule, request_id: str) -> BackupSchedule:
+    if await tx.catalogue.game(who.project_id, new.game_id) is None:
+        raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{new.game_id}'", field="backup_schedule.game")
+    schedule = replace(new.planned(await tx.now()), version=1)
+    await tx.schedules.add(schedule)
+    await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateBackupSchedule", schedule.name, request_id))
     return schedule
 
 
@@ -180,17 +183,6 @@ async def _fire(tx: Tx, world: World, schedule: BackupSchedule, session: Session
         return ()
     await tx.outbox.audit(AuditEntry(schedule.project_id, schedule.name, "CreateBackup", backup.name, ""))
     return (subjects.hint_plan(session.vm_id),)
-
-
-def _same(schedule: BackupSchedule, request: ScheduleRequest) -> BackupSchedule:
-    wanted = (request.game_id, request.cron, request.save_id, request.time_zone)
-    if (schedule.game_id, schedule.cron, schedule.save_id, schedule.time_zone) == wanted:
-        return schedule
-    raise AlreadyExists(
-        "CLIENT_TOKEN_MISMATCH",
-        f"this client_token created {schedule.name} with another request; use a new token for a new schedule",
-        field="client_token",
-    )
 
 
 async def _mine(tx: Tx, who: Principal, schedule_id: str) -> BackupSchedule:

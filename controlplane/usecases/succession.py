@@ -5,13 +5,12 @@ Each step commits before the next begins; a row left by a crash goes on from whe
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from controlplane.domain import subjects
-from controlplane.domain.errors import AlreadyExists, Conflict, NotFound, WrongState
+from controlplane.domain.errors import Conflict, NotFound, WrongState
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.pool import Market
 from controlplane.domain.provisioning import Phase, Provisioning
@@ -20,6 +19,7 @@ from controlplane.domain.succession import Replacement, ReplacementState, Replac
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.renting import HOUSE
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.vms import VmRequest, add_vm, owned, towards_termination
 from controlplane.usecases.world import World, operators_only
 
@@ -34,30 +34,32 @@ async def replace_vms(
 
     Raises NotFound; WrongState for a VM that is owned, or takes no sessions; AlreadyExists (token of another scope)."""
     operators_only(who)
-    series_id = _series_id(world, who, client_token)
+    series_id = world.ids.new("r")
     async with world.store.tx() as tx:
-        # One at a time: no two series may take up the same VM.
-        await tx.renting.take_turn()
-        earlier = await tx.replacements.of_series(series_id)
-        if earlier:
-            if any(row.scope != scope for row in earlier):
-                raise AlreadyExists(
-                    "CLIENT_TOKEN_MISMATCH",
-                    f"this client_token replaces {earlier[0].scope}; use a new token",
-                    field="client_token",
-                )
-            return earlier
-        under_way = {row.vm_id for row in await tx.replacements.unfinished()}
-        now = await tx.now()
-        rows = [
-            Replacement(f"{series_id}-{number:03d}", who.project_id, series_id, scope, vm.id, S.QUEUED, now, now)
-            for number, vm in enumerate(await _in_scope(tx, who, scope))
-            if vm.id not in under_way
-        ]
-        for row in rows:
-            await tx.replacements.add(row)
-        if rows:
-            await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "ReplaceVms", scope, request_id))
+        create = Create(who, "ReplaceVms", client_token, scope)
+        return await once(
+            tx,
+            create,
+            lambda: _line_up(tx, who, series_id, scope, request_id),
+            lambda _: series_id,
+            tx.replacements.of_series,
+        )
+
+
+async def _line_up(tx: Tx, who: Principal, series_id: str, scope: str, request_id: str) -> Sequence[Replacement]:
+    # One at a time: no two series may take up the same VM.
+    await tx.renting.take_turn()
+    under_way = {row.vm_id for row in await tx.replacements.unfinished()}
+    now = await tx.now()
+    rows = [
+        Replacement(f"{series_id}-{number:03d}", who.project_id, series_id, scope, vm.id, S.QUEUED, now, now)
+        for number, vm in enumerate(await _in_scope(tx, who, scope))
+        if vm.id not in under_way
+    ]
+    for row in rows:
+        await tx.replacements.add(row)
+    if rows:
+        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "ReplaceVms", scope, request_id))
     return rows
 
 
@@ -197,9 +199,3 @@ async def _in_scope(tx: Tx, who: Principal, scope: str) -> Sequence[Vm]:
     if await tx.shapes.template(name) is None:
         raise NotFound("TEMPLATE_NOT_FOUND", f"there is no template '{scope}'", field="template")
     return [one.vm for one in mine if one.vm.template_id == name]
-
-
-def _series_id(world: World, who: Principal, client_token: str) -> str:
-    if not client_token:
-        return world.ids.new("r")
-    return "r-" + hashlib.sha256(f"{who.project_id}/{client_token}".encode()).hexdigest()[:20]

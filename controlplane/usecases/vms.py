@@ -19,6 +19,7 @@ from controlplane.domain.session import SessionReason, SessionState
 from controlplane.domain.template import Template
 from controlplane.domain.vm import STATIC, VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.sessions import request_stop
 from controlplane.usecases.world import World, operators_only
 
@@ -42,8 +43,8 @@ class VmRequest:
 
 
 async def create_vm(world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
-    """Registers an owned machine, or the wish for a rented one: PROVISIONING until its agent enrols. With a client
-    token the id follows from the token, so that a repeated call finds the same VM.
+    """Registers an owned machine, or the wish for a rented one: PROVISIONING until its agent enrols. The
+    same client token gives the same VM; with another request it is refused (I20).
 
     Raises InvalidRequest, AlreadyExists."""
     operators_only(who)
@@ -70,24 +71,18 @@ def _check_range(span: PortRange) -> None:
 
 async def add_vm(tx: Tx, world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
     """As `create_vm`, inside the caller's transaction, for a known provider."""
-    vm_id = request.vm_id or _id_for(world, who, request.client_token)
-    earlier = await tx.vms.get(vm_id)
-    if earlier is not None:
-        same = (who.project_id, request.provider, request.region_id, request.template_id) == (
-            earlier.project_id,
-            earlier.provider,
-            earlier.region_id,
-            earlier.template_id,
-        )
-        if request.client_token and same:
-            return earlier
-        if request.vm_id:
-            raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
-        raise AlreadyExists(
-            "CLIENT_TOKEN_MISMATCH",
-            f"this client_token created {earlier.name} otherwise; use a new token for a new VM",
-            field="client_token",
-        )
+    create = Create(who, "CreateVm", request.client_token, replace(request, client_token=""))
+
+    async def find(name: str) -> Vm | None:
+        return await tx.vms.get(name.removeprefix("vms/"))
+
+    return await once(tx, create, lambda: _add(tx, world, who, request, request_id), lambda vm: vm.name, find)
+
+
+async def _add(tx: Tx, world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
+    vm_id = request.vm_id or world.ids.new("vm")
+    if await tx.vms.get(vm_id) is not None:
+        raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
     template = await _shape(tx, request)
     now = await tx.now()
     vm = Vm(
@@ -148,12 +143,6 @@ def _wish(world: World, request: VmRequest, vm: Vm) -> Provisioning:
         mandate=request.mandate,
         attempt=request.attempt,
     )
-
-
-def _id_for(world: World, who: Principal, client_token: str) -> str:
-    if not client_token:
-        return world.ids.new("vm")
-    return "vm-" + hashlib.sha256(f"{who.project_id}/{client_token}".encode()).hexdigest()[:20]
 
 
 async def get_vm(world: World, who: Principal, vm_id: str) -> Vm:

@@ -39,11 +39,6 @@ class SqlBackups:
     async def remove(self, backup: Backup) -> None:
         await self._connection.write(backups.delete().where(backups.c.id == backup.id))
 
-    async def by_client_token(self, project_id: str, client_token: str) -> Backup | None:
-        if not client_token:
-            return None
-        return await self._one((backups.c.project_id == project_id) & (backups.c.client_token == client_token))
-
     async def list(self, project_id: str, game_id: str, session_id: str, page: Page) -> Sequence[Backup]:
         statement = sa.select(backups).where(backups.c.project_id == project_id)
         if game_id:
@@ -87,11 +82,6 @@ class SqlSchedules:
 
     async def remove(self, schedule: BackupSchedule) -> None:
         await self._connection.write(schedules.delete().where(schedules.c.id == schedule.id))
-
-    async def by_client_token(self, project_id: str, client_token: str) -> BackupSchedule | None:
-        if not client_token:
-            return None
-        return await self._one((schedules.c.project_id == project_id) & (schedules.c.client_token == client_token))
 
     async def list(self, project_id: str, page: Page) -> Sequence[BackupSchedule]:
         return await self._all(paged(sa.select(schedules).where(schedules.c.project_id == project_id), schedules, page))

@@ -17,6 +17,7 @@ from controlplane.adapters.store.many import insert_all
 from controlplane.adapters.store.tables import (
     audit,
     credentials,
+    client_tokens,
     dead_letters,
     inbox,
     outbox,
@@ -138,6 +139,7 @@ class SqlOutbox:
             (inbox, inbox.c.at),
             (spent_tokens, spent_tokens.c.expires_at),
             (credentials, credentials.c.expires_at),
+            (client_tokens, client_tokens.c.created_at),
         ):
             gone += await self._connection.write(table.delete().where(column < published_before))
         return gone

@@ -41,13 +41,6 @@ class SqlPorts:
         statement = statement.order_by(leases.c.protocol, leases.c.host_port).limit(page.size)
         return [from_row(PortLease, row) for row in await self._connection.rows(statement)]
 
-    async def by_client_token(self, project_id: str, client_token: str) -> PortLease | None:
-        statement = sa.select(leases).where(
-            leases.c.project_id == project_id, leases.c.client_token == client_token, leases.c.client_token != ""
-        )
-        row = await self._connection.row(statement)
-        return from_row(PortLease, row) if row else None
-
     async def unreserve(self, lease: PortLease) -> None:
         this = (
             leases.c.vm_id == lease.vm_id,

@@ -36,6 +36,7 @@ from controlplane.adapters.store.refusals import refusing
 from controlplane.adapters.store.saves import SqlGarbage, SqlSaves, SqlSaveVersions
 from controlplane.adapters.store.sessions import SqlSessions
 from controlplane.adapters.store.shapes import SqlShapes
+from controlplane.adapters.store.tokens import SqlTokens
 from controlplane.adapters.store.vms import SqlVms
 from controlplane.interfaces import Tx
 
@@ -78,6 +79,7 @@ class SqlTx:
         self.queue = SqlQueue(connection)
         self.catalogue = SqlCatalogue(connection)
         self.shapes = SqlShapes(connection)
+        self.tokens = SqlTokens(connection)
         self.credentials = SqlCredentials(connection)
         self.feed = SqlFeed(connection)
         self.outbox = SqlOutbox(connection)

@@ -96,9 +96,6 @@ async def test_a_backup_is_kept_whole(store):
     await add(store, a_full_backup())
     async with store.reading() as tx:
         assert await tx.backups.get("b-1") == a_full_backup()
-        assert await tx.backups.by_client_token(PROJECT, "t") == a_full_backup()
-        assert await tx.backups.by_client_token("other", "t") is None
-        assert await tx.backups.by_client_token(PROJECT, "") is None
         assert await tx.backups.get("b-2") is None
 
 
@@ -173,7 +170,6 @@ async def test_a_schedule_is_kept_whole_and_due_in_time(store, clock):
             await tx.schedules.add(a_schedule("bs-4", client_token="t"))
     async with store.reading() as tx:
         assert await tx.schedules.get("bs-1") == a_schedule(client_token="t")
-        assert await tx.schedules.by_client_token(PROJECT, "t") == a_schedule(client_token="t")
         assert len(await tx.schedules.list(PROJECT, Page())) == 3
         assert not await tx.schedules.list("other", Page())
         assert not await tx.schedules.due(10)

@@ -34,9 +34,6 @@ async def reserve(store: Store) -> None:
 async def test_a_reservation_is_kept_whole_and_from_others(store: Store) -> None:
     await reserve(store)
     async with store.tx() as tx:
-        assert await tx.ports.by_client_token(PROJECT, "t-1") == KEPT
-        assert await tx.ports.by_client_token(PROJECT, "t-2") is None
-        assert await tx.ports.by_client_token(PROJECT, "") is None
         assert await tx.ports.taken("vm-1", "tcp", at(9999)) == {25565}
         assert await tx.batch.ports_taken(["vm-1", "vm-2"], NOW) == {("vm-1", "tcp"): {25565}}
         assert await tx.batch.leases_at(["vm-1", "vm-2"], [("tcp", 25565), ("udp", 25565)]) == [KEPT]
@@ -79,7 +76,6 @@ async def test_one_that_is_given_back_is_free_or_its_sessions(store: Store) -> N
         await tx.ports.release(["s-1"], at(60))
         assert await tx.ports.taken("vm-1", "tcp", at(60)) == frozenset()
         await tx.ports.lease(KEPT, at(60))
-        assert await tx.ports.by_client_token(PROJECT, "t-1") == KEPT
 
 
 async def test_a_token_reserves_one_port(store: Store) -> None:

@@ -23,6 +23,7 @@ from controlplane.adapters.store.memory.provisionings import MemoryAttempts, Mem
 from controlplane.adapters.store.memory.saves import MemoryGarbage, MemorySaves, MemorySaveVersions
 from controlplane.adapters.store.memory.scope import MemoryCatalogue, MemoryCredentials, MemoryFeed, MemoryShapes
 from controlplane.adapters.store.memory.tables import Table, TxTables, first_tables
+from controlplane.adapters.store.memory.tokens import MemoryTokens
 from controlplane.interfaces import Tx
 
 
@@ -43,6 +44,7 @@ class MemoryTx:
         self.queue = MemoryQueue(tables)
         self.catalogue = MemoryCatalogue(tables)
         self.shapes = MemoryShapes(tables)
+        self.tokens = MemoryTokens(tables)
         self.credentials = MemoryCredentials(tables)
         self.feed = MemoryFeed(tables)
         self.outbox = MemoryOutbox(tables)

@@ -23,7 +23,7 @@ class MemoryBackups:
     async def add(self, backup: Backup) -> None:
         self._tables.refer("projects", backup.project_id)
         busy = any(one.session_id == backup.session_id and not one.finished for one in self._rows())
-        if await self.by_client_token(backup.project_id, backup.client_token) or (busy and not backup.finished):
+        if _taken(backup, self._rows()) or (busy and not backup.finished):
             raise exists("backup")
         self._tables.add_versioned(BACKUPS, backup, "backup")
 
@@ -32,11 +32,6 @@ class MemoryBackups:
 
     async def remove(self, backup: Backup) -> None:
         self._tables.own(BACKUPS).pop(backup.id, None)
-
-    async def by_client_token(self, project_id: str, client_token: str) -> Backup | None:
-        wanted = [one for one in self._rows() if client_token and one.client_token == client_token]
-        found = self._tables.read(BACKUPS, [one for one in wanted if one.project_id == project_id])
-        return found[0] if found else None
 
     async def list(self, project_id: str, game_id: str, session_id: str, page: Page) -> Sequence[Backup]:
         mine = [one for one in self._rows() if one.project_id == project_id]
@@ -68,7 +63,7 @@ class MemorySchedules:
 
     async def add(self, schedule: BackupSchedule) -> None:
         self._tables.refer("games", (schedule.project_id, schedule.game_id))
-        if await self.by_client_token(schedule.project_id, schedule.client_token):
+        if _taken(schedule, self._rows()):
             raise exists("backup_schedule")
         self._tables.add_versioned(SCHEDULES, schedule, "backup_schedule")
 
@@ -77,11 +72,6 @@ class MemorySchedules:
 
     async def remove(self, schedule: BackupSchedule) -> None:
         self._tables.own(SCHEDULES).pop(schedule.id, None)
-
-    async def by_client_token(self, project_id: str, client_token: str) -> BackupSchedule | None:
-        wanted = [one for one in self._rows() if client_token and one.client_token == client_token]
-        found = self._tables.read(SCHEDULES, [one for one in wanted if one.project_id == project_id])
-        return found[0] if found else None
 
     async def list(self, project_id: str, page: Page) -> Sequence[BackupSchedule]:
         return self._tables.read(SCHEDULES, paged([s for s in self._rows() if s.project_id == project_id], page))
@@ -97,3 +87,9 @@ class MemorySchedules:
 
     def _rows(self) -> Sequence[BackupSchedule]:
         return list(self._tables.seen(SCHEDULES).values())
+
+
+def _taken(new: Backup | BackupSchedule, rows: Sequence[Backup] | Sequence[BackupSchedule]) -> bool:
+    """Whether another of the project has its client token."""
+    key = (new.project_id, new.client_token)
+    return bool(new.client_token) and any((one.project_id, one.client_token) == key for one in rows)

@@ -38,18 +38,15 @@ class MemoryPorts:
             idle = reserved and (rested or not held.session_id)
             if not ((rested and not held.purpose) or idle or (own and bool(lease.session_id))):
                 raise Conflict("PORT_TAKEN", f"{lease.protocol} port {lease.host_port} of vms/{lease.vm_id} is leased")
-        earlier = await self.by_client_token(lease.project_id, lease.client_token)
-        constrain(earlier is None or _key(earlier) == _key(lease))
+        token = lease.client_token, lease.project_id
+        holders = [row for row in self.rows() if lease.client_token and (row.client_token, row.project_id) == token]
+        constrain(all(_key(row) == _key(lease) for row in holders))
         self._tables.own(TABLE)[_key(lease)] = lease
 
     async def of_vm(self, vm_id: str, page: Page, now: datetime) -> Sequence[PortLease]:
         rows = sorted((row for row in self.rows() if row.vm_id == vm_id and _not_to_be_had(row, now)), key=_place)
         after = page.after[1] if page.after is not None else ""
         return [row for row in rows if _place(row) > after][: page.size]
-
-    async def by_client_token(self, project_id: str, client_token: str) -> PortLease | None:
-        key = (project_id, client_token)
-        return next((row for row in self.rows() if client_token and (row.project_id, row.client_token) == key), None)
 
     async def unreserve(self, lease: PortLease) -> None:
         rows = self._tables.own(TABLE)

@@ -13,6 +13,7 @@ from controlplane.adapters.store.tables.keeping import backup_schedules, backups
 from controlplane.adapters.store.tables.logs import log_chunks, log_heads
 from controlplane.adapters.store.tables.news import audit, dead_letters, duties, feed, inbox, outbox, tides
 from controlplane.adapters.store.tables.scope import (
+    client_tokens,
     credentials,
     deployments,
     games,
@@ -29,6 +30,7 @@ __all__ = [
     "backup_schedules",
     "backups",
     "budgets",
+    "client_tokens",
     "credentials",
     "dead_letters",
     "deployments",

@@ -50,6 +50,19 @@ spent_tokens = sa.Table(
     sa.Index(None, "expires_at"),
 )
 
+client_tokens = sa.Table(
+    "client_tokens",
+    metadata,
+    project(),
+    text("verb"),
+    text("token"),
+    text("request_sha256"),
+    moment("created_at"),
+    text("made"),
+    sa.PrimaryKeyConstraint("project_id", "verb", "token"),
+    sa.Index(None, "created_at"),
+)
+
 games = sa.Table(
     "games",
     metadata,

@@ -1,0 +1,101 @@
+"""Client tokens: one is good for one request of a project and a verb, whoever comes first."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+
+from controlplane.adapters.store import open_store, schema
+from controlplane.domain.errors import NotFound
+from controlplane.domain.request import ClientToken
+from controlplane.interfaces import Store
+from tests.contract.store.rows import NOW, PROJECT, a_game, at, synchronous
+
+TOKEN = ClientToken(PROJECT, "CreateVm", "t-1", "ab" * 32, NOW)
+
+
+async def test_a_token_is_kept_once_for_each_project_and_verb(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.credentials.put_project("other")
+        assert await tx.tokens.claim(TOKEN) is None
+        await tx.tokens.settle(replace(TOKEN, made="vms/vm-1"))
+        for other in (
+            replace(TOKEN, verb="CreateGame"),
+            replace(TOKEN, project_id="other"),
+            replace(TOKEN, token="t-2"),  # noqa: S106 - no secret
+        ):
+            assert await tx.tokens.claim(other) is None
+    async with store.tx() as tx:
+        again = replace(TOKEN, request_sha256="cd" * 32, created_at=at(9))
+        assert await tx.tokens.claim(again) == replace(TOKEN, made="vms/vm-1")
+
+
+async def test_a_token_of_no_project_is_refused(store: Store) -> None:
+    with pytest.raises(NotFound):
+        async with store.tx() as tx:
+            await tx.tokens.claim(replace(TOKEN, project_id="none"))
+
+
+async def test_what_failed_has_claimed_nothing(store: Store) -> None:
+    with pytest.raises(LookupError):
+        async with store.tx() as tx:
+            await tx.tokens.claim(TOKEN)
+            raise LookupError
+    async with store.tx() as tx:
+        assert await tx.tokens.claim(TOKEN) is None
+
+
+async def test_who_comes_at_once_waits_for_the_first_to_end(store: Store) -> None:
+    claimed, begun = asyncio.Event(), asyncio.Event()
+
+    async def first() -> ClientToken | None:
+        async with store.tx() as tx:
+            answer = await tx.tokens.claim(TOKEN)
+            claimed.set()
+            await begun.wait()
+            await tx.tokens.settle(replace(TOKEN, made="vms/vm-1"))
+        return answer
+
+    async def second() -> ClientToken | None:
+        await claimed.wait()
+        begun.set()
+        async with store.tx() as tx:
+            return await tx.tokens.claim(TOKEN)
+
+    assert await asyncio.gather(first(), second()) == [None, replace(TOKEN, made="vms/vm-1")]
+
+
+async def test_tokens_are_forgotten_when_they_are_old(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.tokens.claim(TOKEN)
+        assert await tx.outbox.prune(NOW) == 0
+        assert await tx.outbox.prune(at(1)) == 1
+        assert await tx.tokens.claim(TOKEN) is None
+
+
+async def test_tokens_that_rows_kept_are_taken_over(database_url: str) -> None:
+    schema.migrate(database_url)
+    schema.downgrade(database_url, "0022")
+    store = open_store(database_url)
+    async with store.tx() as tx:
+        await tx.catalogue.add_game(a_game())
+    await store.close()
+    kept = {
+        "id": "bs-1", "project_id": PROJECT, "game_id": "orbit", "client_token": "t-9",
+        "cron": "0 4 * * *", "time_zone": "UTC", "save_id": "", "keep_count": 0, "paused": False,
+        "created_at": NOW, "updated_at": NOW, "version": 1, "created_by": "alice", "last_error": "",
+    }  # fmt: skip
+    with synchronous(database_url).begin() as connection:
+        table = sa.Table("backup_schedules", sa.MetaData(), autoload_with=connection)
+        connection.execute(table.insert().values({name: kept[name] for name in table.c.keys() & kept.keys()}))
+    schema.migrate(database_url)
+    store = open_store(database_url)
+    async with store.tx() as tx:
+        token = replace(TOKEN, verb="CreateBackupSchedule", token="t-9")  # noqa: S106 - no secret
+        found = await tx.tokens.claim(token)
+    await store.close()
+    assert found is not None
+    assert (found.request_sha256, found.made) == ("", "backupSchedules/bs-1")
