@@ -233,6 +233,7 @@ def _renting(settings: Settings) -> Renting:
 
 def _policy(settings: Settings) -> Policy:
     from controlplane.domain.host import Silence
+    from controlplane.domain.queueing import Bounds
     from controlplane.domain.session import Limits
     from controlplane.usecases.world import Policy
 
@@ -242,6 +243,7 @@ def _policy(settings: Settings) -> Policy:
         lost_after_s=settings.session_lost_after_s,
         queue_timeout_s=settings.queue_timeout_s,
         rented_queue_timeout_s=settings.rented_queue_timeout_s,
+        queue_bounds=Bounds(settings.queue_max_per_project, settings.queue_max_per_subject),
         start_deadline_s=settings.start_deadline_s,
         stream_token_ttl_s=settings.stream_token_ttl_s,
         sign_in_ttl_s=settings.sign_in_code_ttl_s,

@@ -214,6 +214,8 @@ class Settings:
     max_duration_s: float = _of(NOT_NEGATIVE, 14400.0)
     queue_timeout_s: float = _of(NOT_NEGATIVE, 30.0)
     rented_queue_timeout_s: float = _of(NOT_NEGATIVE, 900.0, "the same, once a machine is being rented for it")
+    queue_max_per_project: int = _of(_count, 5000, "sessions that may wait at once; 0: any number")
+    queue_max_per_subject: int = _of(_count, 1000, "the same, of those whom one token's subject asked for")
     start_deadline_s: float = _of(POSITIVE, 120.0, "for a host to begin with a session, images not counted")
 
     # How long lines of sessions' logs are kept, where their game does not say.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import PortLease, Session, SessionState
 from controlplane.domain.vm import Vm
 from controlplane.interfaces.fleet import Page
@@ -111,6 +112,7 @@ class Wanted:
 
     project_id: str
     game_id: str
+    deployment_number: int
     preset_id: str
     region_id: str
     territory: str = ""
@@ -128,8 +130,12 @@ class QueueRows(Protocol):
         """Those whose deadline has passed, wherever they stand."""
         ...
 
-    async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
-        """How far from the front each is, from 1; those that do not wait are left out."""
+    async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
+        """How far from the front of these rivals each is, from 1; those that do not wait among them are left out."""
+        ...
+
+    async def waiting(self, project_id: str) -> Mapping[str, int]:
+        """How many wait in the project, by who created them."""
         ...
 
     async def wanted(self) -> frozenset[Wanted]:

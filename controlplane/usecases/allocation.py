@@ -75,7 +75,13 @@ class Ask:
         session = self.session
         somewhere = session.coordinates is not None
         return Wanted(
-            session.project_id, session.game_id, session.preset_id, session.region_id, session.territory, somewhere
+            session.project_id,
+            session.game_id,
+            session.deployment_number,
+            session.preset_id,
+            session.region_id,
+            session.territory,
+            somewhere,
         )
 
 

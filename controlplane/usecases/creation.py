@@ -34,9 +34,10 @@ from controlplane.domain.template import Preset
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases import saves
 from controlplane.usecases.allocation import Ask, Placement, place_many
+from controlplane.usecases.line import Line
 from controlplane.usecases.repeating import mismatch
 from controlplane.usecases.sessions import SessionView, view_of
-from controlplane.usecases.survey import in_words, known_preset, known_region, queue_estimate_s
+from controlplane.usecases.survey import in_words, known_preset, known_region, places_of, queue_estimate_s
 from controlplane.usecases.world import World, operators_only
 
 TRIES = 12
@@ -107,7 +108,7 @@ async def create_session(world: World, who: Principal, request: SessionRequest, 
 
     The same client token gives the same session; with another request it is refused (I20). Raises NotFound (game),
     InvalidRequest (preset, region, parameters, no deployment), Forbidden (file patches are for operators), Exhausted
-    (no room, and the caller would not wait; or too many requests at once), Unavailable. Never Conflict: who loses a
+    (no room, and the caller would not wait; too many wait; or too many requests at once), Unavailable. Never Conflict: who loses a
     race tries again in here."""
     if request.choice.file_patches:
         operators_only(who)
@@ -213,14 +214,21 @@ class _Batch:
 
     async def _write(self, tx: Tx, asks: Mapping[int, Ask], placements: Mapping[int, Placement], now: datetime) -> None:
         created: dict[int, SessionView] = {}
+        line = Line(tx, self._world.policy.queue_bounds)
         for index, ask in asks.items():
             placement, session = placements[index], placements[index].bound
             if session is None and placement.contended:
                 self.contended = True
                 continue
             try:
-                session = session or _queued(
-                    ask.session, self._orders[index].request, placement.passed, now, self._world.policy.queue_timeout_s
+                session = session or await line.joined_by(
+                    _queued(
+                        ask.session,
+                        self._orders[index].request,
+                        placement.passed,
+                        now,
+                        self._world.policy.queue_timeout_s,
+                    )
                 )
             except Exhausted as refusal:
                 self._answers[index] = refusal
@@ -234,7 +242,7 @@ class _Batch:
                 await saves.hold(tx, self._orders[index].who, view.session, now)
         queued = [view.session for view in created.values() if view.session.state is SessionState.PENDING]
         await tx.outbox.append([session.event("pending") for session in queued])
-        places = await tx.queue.places([session.id for session in queued]) if queued else {}
+        places = await places_of(tx, queued)
         for index, view in created.items():
             order = self._orders[index]
             place = places.get(view.session.id, 0)

@@ -18,7 +18,7 @@ from controlplane.domain.session import (
 )
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.allocation import settle
-from controlplane.usecases.survey import queue_estimate_s
+from controlplane.usecases.survey import places_of, queue_estimate_s
 from controlplane.usecases.world import World, woken
 
 
@@ -48,8 +48,7 @@ async def list_sessions(
         now = await tx.now()
         sessions = await tx.sessions.list(who.project_id, states, vm_id, page, who.sees_only)
         ports = await tx.ports.of_sessions([s.id for s in sessions])
-        waiting = [s.id for s in sessions if s.state is SessionState.PENDING]
-        queue = await tx.queue.places(waiting) if waiting else {}
+        queue = await places_of(tx, sessions)
         return [SessionView(s, _held(ports.get(s.id, ())), queue.get(s.id, 0), now) for s in sessions]
 
 
@@ -118,7 +117,7 @@ async def view_of(tx: Tx, session: Session) -> SessionView:
     held, now = _held(await tx.ports.of_session(session.id)), await tx.now()
     if session.state is not SessionState.PENDING:
         return SessionView(session, held, 0, now)
-    position = (await tx.queue.places([session.id])).get(session.id, 0)
+    position = (await places_of(tx, [session])).get(session.id, 0)
     return SessionView(session, held, position, now, await queue_estimate_s(tx, session, position, now))
 
 

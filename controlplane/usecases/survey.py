@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,9 +10,9 @@ from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.fallback import Wish, order
 from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, rank
 from controlplane.domain.pool import RENTING
-from controlplane.domain.queueing import wait_s
+from controlplane.domain.queueing import Rivals, rivals, wait_s
 from controlplane.domain.region import Region
-from controlplane.domain.session import Session
+from controlplane.domain.session import Session, SessionState
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import PLACEABLE
 from controlplane.interfaces import RegionFigure, Tx
@@ -75,6 +75,21 @@ def with_renting(passed: Sequence[PassedOver], news: Sequence[PassedOver]) -> tu
     fresh = {entry.region_id for entry in news}
     kept = (entry for entry in passed if entry.vm_id or (entry.region_id not in fresh and entry.code != RENTING))
     return (*news, *kept)[:TOLD]
+
+
+async def places_of(tx: Tx, sessions: Sequence[Session]) -> Mapping[str, int]:
+    """How far from the front each of those that wait is, from 1, among those of its project who may be given the same:
+    what others wait for elsewhere is no matter of its caller's."""
+    waiting = [session for session in sessions if session.state is SessionState.PENDING]
+    regions = await tx.shapes.regions() if waiting else []
+    lines: dict[Rivals, list[str]] = {}
+    for session in waiting:
+        among = rivals(session.project_id, session.region_id, session.coordinates is not None, regions)
+        lines.setdefault(among, []).append(session.id)
+    places: dict[str, int] = {}
+    for among, session_ids in lines.items():
+        places |= await tx.queue.places(session_ids, among)
+    return places
 
 
 async def queue_estimate_s(tx: Tx, session: Session, position: int, now: datetime) -> float | None:

@@ -12,6 +12,7 @@ from controlplane.domain.errors import Forbidden
 from controlplane.domain.host import Silence
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.provisioning import Patience
+from controlplane.domain.queueing import Bounds
 from controlplane.domain.session import Limits
 from controlplane.interfaces import Bus, CertificateAuthority, Ids, Objects, Provider, Store, StreamTokens
 from controlplane.usecases.combining import Combiner
@@ -42,6 +43,7 @@ class Policy:
     queue_timeout_s: float = 30.0
     # Since its creation, for a session that a machine is being rented for.
     rented_queue_timeout_s: float = 900.0
+    queue_bounds: Bounds = field(default_factory=Bounds)
     port_quarantine_s: float = 60.0
     lost_port_quarantine_s: float = 3600.0
     port_attempts: int = 5

@@ -9,19 +9,22 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.connection import TxConnection, read_versioned
 from controlplane.adapters.store.tables import sessions
+from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import Wanted
 
 ORDER = (sessions.c.created_at, sessions.c.id)
 # In the statement's own words: of a parameter the planner cannot know that the partial index has it.
 WAITING = sessions.c.state == sa.literal_column(f"'{SessionState.PENDING}'")
+LOCATED = sessions.c.coordinates.is_not(sa.null())
 WANTED = (
     sessions.c.project_id,
     sessions.c.game_id,
+    sessions.c.deployment_number,
     sessions.c.preset_id,
     sessions.c.region_id,
     sessions.c.territory,
-    sessions.c.coordinates.is_not(sa.null()).label("located"),
+    LOCATED.label("located"),
 )
 ALL_WANTED = sa.select(*WANTED).where(WAITING).distinct()
 
@@ -36,11 +39,24 @@ class SqlQueue:
     async def overdue(self, now: datetime, limit: int) -> Sequence[Session]:
         return await self._read(sessions.c.queue_deadline_at <= now, limit)
 
-    async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+    async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
         place = sa.func.row_number().over(order_by=ORDER).label("place")
-        line = sa.select(sessions.c.id, place).where(WAITING).subquery("line")
+        rivals = sa.select(sessions.c.id, place).where(WAITING, sessions.c.project_id == among.project_id)
+        if among.region_ids is not None:
+            near = self._connection.among(sessions.c.region_id, sorted(among.region_ids))
+            rivals = rivals.where(LOCATED | (sessions.c.region_id == "") | near)
+        line = rivals.subquery("line")
         statement = sa.select(line).where(self._connection.among(line.c.id, session_ids))
         return {row["id"]: row["place"] for row in await self._connection.rows(statement)}
+
+    async def waiting(self, project_id: str) -> Mapping[str, int]:
+        count = sa.func.count().label("count")
+        statement = (
+            sa.select(sessions.c.created_by, count)
+            .where(WAITING, sessions.c.project_id == project_id)
+            .group_by(sessions.c.created_by)
+        )
+        return {row["created_by"]: row["count"] for row in await self._connection.rows(statement)}
 
     async def wanted(self) -> frozenset[Wanted]:
         rows = await self._connection.rows(ALL_WANTED)

@@ -10,9 +10,10 @@ import pytest
 
 from controlplane.adapters.store import open_store
 from controlplane.domain.errors import AlreadyExists, Conflict
+from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import PortLease, SessionState
 from controlplane.interfaces import Store, Wanted
-from tests.contract.store.rows import NOW, PROJECT, a_game, a_session, a_vm, at, furnish
+from tests.contract.store.rows import NOW, PROJECT, a_deployment, a_game, a_session, a_vm, at, furnish
 
 
 @pytest.fixture
@@ -137,5 +138,29 @@ async def test_the_queue_is_in_the_order_of_arrival(house: Store) -> None:
         line = [session.id for session in await tx.queue.after(None, 10)]
         assert line == ["s-first", "s-a", "s-b", "s-late"]
         assert [s.id for s in await tx.queue.after((at(1), "s-a"), 1)] == ["s-b"]
-        assert await tx.queue.places(["s-late", "s-a", "s-runs", "no-such"]) == {"s-a": 2, "s-late": 4}
-        assert await tx.queue.wanted() == {Wanted(PROJECT, "orbit", "software-720p30", "local")}
+        asked = ["s-late", "s-a", "s-runs", "no-such"]
+        assert await tx.queue.places(asked, Rivals(PROJECT)) == {"s-a": 2, "s-late": 4}
+        assert await tx.queue.places(asked, Rivals(PROJECT, frozenset({"local"}))) == {"s-a": 2, "s-late": 4}
+        assert await tx.queue.places(asked, Rivals("other")) == {}
+        assert await tx.queue.wanted() == {Wanted(PROJECT, "orbit", 1, "software-720p30", "local")}
+
+
+async def test_a_place_counts_those_who_may_be_given_the_same(house: Store) -> None:
+    async with house.tx() as tx:
+        waiting = [
+            a_session("s-0", created_at=at(0), region_id="eu-west-1"),
+            a_session("s-1", created_at=at(1), region_id="", created_by="bob"),
+            a_session("s-2", created_at=at(2), region_id="us-east-1", coordinates=(1.0, 2.0)),
+            a_session("s-3", created_at=at(3), region_id="us-west-2"),
+            a_session("s-4", created_at=at(4), region_id="local", deployment_number=2),
+            a_session("s-5", created_at=at(5), region_id="local", state=SessionState.STOPPED),
+        ]
+        await tx.catalogue.add_deployment(a_deployment())
+        await tx.batch.add_sessions(waiting)
+    async with house.reading() as tx:
+        here = Rivals(PROJECT, frozenset({"local", "us-west-2"}))
+        assert await tx.queue.places(["s-4", "s-3", "s-0"], here) == {"s-3": 3, "s-4": 4}
+        assert await tx.queue.places(["s-4"], Rivals(PROJECT)) == {"s-4": 5}
+        assert await tx.queue.waiting(PROJECT) == {"alice": 4, "bob": 1}
+        assert await tx.queue.waiting("other") == {}
+        assert {wanted.deployment_number for wanted in await tx.queue.wanted()} == {1, 2}

@@ -25,7 +25,7 @@ async def test_a_token_is_kept_once_for_each_project_and_verb(store: Store) -> N
         for other in (
             replace(TOKEN, verb="CreateGame"),
             replace(TOKEN, project_id="other"),
-            replace(TOKEN, token="t-2"),  # noqa: S106 - no secret
+            replace(TOKEN, token="t-2"),
         ):
             assert await tx.tokens.claim(other) is None
     async with store.tx() as tx:
@@ -94,7 +94,7 @@ async def test_tokens_that_rows_kept_are_taken_over(database_url: str) -> None:
     schema.migrate(database_url)
     store = open_store(database_url)
     async with store.tx() as tx:
-        token = replace(TOKEN, verb="CreateBackupSchedule", token="t-9")  # noqa: S106 - no secret
+        token = replace(TOKEN, verb="CreateBackupSchedule", token="t-9")
         found = await tx.tokens.claim(token)
     await store.close()
     assert found is not None

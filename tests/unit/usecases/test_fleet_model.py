@@ -1,7 +1,7 @@
 """The use cases as a whole, against machines that fall silent, restart and report late or twice, in any order.
 
 Real use cases on the store in memory, a virtual clock, presets that mix on one VM. After each step the rows pass
-`quarterdeck audit`, and what really runs where is compared with them: I1, I2, I3, I6, I7, I8, I14, I16, I20."""
+`quarterdeck audit`, and what really runs where is compared with them: I1, I2, I3, I6, I7, I8, I14, I16, I18, I20."""
 
 from __future__ import annotations
 
@@ -16,7 +16,16 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
 
 from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.adapters.store.audit import found
@@ -25,6 +34,8 @@ from controlplane.adapters.store.tables import metadata, outbox, port_leases, se
 from controlplane.domain.errors import AlreadyExists, Exhausted, WrongState
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Host, Silence
+from controlplane.domain.identity import Principal, Role
+from controlplane.domain.queueing import Bounds
 from controlplane.domain.session import Session, SessionReason, SessionState
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm, VmState
@@ -49,6 +60,7 @@ POLICY = Policy(
     session_lease_s=12,
     lost_after_s=40,
     queue_timeout_s=25,
+    queue_bounds=Bounds(per_project=8, per_subject=5),
     port_quarantine_s=4,
     lost_port_quarantine_s=30,
     vanish_after_s=3,
@@ -57,7 +69,10 @@ POLICY = Policy(
 PRESETS = {"seat": 0, "whole": 1, "third": 3, "fifth": 5}
 T = TypeVar("T")
 
+CALLERS = (OPERATOR, replace(OPERATOR, subject="player", role=Role.PLAYER))
+
 ids = st.sampled_from(sorted(SEATS))
+callers = st.sampled_from(CALLERS)
 exits = st.sampled_from([SessionReason.GAME_EXITED, SessionReason.GAME_CRASHED, SessionReason.PORT_TAKEN])
 presets = st.sampled_from(sorted(PRESETS))
 games = st.sampled_from(["moves", "moves", "stays", "plain"])
@@ -120,31 +135,37 @@ class Fleet(RuleBasedStateMachine):
 
     # What players and operators do.
 
-    @initialize(requests=st.lists(requests, min_size=3, max_size=10))
-    def begin(self, requests: list[SessionRequest]) -> None:
-        self.create_at_once(requests)
+    @initialize(requests=st.lists(requests, min_size=3, max_size=10), who=callers)
+    def begin(self, requests: list[SessionRequest], who: Principal) -> None:
+        self.create_at_once(requests, who)
 
-    @rule(target=live, request=requests)
-    def create(self, request: SessionRequest) -> str:
-        (answer,) = self.run(self.create_all([request]))
-        return self.created(request, answer)
+    @rule(target=live, request=requests, who=callers)
+    def create(self, request: SessionRequest, who: Principal) -> str | MultipleResults[str]:
+        (answer,) = self.run(self.create_all([request], who))
+        return self.created(request, answer, who) or multiple()
 
-    @rule(requests=st.lists(requests, min_size=2, max_size=8))
-    def create_at_once(self, requests: list[SessionRequest]) -> None:
-        answers = self.run(self.create_all(requests))
+    @rule(requests=st.lists(requests, min_size=2, max_size=8), who=callers)
+    def create_at_once(self, requests: list[SessionRequest], who: Principal) -> None:
+        answers = self.run(self.create_all(requests, who))
         for request, answer in zip(requests, answers, strict=True):
-            self.created(request, answer)
+            self.created(request, answer, who)
 
-    async def create_all(self, requests: list[SessionRequest]) -> list[SessionView | BaseException]:
-        calls = (creation.create_session(self.world, OPERATOR, request, "") for request in requests)
+    async def create_all(
+        self, requests: list[SessionRequest], who: Principal = OPERATOR
+    ) -> list[SessionView | BaseException]:
+        calls = (creation.create_session(self.world, who, request, "") for request in requests)
         return await asyncio.gather(*calls, return_exceptions=True)
 
-    def created(self, request: SessionRequest, answer: SessionView | BaseException) -> str:
-        """I20: a token stands for its first request, and for one session."""
+    def created(self, request: SessionRequest, answer: SessionView | BaseException, who: Principal = OPERATOR) -> str:
+        """I20: a token stands for its first request, and for one session. "" when the queue was full (I18)."""
         known = self.tokens.get(request.client_token)
         if known is not None and known[0] != request:
             assert isinstance(answer, AlreadyExists)
             return known[1]
+        if known is None and isinstance(answer, Exhausted):
+            assert (answer.reason, answer.details["retry_after_s"]) == ("QUEUE_FULL", "5")
+            assert self.room(who) == 0, "one was refused though there was room in the queue"
+            return ""
         assert isinstance(answer, SessionView), answer
         session = answer.session
         if known is not None:
@@ -153,6 +174,19 @@ class Fleet(RuleBasedStateMachine):
             self.tokens[request.client_token] = request, session.id
         return session.id
 
+    def room(self, who: Principal = OPERATOR) -> int:
+        """How many more of this caller may wait."""
+        rows = self.run(self.rows())[0].values()
+        waiting = Counter(session.created_by for session in rows if session.state is SessionState.PENDING)
+        bounds = POLICY.queue_bounds
+        return min(bounds.per_project - waiting.total(), bounds.per_subject - waiting[who.subject])
+
+    @invariant()
+    def the_queue_is_bounded(self) -> None:
+        """I18."""
+        assert all(self.room(who) >= 0 for who in CALLERS)
+
+    @precondition(lambda self: self.room())
     @rule(request=requests, at=st.integers(1, 3))
     def create_and_die(self, request: SessionRequest, at: int) -> None:
         """The process dies before, within or after the commit; the caller asks again with the same token (I16)."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from controlplane.adapters.store.memory.fleet import MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.ports import MemoryPorts
 from controlplane.adapters.store.memory.tables import TxTables
+from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import PortLease, Session, SessionState
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import Wanted
@@ -68,12 +70,29 @@ class MemoryQueue:
         late = [s for s in self._line() if s.queue_deadline_at is not None and s.queue_deadline_at <= now]
         return self._tables.read("sessions", late[:limit])
 
-    async def places(self, session_ids: Sequence[str]) -> Mapping[str, int]:
-        return {s.id: place for place, s in enumerate(self._line(), start=1) if s.id in session_ids}
+    async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
+        def competes(session: Session) -> bool:
+            anywhere = among.region_ids is None or not session.region_id or session.coordinates is not None
+            near = anywhere or session.region_id in (among.region_ids or ())
+            return session.project_id == among.project_id and near
+
+        line = filter(competes, self._line())
+        return {s.id: place for place, s in enumerate(line, start=1) if s.id in session_ids}
+
+    async def waiting(self, project_id: str) -> Mapping[str, int]:
+        return Counter(session.created_by for session in self._line() if session.project_id == project_id)
 
     async def wanted(self) -> frozenset[Wanted]:
         return frozenset(
-            Wanted(s.project_id, s.game_id, s.preset_id, s.region_id, s.territory, s.coordinates is not None)
+            Wanted(
+                s.project_id,
+                s.game_id,
+                s.deployment_number,
+                s.preset_id,
+                s.region_id,
+                s.territory,
+                s.coordinates is not None,
+            )
             for s in self._line()
         )
 

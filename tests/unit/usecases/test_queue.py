@@ -1,0 +1,131 @@
+"""The placement queue: who stands before whom, and how long it may get."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
+from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.store.memory import MemoryStore
+from controlplane.domain.errors import Exhausted
+from controlplane.domain.game import PortSpec
+from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
+from controlplane.domain.queueing import Bounds, Rivals, rivals
+from controlplane.domain.region import Law, Region
+from controlplane.domain.session import SessionState
+from controlplane.usecases import creation, games, queue, sessions
+from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.sessions import SessionView
+from controlplane.usecases.world import Policy, World
+from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm, furnish
+
+ALICE, BOB = (Principal(DEFAULT_PROJECT, name, Role.PLAYER) for name in ("alice", "bob"))
+OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
+WAITING, STARTING = SessionState.PENDING, SessionState.STARTING
+
+
+def region(region_id: str, *chain: str) -> Region:
+    return Region(region_id, region_id, chain=chain)
+
+
+REGIONS = [region("a", "b"), region("b"), region("c", "b"), region("d")]
+
+
+@pytest.mark.parametrize(
+    ("region_id", "located", "among"),
+    [
+        ("a", False, {"a", "b", "c"}),
+        ("b", False, {"a", "b", "c"}),
+        ("d", False, {"d"}),
+        ("d", True, None),
+        ("", False, None),
+    ],
+)
+def test_those_compete_whose_regions_and_chains_meet(region_id: str, located: bool, among: set[str] | None) -> None:
+    wanted = None if among is None else frozenset(among)
+    assert rivals("p", region_id, located, REGIONS) == Rivals("p", wanted)
+
+
+def a_world(bounds: Bounds) -> World:
+    store, bus = MemoryStore(), MemoryBus(MemoryBroker())
+    policy = Policy(queue_bounds=bounds, queue_timeout_s=3600)
+    return World(store, bus, RandomIds(), None, None, None, policy)  # type: ignore[arg-type] - not used
+
+
+async def ask(world: World, who: Principal = ALICE, **wish: object) -> SessionView:
+    return await creation.create_session(world, who, SessionRequest("orbit", **wish), "")  # type: ignore[arg-type]
+
+
+async def refused(world: World, who: Principal = ALICE) -> Exhausted:
+    with pytest.raises(Exhausted) as refusal:
+        await ask(world, who)
+    return refusal.value
+
+
+async def test_one_subject_fills_its_share_of_the_queue_and_no_more() -> None:
+    world = a_world(Bounds(per_project=5, per_subject=3))
+    await furnish(world.store)
+    answers = await asyncio.gather(*(ask(world) for _ in range(5)), return_exceptions=True)
+    assert sum(isinstance(answer, SessionView) for answer in answers) == 3
+    full = await refused(world)
+    assert (full.reason, full.details["retry_after_s"]) == ("QUEUE_FULL", "5")
+    assert "'alice'" in full.message
+    for _ in range(2):
+        assert (await ask(world, BOB)).session.state is WAITING
+    assert "the project" in (await refused(world, BOB)).message
+
+
+async def test_there_is_room_again_when_one_leaves_and_a_token_is_no_way_round() -> None:
+    world = a_world(Bounds(per_project=0, per_subject=1))
+    await furnish(world.store)
+    first = await ask(world, client_token="t")
+    assert (await ask(world, client_token="t")).session == first.session
+    assert (await refused(world)).reason == "QUEUE_FULL"
+    await sessions.stop_session(world, ALICE, first.session.id, "")
+    assert (await ask(world)).session.state is WAITING
+
+
+async def test_whoever_finds_a_slot_does_not_wait_and_is_not_counted() -> None:
+    world = a_world(Bounds(per_project=1, per_subject=1))
+    await furnish(world.store, a_vm(terminate_requested_at=None))
+    async with world.store.tx() as tx:
+        await tx.hosts.add(a_host())
+    assert [(await ask(world)).session.state for _ in range(3)] == [STARTING, STARTING, WAITING]
+    assert (await refused(world)).reason == "QUEUE_FULL"
+
+
+async def test_a_place_counts_nobody_who_waits_elsewhere() -> None:
+    world = a_world(Bounds())
+    stranger = Principal("other", "alice", Role.PLAYER)
+    await furnish(world.store)
+    async with world.store.tx() as tx:
+        await tx.credentials.put_project("other")
+        await tx.catalogue.add_game(a_game(project_id="other"))
+        await tx.catalogue.add_deployment(a_deployment(project_id="other"))
+    for who in (stranger, stranger, ALICE):
+        await ask(world, who, region_id="eu-west-1")
+    alone = await ask(world, region_id="local")
+    anywhere = await ask(world, BOB)
+    assert (alone.queue_position, anywhere.queue_position) == (1, 3)
+    behind = await ask(world, region_id="local")
+    shown = await sessions.get_session(world, ALICE, behind.session.id)
+    assert (behind.queue_position, shown.queue_position) == (3, 3)
+
+
+async def test_who_waits_for_a_port_of_one_deployment_stands_before_nobody_of_the_next() -> None:
+    world = a_world(Bounds())
+    async with world.store.tx() as tx:
+        await tx.catalogue.add_game(a_game(law=Law()))
+        await tx.vms.add(a_vm(terminate_requested_at=None, capacity_units=60))
+        await tx.hosts.add(a_host())
+    fixed = a_deployment(ports=(PortSpec("query", "udp", host_port=30000),), container=None)
+    await games.create_deployment(world, OPERATOR, fixed, "")
+    first, second = await ask(world), await ask(world)
+    assert (first.session.state, second.session.state) == (STARTING, WAITING)
+    await games.create_deployment(world, OPERATOR, replace(fixed, ports=()), "")
+    assert (await ask(world, queue_timeout_s=0.0)).session.state is STARTING
+    # Nor do those of the next wait behind it when the queue is gone through.
+    assert await queue.place_queue(world) == 0
