@@ -7,14 +7,14 @@ from typing import Any
 from quarterdeck.compat.v1 import sessions_pb2 as pb
 from quarterdeck.compat.v1 import sessions_pb2_grpc as rpc
 
-from controlplane.api import identity
+from controlplane.api import identity, waiting
 from controlplane.api.compat_streaming import StreamUrls
 from controlplane.api.mapping.compat import started_session
 from controlplane.api.mapping.placement import coordinates_of
 from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.session import SessionState
-from controlplane.usecases import creation, sessions, vms
+from controlplane.usecases import creation, vms
 from controlplane.usecases.world import World
 
 
@@ -37,9 +37,7 @@ class SessionFlowServicer(rpc.SessionFlowServiceServicer):
         )
         creating = creation.create_session(self._world, who, wanted, identity.request_id())
         view = await self._metrics.allocation(creating)
-        view = await sessions.wait_until(
-            self._world, who, view.session.id, lambda session: session.state is SessionState.RUNNING
-        )
+        view = await waiting.playable(self._world, view.session)
         session = view.session
         if session.state is SessionState.REJECTED:
             raise Exhausted("NO_CAPACITY", f"{session.name}: {session.reason_detail}", session=session.id)

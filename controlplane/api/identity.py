@@ -10,7 +10,7 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -29,12 +29,13 @@ MAX_TOKEN_CHARS = 512
 @dataclass(frozen=True)
 class Caller:
     """Of the RPC at hand. `principal` and `host_id` are set where the access table asks for them; `parting` is told
-    with whatever error ends the RPC, such as where its caller may go on."""
+    with whatever error ends the RPC, such as where its caller may go on; `forsaken` is done when its caller leaves."""
 
     request_id: str
     principal: Principal | None = None
     host_id: str = ""
     parting: dict[str, str] = field(default_factory=dict)
+    forsaken: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
 
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -64,6 +65,16 @@ def host_id() -> str:
 
 def request_id() -> str:
     return _caller.get().request_id
+
+
+def when_forsaken(undo: Callable[[], Awaitable[None]]) -> None:
+    """What a handler has begun that nobody can ever find once its caller has left."""
+    _caller.get().forsaken.append(undo)
+
+
+async def forsaken() -> None:
+    for undo in _caller.get().forsaken:
+        await undo()
 
 
 def parting() -> dict[str, str]:

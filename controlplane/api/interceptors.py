@@ -39,6 +39,8 @@ HEALTH = "/grpc.health.v1.Health/"
 UNBOUNDED = (f"{HEALTH}Check", f"{HEALTH}List")
 # Streams that ask nobody who he is and last as long as he likes: they take no place of those who have a token.
 OPEN_TO_ALL = (f"{HEALTH}Watch", "/grpc.reflection.")
+# What an answer takes to its caller.
+PARTING_S = 0.5
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = "tuple[tuple[str, str | bytes], ...]"
@@ -107,18 +109,31 @@ class Chain:
         async def call(request: Message, context: Context) -> Message:
             async with self._edge(method, context, self._requests, self._unary_told(method)) as outcome:
                 validate(request)
+                limit_s = self._limit_s(context)
                 try:
-                    async with asyncio.timeout(self._limits.unary_s) as limit:
-                        answer: Message = await inner(request, context)
+                    async with asyncio.timeout(limit_s) as limit:
+                        try:
+                            answer: Message = await inner(request, context)
+                        except asyncio.CancelledError:
+                            if not limit.expired():
+                                await identity.forsaken()
+                            raise
                         return answer
                 except TimeoutError:
                     if not limit.expired():
                         raise
                     outcome.code = grpc.StatusCode.DEADLINE_EXCEEDED.name
-                    await abort(context, status.deadline(self._limits.unary_s))
+                    await abort(context, status.deadline(limit_s, identity.parting()))
             raise AssertionError("abort raises")
 
         return call
+
+    def _limit_s(self, context: Context) -> float:
+        """Ours, or a little less than the caller's: what is told after that reaches nobody."""
+        left_s: float | None = context.time_remaining()
+        return (
+            self._limits.unary_s if left_s is None else min(self._limits.unary_s, left_s - min(PARTING_S, left_s / 4))
+        )
 
     def _streaming(self, method: str, inner: Any, many_requests: bool) -> Any:
         # No generator itself: the library would wait for the reader outside of it, where a cut can tell nobody why.

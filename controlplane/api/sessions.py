@@ -9,12 +9,11 @@ from quarterdeck.v1 import games_pb2
 from quarterdeck.v1 import sessions_pb2 as pb
 from quarterdeck.v1 import sessions_pb2_grpc as rpc
 
-from controlplane.api import identity, pages
+from controlplane.api import identity, pages, waiting
 from controlplane.api.mapping.configuration import configuration_message
 from controlplane.api.mapping.sessions import request_of, session_message, states_of
 from controlplane.api.mapping.values import last_part
 from controlplane.api.metrics import Metrics
-from controlplane.domain.session import Session, SessionState
 from controlplane.usecases import assignment, configuration, creation, sessions
 from controlplane.usecases.world import World
 
@@ -29,7 +28,7 @@ class SessionServicer(rpc.SessionServiceServicer):
         creating = creation.create_session(self._world, who, request_of(request), identity.request_id())
         view = await self._metrics.allocation(creating)
         if request.wait_until_playable:
-            view = await sessions.wait_until(self._world, who, view.session.id, _playable)
+            view = await waiting.playable(self._world, view.session)
         return session_message(view)
 
     async def GetSession(self, request: pb.GetSessionRequest, context: Any) -> pb.Session:
@@ -72,7 +71,3 @@ class SessionServicer(rpc.SessionServiceServicer):
     ) -> games_pb2.Configuration:
         who, session_id = identity.principal(), last_part(request.name)
         return configuration_message(await configuration.configuration_of(self._world, who, session_id))
-
-
-def _playable(session: Session) -> bool:
-    return session.state is SessionState.RUNNING

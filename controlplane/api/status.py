@@ -78,9 +78,11 @@ def internal(error_id: str) -> status_pb2.Status:
     return _status(grpc.StatusCode.INTERNAL, f"something broke on our side; quote error id {error_id}", [info])
 
 
-def deadline(limit_s: float) -> status_pb2.Status:
-    info = error_details_pb2.ErrorInfo(reason="DEADLINE_EXCEEDED", domain=DOMAIN)
-    message = f"not done within {limit_s:g} s; what was begun goes on, ask for it again"
+def deadline(limit_s: float, parting: Mapping[str, str]) -> status_pb2.Status:
+    """`parting` says what goes on, by name."""
+    info = error_details_pb2.ErrorInfo(reason="DEADLINE_EXCEEDED", domain=DOMAIN, metadata=parting)
+    begun = ", ".join(parting.values()) or "what was begun"
+    message = f"not done within {limit_s:.3g} s; {begun} goes on, ask for it again"
     return _status(grpc.StatusCode.DEADLINE_EXCEEDED, message, [info])
 
 

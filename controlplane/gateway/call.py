@@ -48,12 +48,13 @@ RESUME_FIELD = "resume_token"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """body_bytes: largest request body. unary_timeout_s: where the client sends no Grpc-Timeout; streams have none.
+    """body_bytes: largest request body. unary_timeout_s: where the client sends no Grpc-Timeout, longer than
+    the API's own limit, which says more; streams have none.
     head_start_s: how long an answer waits for a stream's first message, so that an early error keeps its status.
     keepalive_s: how often an idle event stream says that it lives. write_s: how long a client may take nothing."""
 
     body_bytes: int = 4 * 1024 * 1024
-    unary_timeout_s: float = 60.0
+    unary_timeout_s: float = 310.0
     head_start_s: float = 0.3
     keepalive_s: float = 15.0
     write_s: float = 30.0
