@@ -6,7 +6,7 @@ The diagrams in ARCHITECTURE.md are drawn from the tables, and one parametrised 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -18,12 +18,14 @@ T = TypeVar("T", bound=StrEnum)
 
 @dataclass(frozen=True)
 class Machine(Generic[S, T]):
-    """`name` is the entity's word in errors; `initial` states may be created; `final` states absorb."""
+    """`name` is the entity's word in errors; `initial` states may be created; `final` states absorb. `verbs` are the
+    callers' words for the triggers that are theirs to pull; without any, the triggers' own."""
 
     name: str
     initial: frozenset[S]
     final: frozenset[S]
     table: Mapping[tuple[S, T], S]
+    verbs: Mapping[T, str] = field(default_factory=dict)
 
     def allows(self, state: S, trigger: T) -> bool:
         return (state, trigger) in self.table
@@ -33,10 +35,11 @@ class Machine(Generic[S, T]):
         try:
             return self.table[state, trigger]
         except KeyError:
-            allowed = sorted(t for s, t in self.table if s == state)
+            open_now = [t for s, t in self.table if s == state]
+            allowed = sorted({self.verbs.get(t, "" if self.verbs else str(t)) for t in open_now} - {""})
             raise WrongState(
                 f"{self.name.upper()}_WRONG_STATE",
-                f"a {self.name} that is {state} cannot take '{trigger}', only: {', '.join(allowed) or 'nothing'}",
+                f"a {self.name} that is {state} cannot take '{self.verbs.get(trigger, trigger)}', only: {', '.join(allowed) or 'nothing'}",
                 state=str(state),
                 trigger=str(trigger),
             ) from None

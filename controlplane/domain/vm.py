@@ -74,6 +74,16 @@ VM_MACHINE: Machine[VmState, VmTrigger] = Machine(
         (V.ERROR, T.RETRY): V.PROVISIONING,
         (V.ERROR, T.TERMINATE): V.TERMINATED,
     },
+    verbs={
+        T.DRAIN: "drain",
+        T.UNDRAIN: "undrain",
+        T.UNDRAIN_BUSY: "undrain",
+        T.STOP: "stop",
+        T.START: "start",
+        T.FAIL: "error",
+        T.RETRY: "ready",
+        T.TERMINATE: "terminate",
+    },
 )
 
 STATIC = "static"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from controlplane.commands import machines
 from controlplane.domain.backup import BACKUP_MACHINE
 from controlplane.domain.errors import WrongState
 from controlplane.domain.host import HOST_MACHINE
 from controlplane.domain.provisioning import PROVISIONING_MACHINE
 from controlplane.domain.session import SESSION_MACHINE
 from controlplane.domain.succession import REPLACEMENT_MACHINE
-from controlplane.domain.vm import VM_MACHINE
+from controlplane.domain.vm import VM_MACHINE, VmState, VmTrigger
 
 MACHINES = [
     VM_MACHINE,
@@ -61,3 +62,17 @@ def test_what_the_table_lacks_is_refused(machine):
             else:
                 with pytest.raises(WrongState, match=str(state)):
                     machine.next(state, trigger)
+
+
+def test_a_refusal_names_what_a_caller_may_do_in_the_callers_words():
+    verbs = {command.name for command in machines.app.registered_commands}
+    told = {}
+    for state in VmState:
+        for trigger in VmTrigger:
+            if not VM_MACHINE.allows(state, trigger):
+                with pytest.raises(WrongState) as refusal:
+                    VM_MACHINE.next(state, trigger)
+                told[state] = refusal.value.message.partition("only: ")[2].split(", ")
+    assert told[VmState.ERROR] == ["ready", "terminate"]
+    assert told[VmState.TERMINATED] == ["nothing"]
+    assert {word for words in told.values() for word in words} <= verbs | {"nothing"}
