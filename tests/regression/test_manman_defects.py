@@ -5,6 +5,8 @@ Each test is named after its defect. What needs a container engine is tested wit
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import stat
 from dataclasses import replace
 from datetime import timedelta
@@ -13,19 +15,21 @@ from pathlib import Path
 import pytest
 
 from controlplane.adapters.bus.redelivery import MAX_TRIES, Backoff, attempt
-from controlplane.domain.game import MEDIA_PORT
+from controlplane.domain.errors import Conflict, Exhausted
+from controlplane.domain.game import MEDIA_PORT, PortSpec
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, Workload, WorkloadState
 from controlplane.domain.session import SESSION_MACHINE, SessionReason, SessionState, SessionTrigger
 from controlplane.interfaces import Delivery
-from controlplane.usecases import creation, hosts, sessions
-from controlplane.usecases.allocation import settle
+from controlplane.usecases import creation, hosts, ports, queue, sessions, watch
 from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.ports import PortRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import World
+from hostagent.netports import HostPort, PortTaken, Protocol, check
 from hostagent.runtime import Order
 from hostagent.runtime.container_spec import Confinement, ImageDefaults, game_container
-from tests.contract.store.rows import a_host, a_vm, furnish
+from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm, furnish
 from wrapper.gamefiles import write_files
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
@@ -74,13 +78,14 @@ async def test_1_a_long_pull_is_no_lost_session(fleet: Fleet) -> None:
 
 
 async def test_2_a_lost_session_frees_its_ports(fleet: Fleet) -> None:
+    await fleet.says(fleet.seen(W.RUNNING))
     async with fleet.world.store.tx() as tx:
-        await tx.vms.lock("vm-1")
         session = await tx.sessions.get(fleet.session_id)
         assert session is not None
-        now = await tx.now()
-        lost, events = session.on(SessionTrigger.HOST_GONE, now, SessionReason.HOST_LOST)
-        await settle(tx, lost, events, now, fleet.world.policy, confirmed=False)
+        await tx.sessions.save(replace(session, lost_after_s=0.0, version=session.version + 1))
+    await hosts.goodbye(fleet.world, "vm-1", 1)
+    assert await watch.expire_unreachable(fleet.world) == 1
+    assert (await fleet.view()).session.reason is SessionReason.HOST_LOST
     assert (await fleet.view()).ports == ()
     rest_s = fleet.world.policy.lost_port_quarantine_s
     # Its game may still run over there: the ports rest longer than after a confirmed exit, but not for ever.
@@ -209,3 +214,88 @@ async def test_wings_748_an_ended_sessions_ports_rest_before_they_are_given_agai
     await fleet.says(fleet.seen(W.EXITED, reason=SessionReason.GAME_EXITED, exit_code=0))
     again = await creation.create_session(fleet.world, OPERATOR, SessionRequest("orbit"), "r-3")
     assert held.isdisjoint({(lease.protocol, lease.host_port) for lease in again.ports})
+
+
+QUERY = PortRequest("vm-1", "udp", "queries", 27015, "static")
+
+
+async def roomy(fleet: Fleet) -> None:
+    """Seats for all; and the game "static", whose sessions must have one port."""
+    async with fleet.world.store.tx() as tx:
+        vm = await tx.vms.lock("vm-1")
+        assert vm is not None
+        await tx.vms.save(replace(vm, capacity_units=120, version=vm.version + 1))
+        await tx.catalogue.add_game(a_game("static"))
+        await tx.catalogue.add_deployment(a_deployment("static", ports=(PortSpec("query", "udp", 27015, 27015),)))
+
+
+async def start(fleet: Fleet, game_id: str, wait_s: float = 0.0) -> SessionView:
+    request = SessionRequest(game_id, queue_timeout_s=wait_s)
+    return await creation.create_session(fleet.world, OPERATOR, request, "r-4")
+
+
+async def test_nomad_2402_2500_4285_ports_that_the_kernel_gives_to_connections_are_not_leased(fleet: Fleet) -> None:
+    await roomy(fleet)
+    async with fleet.world.store.tx() as tx:
+        host = await tx.hosts.lock("vm-1")
+        assert host is not None
+        told = replace(host.inventory, ephemeral_ports=((28000, 28006), (27000, 27999)))
+        await tx.hosts.save(replace(host, inventory=told, version=host.version + 1))
+    view = await start(fleet, "orbit")
+    assert {lease.host_port for lease in view.ports} <= {28007, 28008, 28009, 28010}
+    with pytest.raises(Exhausted, match="ip_local_reserved_ports=27015"):
+        await start(fleet, "static")
+
+
+@pytest.mark.parametrize(("kind", "protocol"), [(socket.SOCK_STREAM, Protocol.TCP), (socket.SOCK_DGRAM, Protocol.UDP)])
+def test_nomad_2402_2500_4285_a_port_of_a_connection_is_found_taken(
+    kind: socket.SocketKind, protocol: Protocol
+) -> None:
+    with socket.socket(socket.AF_INET, kind) as server, socket.socket(socket.AF_INET, kind) as client:
+        server.bind(("127.0.0.1", 0))
+        if kind is socket.SOCK_STREAM:
+            server.listen()
+        client.connect(server.getsockname())
+        number = client.getsockname()[1]
+        with pytest.raises(PortTaken, match=str(number)):
+            check([HostPort(protocol, number)])
+
+
+async def test_nomad_18509_who_waits_for_a_port_holds_up_nobody_else(fleet: Fleet) -> None:
+    await roomy(fleet)
+    await start(fleet, "static")
+    waiting = await start(fleet, "static", wait_s=600)
+    assert "27015" in waiting.session.reason_detail
+    assert (await start(fleet, "orbit")).session.state is S.STARTING
+    assert await queue.place_queue(fleet.world) == 0
+    assert (await sessions.get_session(fleet.world, OPERATOR, waiting.session.id)).session.state is S.PENDING
+
+
+async def test_pterodactyl_748_a_port_is_kept_for_one_purpose(fleet: Fleet) -> None:
+    await roomy(fleet)
+    twice = (replace(QUERY, purpose=purpose) for purpose in ("queries", "backups"))
+    calls = (ports.allocate_port(fleet.world, OPERATOR, request, "r") for request in twice)
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(answer) for answer in answers if isinstance(answer, Exception)] == [Conflict]
+
+
+async def test_pterodactyl_4266_a_port_given_up_while_its_session_runs_stays_that_sessions(fleet: Fleet) -> None:
+    await roomy(fleet)
+    await ports.allocate_port(fleet.world, OPERATOR, QUERY, "r")
+    holder = await start(fleet, "static")
+    assert ("udp", 27015) in {(lease.protocol, lease.host_port) for lease in holder.ports}
+    await ports.release_port(fleet.world, OPERATOR, "vm-1", "udp", 27015, "r")
+    with pytest.raises(Exhausted, match="27015"):
+        await start(fleet, "static")
+    with pytest.raises(Conflict):
+        await ports.allocate_port(fleet.world, OPERATOR, QUERY, "r")
+    shown = await sessions.get_session(fleet.world, OPERATOR, holder.session.id)
+    assert ("udp", 27015) in {(lease.protocol, lease.host_port) for lease in shown.ports}
+
+
+async def test_pterodactyl_5378_a_port_that_a_stranger_holds_is_not_tried_again(fleet: Fleet) -> None:
+    before = {(lease.protocol, lease.host_port) for lease in (await fleet.view()).ports}
+    taken = await fleet.says(fleet.seen(W.EXITED, reason=SessionReason.PORT_TAKEN))
+    assert (taken.session.state, taken.session.generation) == (S.STARTING, 2)
+    assert before.isdisjoint({(lease.protocol, lease.host_port) for lease in taken.ports})
+    assert await fleet.taken() >= before
