@@ -37,9 +37,10 @@ class Machine(Generic[S, T]):
         except KeyError:
             open_now = [t for s, t in self.table if s == state]
             allowed = sorted({self.verbs.get(t, "" if self.verbs else str(t)) for t in open_now} - {""})
+            asked = self.verbs.get(trigger, trigger)
             raise WrongState(
                 f"{self.name.upper()}_WRONG_STATE",
-                f"a {self.name} that is {state} cannot take '{self.verbs.get(trigger, trigger)}', only: {', '.join(allowed) or 'nothing'}",
+                f"a {self.name} that is {state} cannot take '{asked}', only: {', '.join(allowed) or 'nothing'}",
                 state=str(state),
                 trigger=str(trigger),
             ) from None

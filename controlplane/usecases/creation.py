@@ -108,8 +108,8 @@ async def create_session(world: World, who: Principal, request: SessionRequest, 
 
     The same client token gives the same session; with another request it is refused (I20). Raises NotFound (game),
     InvalidRequest (preset, region, parameters, no deployment), Forbidden (file patches are for operators), Exhausted
-    (no room, and the caller would not wait; too many wait; or too many requests at once), Unavailable. Never Conflict: who loses a
-    race tries again in here."""
+    (no room, and the caller would not wait; too many wait; or too many requests at once), Unavailable. Never Conflict:
+    who loses a race tries again in here."""
     if request.choice.file_patches:
         operators_only(who)
     return await world.creating.join(_Order(who, request, request_id), partial(_create_all, world))

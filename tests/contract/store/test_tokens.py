@@ -40,10 +40,13 @@ async def test_a_token_of_no_project_is_refused(store: Store) -> None:
 
 
 async def test_what_failed_has_claimed_nothing(store: Store) -> None:
-    with pytest.raises(LookupError):
+    async def fail() -> None:
         async with store.tx() as tx:
             await tx.tokens.claim(TOKEN)
             raise LookupError
+
+    with pytest.raises(LookupError):
+        await fail()
     async with store.tx() as tx:
         assert await tx.tokens.claim(TOKEN) is None
 

@@ -54,7 +54,8 @@ PLAIN: Mapping[str, Mapping[str, Any]] = {
     "spent_tokens": {"jti": "j-1", "expires_at": NOW},
     "tides": {"project_id": PROJECT, "region_id": "local", "low": True, "version": 1},
     "vm_attempts": {
-        "vm_id": "vm-1", "number": 1, "purpose": "RENT", "started_at": NOW, "instance_id": "i-1", "outcome": "SUCCEEDED",
+        "vm_id": "vm-1", "number": 1, "purpose": "RENT", "started_at": NOW, "instance_id": "i-1",
+        "outcome": "SUCCEEDED",
     },
     "log_heads": {
         "session_id": "s-1", "generation": 3, "project_id": PROJECT, "host_id": "vm-1", "to_sequence": 9, "lines": 9,

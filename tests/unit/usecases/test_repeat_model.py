@@ -1,4 +1,4 @@
-"""Every create that takes a client token, repeated at any time, at once, with other requests and across deaths (I20, I16).
+"""Every create that takes a client token, repeated at any time, at once, otherwise and across deaths (I20, I16).
 
 Real use cases on the store in memory; what a token made is changed, moved and taken away meanwhile."""
 
