@@ -21,6 +21,7 @@ from controlplane.api.mapping.shapes import edit, law_of
 from controlplane.api.mapping.values import last_part, seconds
 from controlplane.domain.game import Game
 from controlplane.usecases import games
+from controlplane.usecases.repeating import UNBORN
 from controlplane.usecases.world import World
 
 
@@ -67,7 +68,7 @@ class GameServicer(rpc.GameServiceServicer):
 
     async def CreateDeployment(self, request: pb.CreateDeploymentRequest, context: Any) -> pb.Deployment:
         who = identity.principal()
-        deployment = deployment_of(request, who.project_id, games.UNBORN)
+        deployment = deployment_of(request, who.project_id, UNBORN)
         made = await games.create_deployment(self._world, who, deployment, identity.request_id(), request.client_token)
         return deployment_message(made)
 

@@ -38,7 +38,8 @@ class PoolServicer(rpc.PoolServiceServicer):
 
     async def CreatePool(self, request: pb.CreatePoolRequest, context: Any) -> pb.Pool:
         wanted = pool_of(request.pool_id, request.pool)
-        made = await pools.create_pool(self._world, identity.principal(), wanted, identity.request_id())
+        who = identity.principal()
+        made = await pools.create_pool(self._world, who, wanted, identity.request_id(), request.client_token)
         return pool_view_message(made)
 
     async def UpdatePool(self, request: pb.UpdatePoolRequest, context: Any) -> pb.Pool:

@@ -39,7 +39,8 @@ class ShapeServicer(rpc.ShapeServiceServicer):
     async def CreatePreset(self, request: pb.CreatePresetRequest, context: Any) -> pb.Preset:
         who = identity.principal()
         new = preset_of(request.preset_id, request.preset, who.project_id)
-        return preset_message(await shapes.create(self._world, who, find_preset, new, identity.request_id()))
+        made = await shapes.create(self._world, who, find_preset, new, identity.request_id(), request.client_token)
+        return preset_message(made)
 
     async def UpdatePreset(self, request: pb.UpdatePresetRequest, context: Any) -> pb.Preset:
         who, name = identity.principal(), request.preset.name
@@ -64,7 +65,8 @@ class ShapeServicer(rpc.ShapeServiceServicer):
     async def CreateRegion(self, request: pb.CreateRegionRequest, context: Any) -> pb.Region:
         new = region_of(request.region_id, request.region)
         who = identity.principal()
-        return region_message(await shapes.create(self._world, who, find_region, new, identity.request_id()))
+        made = await shapes.create(self._world, who, find_region, new, identity.request_id(), request.client_token)
+        return region_message(made)
 
     async def UpdateRegion(self, request: pb.UpdateRegionRequest, context: Any) -> pb.Region:
         who, name = identity.principal(), request.region.name
@@ -97,7 +99,8 @@ class ShapeServicer(rpc.ShapeServiceServicer):
     async def CreateTemplate(self, request: pb.CreateTemplateRequest, context: Any) -> pb.Template:
         new = template_of(request.template_id, request.template)
         who = identity.principal()
-        return template_message(await shapes.create(self._world, who, find_template, new, identity.request_id()))
+        made = await shapes.create(self._world, who, find_template, new, identity.request_id(), request.client_token)
+        return template_message(made)
 
     async def UpdateTemplate(self, request: pb.UpdateTemplateRequest, context: Any) -> pb.Template:
         who, name = identity.principal(), request.template.name

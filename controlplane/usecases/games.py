@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from controlplane.domain.choice import Choice
 from controlplane.domain.configuration import Rendered, declare, made_up_ports, render
@@ -15,11 +14,8 @@ from controlplane.domain.parameters import Parameter, check_declarations
 from controlplane.domain.region import Law
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.ports import check_available
-from controlplane.usecases.repeating import Create, once
+from controlplane.usecases.repeating import UNBORN, Create, once
 from controlplane.usecases.world import World, operators_only
-
-# What is to be made has no date yet.
-UNBORN = datetime.fromtimestamp(0, UTC)
 
 
 async def create_game(

@@ -12,6 +12,7 @@ from controlplane.domain.identity import Principal
 from controlplane.domain.pool import Budget, Pool, Rented, checked, slots
 from controlplane.domain.vm import STATIC
 from controlplane.interfaces import AuditEntry, Tx
+from controlplane.usecases.repeating import UNBORN, Create, once
 from controlplane.usecases.world import World, operators_only
 
 
@@ -67,34 +68,43 @@ async def get_pool(world: World, who: Principal, pool_id: str) -> PoolView:
     return view
 
 
-async def create_pool(world: World, who: Principal, wanted: Pool, request_id: str) -> PoolView:
-    """One that exists with the same content is that one. Raises AlreadyExists, InvalidRequest (provider, region,
-    template, figures)."""
+async def create_pool(world: World, who: Principal, wanted: Pool, request_id: str, client_token: str = "") -> PoolView:
+    """One that exists with the same content is that one; so is what the same client token made, whatever has become of
+    it since (I20). Raises AlreadyExists, InvalidRequest (provider, region, template, figures)."""
     operators_only(who)
     await _known(world, wanted)
     async with world.store.tx() as tx:
-        earlier = await tx.pools.get(wanted.id)
-        if earlier is not None:
-            same = replace(
-                wanted,
-                project_id=who.project_id,
-                created_at=earlier.created_at,
-                blocked=earlier.blocked,
-                version=earlier.version,
-            )
-            if same != earlier:
-                raise AlreadyExists("POOL_EXISTS", f"there is another pool '{wanted.name}' already", field="pool_id")
-            (view,) = await _views(tx, [earlier])
-            return view
-        for other in await tx.pools.all(who.project_id):
-            if replace(wanted, project_id=who.project_id).kind == other.kind:
-                raise AlreadyExists("POOL_EXISTS", f"'{other.name}' is of the same machines: update it", field="pool")
-        pool = checked(replace(wanted, project_id=who.project_id, created_at=await tx.now()))
-        await tx.pools.add(pool)
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreatePool", pool.name, request_id))
+
+        async def find(name: str) -> Pool | None:
+            return await tx.pools.get(name.removeprefix("pools/"))
+
+        create = Create(who, "CreatePool", client_token, replace(wanted, created_at=UNBORN))
+        pool = await once(tx, create, lambda: _add(tx, who, wanted, request_id), lambda made: made.name, find)
         (view,) = await _views(tx, [pool])
     await world.tell(subjects.RENTING)
     return view
+
+
+async def _add(tx: Tx, who: Principal, wanted: Pool, request_id: str) -> Pool:
+    earlier = await tx.pools.get(wanted.id)
+    if earlier is not None:
+        same = replace(
+            wanted,
+            project_id=who.project_id,
+            created_at=earlier.created_at,
+            blocked=earlier.blocked,
+            version=earlier.version,
+        )
+        if same != earlier:
+            raise AlreadyExists("POOL_EXISTS", f"there is another pool '{wanted.name}' already", field="pool_id")
+        return earlier
+    for other in await tx.pools.all(who.project_id):
+        if replace(wanted, project_id=who.project_id).kind == other.kind:
+            raise AlreadyExists("POOL_EXISTS", f"'{other.name}' is of the same machines: update it", field="pool")
+    pool = checked(replace(wanted, project_id=who.project_id, created_at=await tx.now()))
+    await tx.pools.add(pool)
+    await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreatePool", pool.name, request_id))
+    return pool
 
 
 async def update_pool(

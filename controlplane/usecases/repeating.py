@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from controlplane.domain.errors import AlreadyExists
@@ -15,6 +16,9 @@ from controlplane.domain.request import ClientToken, digest
 from controlplane.interfaces import Tx
 
 T = TypeVar("T")
+
+# What is to be made has no date yet.
+UNBORN = datetime.fromtimestamp(0, UTC)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from controlplane.domain.region import Region
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.offers import cheapest
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.world import World, operators_only
 
 S = TypeVar("S", Region, Preset, Template)
@@ -63,16 +64,28 @@ async def get(world: World, who: Principal, find: Find[S], name: str) -> S:
         return _visible(await find(tx, name.partition("/")[2]), who, name)
 
 
-async def create(world: World, who: Principal, find: Find[S], shape: S, request_id: str) -> S:
-    """One that exists with the same content is that one. Raises AlreadyExists, InvalidRequest, Forbidden."""
+async def create(world: World, who: Principal, find: Find[S], shape: S, request_id: str, client_token: str = "") -> S:
+    """One that exists with the same content is that one; so is what the same client token made, whatever has become of
+    it since (I20). Raises AlreadyExists, InvalidRequest, Forbidden."""
     _may_edit(who, shape)
     async with world.store.tx() as tx:
-        earlier = await find(tx, shape.id)
-        if earlier == shape:
-            return earlier
-        if earlier is not None:
-            raise AlreadyExists("SHAPE_EXISTS", f"there is another '{shape.name}' already")
-        await _put(tx, who, shape, "Create", request_id)
+        wanted = Create(who, f"Create{_kind(shape)}", client_token, shape)
+        return await once(
+            tx,
+            wanted,
+            lambda: _add(tx, who, find, shape, request_id),
+            lambda made: made.name,
+            lambda name: find(tx, name.partition("/")[2]),
+        )
+
+
+async def _add(tx: Tx, who: Principal, find: Find[S], shape: S, request_id: str) -> S:
+    earlier = await find(tx, shape.id)
+    if earlier == shape:
+        return earlier
+    if earlier is not None:
+        raise AlreadyExists("SHAPE_EXISTS", f"there is another '{shape.name}' already")
+    await _put(tx, who, shape, "Create", request_id)
     return shape
 
 

@@ -67,12 +67,14 @@ class GetPoolRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class CreatePoolRequest(_message.Message):
-    __slots__ = ("pool_id", "pool")
+    __slots__ = ("pool_id", "pool", "client_token")
     POOL_ID_FIELD_NUMBER: _ClassVar[int]
     POOL_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     pool_id: str
     pool: Pool
-    def __init__(self, pool_id: _Optional[str] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ...) -> None: ...
+    client_token: str
+    def __init__(self, pool_id: _Optional[str] = ..., pool: _Optional[_Union[Pool, _Mapping]] = ..., client_token: _Optional[str] = ...) -> None: ...
 
 class UpdatePoolRequest(_message.Message):
     __slots__ = ("pool", "update_mask")

@@ -182,12 +182,14 @@ class GetPresetRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class CreatePresetRequest(_message.Message):
-    __slots__ = ("preset_id", "preset")
+    __slots__ = ("preset_id", "preset", "client_token")
     PRESET_ID_FIELD_NUMBER: _ClassVar[int]
     PRESET_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     preset_id: str
     preset: Preset
-    def __init__(self, preset_id: _Optional[str] = ..., preset: _Optional[_Union[Preset, _Mapping]] = ...) -> None: ...
+    client_token: str
+    def __init__(self, preset_id: _Optional[str] = ..., preset: _Optional[_Union[Preset, _Mapping]] = ..., client_token: _Optional[str] = ...) -> None: ...
 
 class UpdatePresetRequest(_message.Message):
     __slots__ = ("preset", "update_mask")
@@ -210,12 +212,14 @@ class GetRegionRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class CreateRegionRequest(_message.Message):
-    __slots__ = ("region_id", "region")
+    __slots__ = ("region_id", "region", "client_token")
     REGION_ID_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     region_id: str
     region: Region
-    def __init__(self, region_id: _Optional[str] = ..., region: _Optional[_Union[Region, _Mapping]] = ...) -> None: ...
+    client_token: str
+    def __init__(self, region_id: _Optional[str] = ..., region: _Optional[_Union[Region, _Mapping]] = ..., client_token: _Optional[str] = ...) -> None: ...
 
 class UpdateRegionRequest(_message.Message):
     __slots__ = ("region", "update_mask")
@@ -238,12 +242,14 @@ class GetTemplateRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class CreateTemplateRequest(_message.Message):
-    __slots__ = ("template_id", "template")
+    __slots__ = ("template_id", "template", "client_token")
     TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
     TEMPLATE_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_TOKEN_FIELD_NUMBER: _ClassVar[int]
     template_id: str
     template: Template
-    def __init__(self, template_id: _Optional[str] = ..., template: _Optional[_Union[Template, _Mapping]] = ...) -> None: ...
+    client_token: str
+    def __init__(self, template_id: _Optional[str] = ..., template: _Optional[_Union[Template, _Mapping]] = ..., client_token: _Optional[str] = ...) -> None: ...
 
 class UpdateTemplateRequest(_message.Message):
     __slots__ = ("template", "update_mask")

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message import Message
-from quarterdeck.v1 import games_pb2, hosts_pb2, ports_pb2, vms_pb2
+from quarterdeck.v1 import games_pb2, hosts_pb2, ports_pb2, shapes_pb2, shapes_pb2_grpc, vms_pb2
 
 from tests.component.api.plane import Caller, Plane, make_game
 from tests.component.api.refusals import refused
@@ -38,6 +38,11 @@ CREATES: dict[str, tuple[Callable[[Caller], Call], Message, dict[str, Any]]] = {
         lambda caller: caller.games.CreateDeployment,
         deployment("one", token="t"),
         {"deployment": games_pb2.Deployment(command=["two"], picture=games_pb2.PICTURE_FRAMES)},
+    ),
+    "region": (
+        lambda caller: shapes_pb2_grpc.ShapeServiceStub(caller.channel).CreateRegion,
+        shapes_pb2.CreateRegionRequest(region_id="north", region=shapes_pb2.Region(display_name="N"), client_token="t"),
+        {"region": shapes_pb2.Region(display_name="S")},
     ),
     "port": (
         lambda caller: caller.ports.AllocatePort,

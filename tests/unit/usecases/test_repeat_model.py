@@ -17,8 +17,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.domain.errors import AlreadyExists
-from controlplane.usecases import games, ports, schedules, succession, vms
+from controlplane.domain.pool import Pool
+from controlplane.domain.region import Region
+from controlplane.usecases import games, pools, ports, schedules, shapes, succession, vms
 from controlplane.usecases.ports import PortRequest
+from controlplane.usecases.repeating import UNBORN
 from controlplane.usecases.schedules import ScheduleRequest
 from controlplane.usecases.vms import VmRequest
 from controlplane.usecases.world import World
@@ -38,7 +41,7 @@ async def make_game(world: World, variant: str, token: str) -> str:
 
 
 async def deploy(world: World, variant: str, token: str) -> str:
-    wanted = replace(a_deployment(ports=(), container=None), command=(variant,), created_at=games.UNBORN)
+    wanted = replace(a_deployment(ports=(), container=None), command=(variant,), created_at=UNBORN)
     return (await games.create_deployment(world, OPERATOR, wanted, "", token)).name
 
 
@@ -57,6 +60,19 @@ async def replace_all(world: World, variant: str, token: str) -> str:
     return str([row.id for row in await succession.replace_vms(world, OPERATOR, template, token, "")])
 
 
+TEMPLATES = {"t-1": "local", "t-2": "L4-90", "t-3": "L4-360"}
+
+
+async def make_pool(world: World, variant: str, token: str) -> str:
+    wanted = Pool(f"pool-{token}", "", "local", variant, TEMPLATES[token], UNBORN, 1, 0, 5)
+    return (await pools.create_pool(world, OPERATOR, wanted, "", token)).pool.name
+
+
+async def make_region(world: World, variant: str, token: str) -> str:
+    wanted = Region(f"region-{token}", variant)
+    return (await shapes.create(world, OPERATOR, shapes.find_region, wanted, "", token)).name
+
+
 CREATES: dict[str, Create] = {
     "vm": make_vm,
     "game": make_game,
@@ -64,6 +80,8 @@ CREATES: dict[str, Create] = {
     "port": reserve,
     "schedule": schedule,
     "series": replace_all,
+    "pool": make_pool,
+    "region": make_region,
 }
 
 
@@ -86,7 +104,8 @@ class Repeats(RuleBasedStateMachine):
         self.now = START
         self.fate = Fate()
         store = MortalStore(lambda: self.now, self.fate)
-        self.world = World(store, MemoryBus(MemoryBroker()), RandomIds(), None, None, None)  # type: ignore[arg-type]
+        bus, provider = MemoryBus(MemoryBroker()), {"local": None}
+        self.world = World(store, bus, RandomIds(), None, None, None, providers=provider)  # type: ignore[arg-type]
         self.kept: dict[tuple[str, str], Kept] = {}
         self.runner.run(self.furnish())
 
@@ -156,6 +175,22 @@ class Repeats(RuleBasedStateMachine):
             )
             self.runner.run(edit)
 
+    @rule(token=tokens, name=st.text(max_size=3))
+    def a_region_is_changed(self, token: str, name: str) -> None:
+        kept = self.kept.get(("region", token))
+        if kept is not None and not kept.gone:
+            edit = shapes.update(
+                self.world, OPERATOR, shapes.find_region, kept.name, lambda one: replace(one, display_name=name), ""
+            )
+            self.runner.run(edit)
+
+    @rule(token=tokens)
+    def a_pool_is_deleted(self, token: str) -> None:
+        kept = self.kept.get(("pool", token))
+        if kept is not None and not kept.gone:
+            self.runner.run(pools.delete_pool(self.world, OPERATOR, kept.name.removeprefix("pools/"), ""))
+            kept.gone = True
+
     @rule(token=tokens)
     def a_port_is_given_back(self, token: str) -> None:
         kept = self.kept.get(("port", token))
@@ -192,6 +227,7 @@ class Repeats(RuleBasedStateMachine):
         }
         assert len(tables["vms"]) == 1 + len(alive["vm"])
         assert len(tables["games"]) == 1 + len(alive["game"])
+        assert len(tables.get("pools", {})) == len(alive["pool"])
         assert len(tables.get("port_leases", {})) == len(alive["port"])
         assert len(tables.get("backup_schedules", {})) == len(alive["schedule"])
         assert len(tables.get("client_tokens", {})) == len(self.kept)
