@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import grpc
 import pytest
+from click.testing import Result
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.compat.v1 import orchestrator_pb2, orchestrator_pb2_grpc, sessions_pb2_grpc
 from quarterdeck.compat.v1 import sessions_pb2 as compat_pb2
 from quarterdeck.v1 import placement_pb2, sessions_pb2
+from typer.testing import CliRunner
 
+from controlplane.commands import sessions as command_line
 from controlplane.domain import subjects
 from controlplane.domain.region import Law
 from controlplane.usecases import sessions, shapes
 from tests.component.api.plane import OPERATOR, Caller, Plane, make_game
 from tests.component.api.refusals import refused
+from tests.component.api.test_waiting import all_sessions
 
 BERLIN = placement_pb2.Coordinates(latitude_degrees=52.52, longitude_degrees=13.41)
 UNKNOWN = "serves only players whose territory is known: name it"
@@ -63,4 +68,20 @@ async def test_the_seeds_call_for_a_session_says_where_the_player_is(api: Plane)
         await sessions.stop_session(api.world, OPERATOR, session.id, "")
         with pytest.raises(grpc.aio.AioRpcError):
             await starting
+    assert (session.territory, session.coordinates) == ("DE", (52.52, 13.41))
+
+
+async def test_the_command_line_tells_both(api: Plane, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(api.player)
+    where = ["--target", f"127.0.0.1:{api.ports.api}", "--token-file", str(tmp_path / "token")]
+
+    def create(near: str) -> Result:
+        words = ["create", "demo", "--territory", "DE", "--near", near, "--queue-timeout", "60", "--output", "json"]
+        return CliRunner().invoke(command_line.app, [*words, *where])
+
+    wrong = await asyncio.to_thread(create, "Berlin")
+    assert (wrong.exit_code, "no LAT,LON" in wrong.output) == (2, True), wrong.output
+    made = await asyncio.to_thread(create, "52.52,13.41")
+    assert made.exit_code == 0, made.output
+    (session,) = await all_sessions(api)
     assert (session.territory, session.coordinates) == ("DE", (52.52, 13.41))
