@@ -16,8 +16,8 @@ from controlplane.adapters.store.event_ids import event_id
 from controlplane.adapters.store.many import insert_all
 from controlplane.adapters.store.tables import (
     audit,
-    credentials,
     client_tokens,
+    credentials,
     dead_letters,
     inbox,
     outbox,

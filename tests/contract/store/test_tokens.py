@@ -81,7 +81,7 @@ async def test_tokens_are_forgotten_when_they_are_old(store: Store) -> None:
 
 async def test_tokens_that_rows_kept_are_taken_over(database_url: str) -> None:
     schema.migrate(database_url)
-    schema.downgrade(database_url, "0022")
+    schema.downgrade(database_url, "0023")
     store = open_store(database_url)
     async with store.tx() as tx:
         await tx.catalogue.add_game(a_game())
