@@ -4,8 +4,7 @@
 #   deploy/secrets.sh [DIRECTORY]     default: secrets, beside this file
 set -eu
 directory=${1:-$(dirname "$0")/secrets}
-mkdir -p "$directory"
-chmod 700 "$directory"
+[ -d "$directory" ] || mkdir -p -m 700 "$directory"
 cd "$directory"
 
 random() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }

@@ -92,6 +92,24 @@ async def test_changes_show_by_themselves_with_and_without_the_event_stream(
     await expect(page.get_by_role("listitem").filter(has_text="aurora")).to_contain_text("Running")
 
 
+async def test_a_house_where_something_always_happens_is_read_all_the_same(page: Page, signed_in: Stub) -> None:
+    await page.goto(signed_in.url)
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+    async def always() -> None:
+        while True:
+            signed_in.put("busy")
+            await asyncio.sleep(0.03)
+
+    happening = asyncio.create_task(always())
+    try:
+        await expect(page.get_by_role("listitem").filter(has_text="busy")).to_be_visible()
+        signed_in.put("aurora")
+        await expect(page.get_by_role("listitem").filter(has_text="aurora")).to_contain_text("Running")
+    finally:
+        happening.cancel()
+
+
 async def test_a_hidden_tab_holds_no_connection_and_catches_up_when_it_is_seen(page: Page, signed_in: Stub) -> None:
     await page.goto(signed_in.url)
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
