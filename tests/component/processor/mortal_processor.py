@@ -20,6 +20,7 @@ import controlplane.adapters.bus.jetstream
 import controlplane.processor.service
 from controlplane import bootstrap
 from controlplane.adapters.clouds import agent_process, local
+from controlplane.interfaces.spans import Spans
 from controlplane.settings import Settings, load
 from controlplane.usecases import provisioning, sweep
 from controlplane.usecases.world import World
@@ -99,8 +100,8 @@ def prepare(fate: Fate, folder: Path, lease_s: float) -> None:
     """Makes every world of this process mortal, and the provider keep a book and fail as it is told."""
     make_world, make_machine, spawn = bootstrap._world, local.LocalProvider._make, agent_process.spawn
 
-    async def mortal_world(stack: AsyncExitStack, settings: Settings) -> World:
-        world = await make_world(stack, settings)
+    async def mortal_world(stack: AsyncExitStack, settings: Settings, spans: Spans) -> World:
+        world = await make_world(stack, settings, spans)
         renting = world.policy.renting
         patience = replace(renting.patience, call_timeout_s=CALL_S)
         return replace(

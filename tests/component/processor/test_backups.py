@@ -142,7 +142,7 @@ async def test_the_plan_asks_for_it_until_it_is_stored(world: World, host: Host)
     await archives.finish(world, upload, Arrived(4, "cd" * 32, 1, 1))
     assert await now_of(world, backup) == done
     other = await host.play()
-    with pytest.raises(AlreadyExists, match="another session"):
+    with pytest.raises(AlreadyExists, match="another request"):
         await create(world, other, "t")
 
 
