@@ -17,12 +17,14 @@ EARTH_RADIUS_KM = 6371.0088
 
 @dataclass(frozen=True)
 class Wish:
-    """Where a player wants to play. Coordinates in degrees; `territory` is the player's, "" when unknown."""
+    """Where a player wants to play. Coordinates in degrees; `territory` is the player's, "" when unknown. `settled`:
+    had a place in the region already, and is placed again."""
 
     region_id: str = ""
     coordinates: tuple[float, float] | None = None
     territory: str = ""
     game_law: Law = field(default_factory=Law)
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,13 @@ def _distance(wish: Wish, region: Region) -> float | None:
 
 def forbidden(wish: Wish, region: Region) -> str:
     """Why the law closes `region` to `wish`, or "". A player of whom nobody says where they are is in no list that
-    allows, and in the clear of none that denies: whoever leaves the territory out gains nothing by it."""
+    allows, and in the clear of none that denies: whoever leaves the territory out gains nothing by it. Only where they
+    play already they stay: the region may have got its law since, or their session be older than this rule."""
     if not wish.game_law.permits(region.territory):
         return f"the game may not run in {region.territory or 'an unknown territory'}"
     if not wish.territory and (region.law.allow or region.law.deny):
-        return "serves only players whose territory is known: name it"
+        stays = wish.settled and wish.region_id == region.id
+        return "" if stays else "serves only players whose territory is known: name it"
     if not region.law.permits(wish.territory):
         return f"may not serve players from {wish.territory}"
     return ""

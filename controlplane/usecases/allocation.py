@@ -64,7 +64,8 @@ class Ask:
 
     @property
     def wish(self) -> Wish:
-        return Wish(self.session.region_id, self.session.coordinates, self.session.territory, self.law)
+        session, settled = self.session, bool(self.session.vm_id)
+        return Wish(session.region_id, session.coordinates, session.territory, self.law, settled)
 
     @property
     def ports(self) -> tuple[PortSpec, ...]:

@@ -213,6 +213,28 @@ async def test_starting_a_session_leads_to_its_page_and_shows_the_queue_and_the_
     assert page.url.endswith("#/play/fresh")
 
 
+async def test_where_a_region_has_a_law_the_player_says_where_he_is_and_is_not_asked_twice(
+    page: Page, signed_in: Stub
+) -> None:
+    await page.goto(signed_in.url)
+    await expect(page.get_by_label("Region")).to_be_visible()
+    await expect(page.get_by_label("Where you are")).to_have_count(0)
+    signed_in.regions[0]["law"] = {"allow": ["DE"]}
+    await page.reload()
+    where = page.get_by_label("Where you are")
+    await where.fill("d")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    assert not await where.evaluate("field => field.validity.valid")
+    assert signed_in.called("/v1/sessions") == []
+    await where.fill("de")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
+    (asked,) = signed_in.called("/v1/sessions")
+    assert (asked["territory"], asked["region"]) == ("DE", "")
+    await page.goto(signed_in.url)
+    await expect(where).to_have_value("DE")
+
+
 async def test_a_refusal_shows_reason_and_field_and_keeps_the_form(page: Page, signed_in: Stub) -> None:
     signed_in.refuse = (400, problem(3, "PRESET_UNKNOWN", "There is no preset of that name.", "preset"))
     await page.goto(signed_in.url)

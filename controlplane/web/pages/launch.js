@@ -1,4 +1,5 @@
-// Starts a session: game, preset and region. A refusal shows at the field that it is about.
+// Starts a session: game, preset and region, and where the player is, if a region asks. A refusal shows at the field that
+// it is about.
 import { api, clientToken } from "../api.js";
 import { html, useEffect, useState } from "../dom.js";
 import { idOf } from "../format.js";
@@ -6,22 +7,27 @@ import { playHash } from "../router.js";
 import { Problem } from "../ui.js";
 
 const RETRY_MS = 2000;
+const KEPT = "quarterdeck.territory";
 
 export function Launch() {
   const [choices, setChoices] = useState(null);
-  const [wish, setWish] = useState({ game: "", preset: "", region: "" });
+  const [wish, setWish] = useState({ game: "", preset: "", region: "", territory: kept() });
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   useEffect(() => readChoices(setChoices, setProblem), []);
   const { games = [], presets = [], regions = [] } = choices ?? {};
   const game = games.find((one) => one.name === wish.game) ?? games[0];
+  const lawful = regions.some(({ law }) => law?.allow?.length || law?.deny?.length);
   const set = (field) => (event) => setWish({ ...wish, [field]: event.target.value });
   const start = async (event) => {
     event.preventDefault();
     setBusy(true);
     setProblem(null);
+    const { territory, ...plain } = wish;
+    const asked = lawful && territory ? wish : plain;
+    if (lawful) keep(territory);
     try {
-      const session = await api.createSession({ ...wish, game: game.name, clientToken: clientToken() });
+      const session = await api.createSession({ ...asked, game: game.name, clientToken: clientToken() });
       location.hash = playHash(idOf(session.name));
     } catch (error) {
       setProblem(error);
@@ -41,6 +47,7 @@ export function Launch() {
         options=${presets.map((preset) => [preset.presetId, preset.displayName])} onChange=${set("preset")} error=${problem} />
       <${Choice} name="region" label="Region" none="Any" value=${wish.region}
         options=${regions.map((region) => [region.regionId, region.displayName])} onChange=${set("region")} error=${problem} />
+      ${lawful && html`<${Territory} value=${wish.territory} onInput=${set("territory")} error=${problem} />`}
       <${Problem} error=${problem} />
       <button class="primary" disabled=${busy || !game}>${busy ? "Asking …" : "Start"}</button>
     </form>
@@ -68,11 +75,40 @@ const GameChoice = ({ game, chosen, onChoose }) => html`<label class="game ${cho
   ${game.summary && html`<span class="muted">${game.summary}</span>`}
 </label>`;
 
+function Territory({ value, onInput, error }) {
+  const upper = (event) => onInput({ target: { value: event.target.value.toUpperCase() } });
+  return html`<label class="field">
+    <span class="label">Where you are</span>
+    <input name="territory" value=${value} onInput=${upper} pattern="[A-Z]{2}" maxlength="2" placeholder="DE"
+      autocomplete="country" title="A country by its two letters, such as DE" aria-invalid=${isWrong(error, "territory")} />
+    <span class="hint">Your country by its two letters. Some regions serve nobody who leaves it out.</span>
+  </label>`;
+}
+
+/** The territory that was given last in this browser. */
+function kept() {
+  try {
+    const territory = localStorage.getItem(KEPT) ?? "";
+    return /^[A-Z]{2}$/.test(territory) ? territory : "";
+  } catch {
+    return "";
+  }
+}
+
+function keep(territory) {
+  try {
+    localStorage.setItem(KEPT, territory);
+  } catch {
+    // A browser that keeps nothing asks again the next time.
+  }
+}
+
+const isWrong = (error, name) => (error?.fields ?? []).some(({ field }) => field === name);
+
 function Choice({ name, label, none, hint, value, options, onChange, error }) {
-  const wrong = (error?.fields ?? []).some(({ field }) => field === name);
   return html`<label class="field">
     <span class="label">${label}</span>
-    <select name=${name} value=${value} onChange=${onChange} aria-invalid=${wrong}>
+    <select name=${name} value=${value} onChange=${onChange} aria-invalid=${isWrong(error, name)}>
       <option value="">${none}</option>
       ${options.map(([id, text]) => html`<option key=${id} value=${id}>${text || id}</option>`)}
     </select>

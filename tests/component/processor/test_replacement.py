@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.game import Volume
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
+from controlplane.domain.region import Law
 from controlplane.domain.save import SaveSpec
 from controlplane.domain.session import Session, SessionState
 from controlplane.usecases import creation, hosts, replacement, sessions, watch
@@ -126,6 +128,20 @@ async def test_it_waits_for_the_lease_and_then_starts_elsewhere_as_its_next_gene
     assert taken is not None
     assert (left.used_units, left.active_sessions, taken.used_units) == (0, 0, again.units)
     assert await replacement.replace_lost(world) == 0
+
+
+async def test_a_session_that_told_no_territory_keeps_its_region_though_that_has_a_law_by_now(
+    world: World, clock: Clock
+) -> None:
+    session = await played_on_a_lost_host(world, replaceable=True)
+    await another_machine(world)
+    async with world.store.tx() as tx:
+        region = await tx.shapes.region(session.region_id)
+        assert region is not None
+        await tx.shapes.put(replace(region, law=Law(allow=frozenset({"DE"}))))
+    clock.now += timedelta(seconds=660)
+    assert await replacement.replace_lost(world) == 1
+    assert (await seen(world, session)).vm_id == "vm-2"
 
 
 async def test_without_room_it_stays_and_nothing_is_given_back(world: World, clock: Clock) -> None:

@@ -70,6 +70,14 @@ def test_who_leaves_the_territory_out_gains_nothing_by_it():
     assert "eu-west-1" in ids(Wish(territory="DE"))
 
 
+def test_who_plays_in_a_region_already_stays_there_and_goes_to_no_other_that_has_a_law():
+    laws = {"eu-west-1": Law(allow=frozenset({"DE"})), "us-east-1": Law(deny=frozenset({"CU"}))}
+    choices, _ = order(Wish("eu-west-1", settled=True), under(laws))
+    assert [choice.region_id for choice in choices] == ["eu-west-1", "eu-central-1"]
+    choices, _ = order(Wish("eu-west-1", territory="CU", settled=True), under(laws))
+    assert [choice.region_id for choice in choices] == ["eu-central-1"]
+
+
 territories = st.frozensets(st.sampled_from(["US", "IE", "DE", "JP", "CU"]), max_size=3)
 laws = st.builds(Law, territories, territories)
 
