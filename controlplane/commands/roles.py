@@ -122,7 +122,8 @@ def migrate(
 
 
 def audit(data_dir: DataDir = None) -> None:
-    """Check the invariants of a live database; exit code 1 tells that one is broken.
+    """Check the invariants of a live database; exit code 1 tells that one is broken, or that hosts refuse a current
+    deployment.
 
     \b
     quarterdeck audit

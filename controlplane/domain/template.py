@@ -80,13 +80,15 @@ def sound(template: Template) -> Template:
 ENCODER_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")
 
 
-def checked(preset: Preset) -> Preset:
-    """The same preset, if its figures agree. Raises InvalidRequest naming the field."""
+def checked(preset: Preset, before: Preset | None = None) -> Preset:
+    """The same preset, if its figures agree; a word of the encoder that it had `before` may stay, though it would not
+    be taken now. Raises InvalidRequest naming the field."""
     if preset.width < 160 or preset.height < 120 or preset.fps < 1 or preset.min_bitrate_kbps < 100:
         raise InvalidRequest(
             "PRESET_TOO_SMALL", "a preset has at least 160x120 pixels, 1 fps and 100 kbit/s", field="preset"
         )
-    if preset.encoder_preset not in ENCODER_PRESETS:
+    kept = before is not None and preset.encoder_preset == before.encoder_preset
+    if not kept and preset.encoder_preset not in ENCODER_PRESETS:
         raise InvalidRequest(
             "ENCODER_PRESET_UNKNOWN",
             f"how fast the encoder works is one of {', '.join(ENCODER_PRESETS)}, from the fastest to the best picture",

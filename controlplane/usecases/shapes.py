@@ -92,9 +92,10 @@ async def _add(tx: Tx, who: Principal, find: Find[S], shape: S, request_id: str)
 async def update(world: World, who: Principal, find: Find[S], name: str, edit: Callable[[S], S], request_id: str) -> S:
     """What `edit` makes of it; sessions keep their figures. Raises NotFound, InvalidRequest, Forbidden."""
     async with world.store.tx() as tx:
-        edited = edit(_visible(await find(tx, name.partition("/")[2]), who, name))
+        before = _visible(await find(tx, name.partition("/")[2]), who, name)
+        edited = edit(before)
         _may_edit(who, edited)
-        await _put(tx, who, edited, "Update", request_id)
+        await _put(tx, who, edited, "Update", request_id, before)
     return edited
 
 
@@ -110,11 +111,11 @@ async def delete(world: World, who: Principal, find: Find[S], name: str, request
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, f"Delete{_kind(shape)}", shape.name, request_id))
 
 
-async def _put(tx: Tx, who: Principal, shape: Region | Preset | Template, verb: str, request_id: str) -> None:
+async def _put(tx: Tx, who: Principal, shape: S, verb: str, request_id: str, before: S | None = None) -> None:
     if isinstance(shape, Region):
         regions.checked(shape, frozenset(region.id for region in await tx.shapes.regions()))
     elif isinstance(shape, Preset):
-        templates.checked(shape)
+        templates.checked(shape, before if isinstance(before, Preset) else None)
         if shape.game_id and await tx.catalogue.game(who.project_id, shape.game_id) is None:
             raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{shape.game_id}'", field="preset.game")
     else:

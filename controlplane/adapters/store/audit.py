@@ -1,6 +1,7 @@
 """Checks the invariants of ARCHITECTURE.md that a database can show, on a live one: reads a snapshot, changes nothing.
 
 I1 capacity, I3 ports, I4 outbox, I6 transitions, I10 rented machines. What the schema forbids is not asked again.
+Besides, what an earlier release took and hosts refuse by now: deployments whose every session would fail as it starts.
 """
 
 from __future__ import annotations
@@ -13,8 +14,18 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.address import SQLITE, address
 from controlplane.adapters.store.refusals import refusing
-from controlplane.adapters.store.tables import outbox, port_leases, provisionings, sessions, vm_attempts, vms
+from controlplane.adapters.store.tables import (
+    deployments,
+    games,
+    outbox,
+    port_leases,
+    provisionings,
+    sessions,
+    vm_attempts,
+    vms,
+)
 from controlplane.domain.attempt import Outcome
+from controlplane.domain.container import DENIED
 from controlplane.domain.host import HOST_MACHINE
 from controlplane.domain.machine import Machine
 from controlplane.domain.provisioning import Phase
@@ -30,7 +41,8 @@ MACHINELESS = frozenset({Phase.WANTED, Phase.PARKED, Phase.RELEASING, Phase.RELE
 
 
 def violations(url: str) -> list[str]:
-    """One line for each broken invariant, such as "I1 vms/local: …"; empty when all is well.
+    """One line for each broken invariant, such as "I1 vms/local: …", and for each current deployment that no host
+    starts; empty when all is well.
 
     Raises Unavailable, InvalidRequest."""
     parsed = address(url)
@@ -53,6 +65,7 @@ def found(connection: sa.Connection) -> list[str]:
         *_events(connection, now),
         *_transitions(connection),
         *_machines(connection),
+        *_refused(connection),
     ]
 
 
@@ -155,3 +168,17 @@ def _machines(connection: sa.Connection) -> Iterator[str]:
     doubled = doubled.group_by(vm_attempts.c.vm_id).having(sa.func.count() > 1)
     for row in connection.execute(doubled):
         yield f"I10 vms/{row.vm_id}: has more than one attempt under way"
+
+
+def _refused(connection: sa.Connection) -> Iterator[str]:
+    made, game = deployments.c, games.c
+    current = sa.and_(
+        made.project_id == game.project_id, made.game_id == game.id, made.number == game.current_deployment
+    )
+    asked = sa.select(made.project_id, made.game_id, made.number, made.environment).join(games, current)
+    for row in connection.execute(asked.order_by(made.project_id, made.game_id)):
+        for name in sorted(filter(DENIED.match, row.environment)):
+            yield (
+                f"games/{row.game_id}/deployments/{row.number} of {row.project_id}: hosts refuse its variable {name}; "
+                "deploy the game without it"
+            )

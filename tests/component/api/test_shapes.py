@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import grpc
 from google.protobuf import field_mask_pb2
 from quarterdeck.v1 import sessions_pb2, shapes_pb2, shapes_pb2_grpc
@@ -81,6 +83,13 @@ async def test_presets_of_a_game_and_templates_come_and_go(api: Plane, operator:
     larger = shapes_pb2.Preset(name="presets/demo-4k", bitrate_kbps=50000)
     refusal = await refused(stub.UpdatePreset(shapes_pb2.UpdatePresetRequest(preset=larger)))
     assert refusal.reason == "BITRATE_OUTSIDE_RANGE"
+    async with api.world.store.tx() as tx:  # as an older release took it
+        made = await tx.shapes.preset("demo-4k")
+        assert made is not None
+        await tx.shapes.put(replace(made, encoder_preset="ultrafast"))
+    named = shapes_pb2.Preset(name="presets/demo-4k", display_name="Large")
+    edited = await stub.UpdatePreset(shapes_pb2.UpdatePresetRequest(preset=named))
+    assert (edited.display_name, edited.encoder_preset) == ("Large", "ultrafast")
     await stub.DeletePreset(shapes_pb2.DeletePresetRequest(name="presets/demo-4k"))
     refusal = await refused(stub.GetPreset(shapes_pb2.GetPresetRequest(name="presets/demo-4k")))
     assert refusal.code == grpc.StatusCode.NOT_FOUND

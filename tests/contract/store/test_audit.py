@@ -15,7 +15,7 @@ from controlplane.domain.events import EventDraft
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
 from controlplane.domain.template import UNITS_PER_SEAT
-from tests.contract.store.rows import NOW, a_lease, a_session, a_vm, furnish, synchronous
+from tests.contract.store.rows import NOW, a_deployment, a_lease, a_session, a_vm, furnish, synchronous
 from tests.contract.store.test_provisionings import a_provisioning
 
 
@@ -52,6 +52,20 @@ def change(url: str, *statements: str) -> None:
 
 
 def test_a_sound_database_is_found_sound(sound: str) -> None:
+    assert violations(sound) == []
+
+
+async def test_a_current_deployment_that_hosts_refuse_by_now_is_told_and_an_earlier_one_is_not(sound: str) -> None:
+    store = open_store(sound)
+    async with store.tx() as tx:
+        for _ in range(2):
+            await tx.catalogue.add_deployment(a_deployment(environment={"LD_PRELOAD": "/hook.so", "LEVEL": "3"}))
+    assert [line.partition(";")[0] for line in violations(sound)] == [
+        "games/orbit/deployments/3 of default: hosts refuse its variable LD_PRELOAD"
+    ]
+    async with store.tx() as tx:
+        await tx.catalogue.add_deployment(a_deployment())
+    await store.close()
     assert violations(sound) == []
 
 

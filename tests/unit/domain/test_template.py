@@ -54,6 +54,16 @@ def test_a_preset_whose_figures_do_not_agree_is_refused(wrong):
         checked(replace(HIGH, **wrong))
 
 
+def test_a_word_of_the_encoder_that_a_preset_had_before_this_rule_stays_until_it_is_changed():
+    old = replace(HIGH, encoder_preset="ultrafast")
+    assert checked(replace(old, fps=30), old).fps == 30
+    for before in (old, HIGH, None):
+        with pytest.raises(InvalidRequest):
+            checked(replace(old, encoder_preset="veryfast"), before)
+    with pytest.raises(InvalidRequest):
+        checked(old, HIGH)
+
+
 @given(mark=st.integers(0, 100), frees=st.lists(st.integers(0, 150), max_size=30), seats=st.integers(0, 150))
 def test_capacity_that_was_told_to_be_low_stays_low_until_it_has_risen_clearly(mark, frees, seats):
     region, low = Region("r", "R", low_water_seats=mark), False
