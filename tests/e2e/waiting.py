@@ -15,7 +15,12 @@ async def until(page: Page, condition: str, timeout_s: float = 30, argument: Any
     script = f"""(a) => new Promise((resolve, reject) => {{
       const deadline = performance.now() + {timeout_s * 1000};
       const check = () => {{
-        const value = {condition};
+        let value;
+        try {{
+          value = {condition};
+        }} catch (error) {{
+          if (!(error instanceof ReferenceError)) return reject(error);  // else the page's modules are on their way
+        }}
         if (value) resolve(value);
         else if (performance.now() > deadline) reject(new Error(JSON.stringify(window.quarterdeckPlayer)));
         else setTimeout(check, 20);

@@ -11,7 +11,7 @@ from tests.component.hostagent.conftest import eventually
 from tests.component.hostagent.fakeplane import run_line, stop_line
 from tests.docker_engine import Engine
 
-GAME = ("sh", "-c", "echo ready; exec sleep 600")
+GAME = ("sh", "-c", "echo ready; exec /opt/quarterdeck/launcher/busybox sleep 600")
 
 
 async def test_a_session_plays_on_without_the_engine_and_stops_when_it_is_back(
@@ -64,7 +64,7 @@ async def test_an_engine_that_dies_while_it_starts_something_forgets_no_session(
     own_fleet: Fleet, box_image: str, alone: bool
 ) -> None:
     """It may forget the containers that it was starting: they are undone and made anew, and the game begins once."""
-    script = "echo begun >> $HOME/starts; echo ready; exec sleep 600"
+    script = "echo begun >> $HOME/starts; echo ready; exec /opt/quarterdeck/launcher/busybox sleep 600"
     digest = own_fleet.add("" if alone else box_image, ("sh", "-c", script))
     own_fleet.start_agent()
     await own_fleet.plane.until(lambda: own_fleet.plane.streams)
