@@ -29,6 +29,14 @@ def digest(request: object) -> str:
     return hashlib.sha256(json.dumps(request, default=_facts, sort_keys=True).encode()).hexdigest()
 
 
+def named_by(prefix: str, project_id: str, client_token: str) -> str:
+    """The id that follows from a client token; "" without one. Replicas of the last release, which keep no tokens, know
+    by it what was made with a token already, and theirs is known by it here."""
+    if not client_token:
+        return ""
+    return f"{prefix}-{hashlib.sha256(f'{project_id}/{client_token}'.encode()).hexdigest()[:20]}"
+
+
 def _facts(value: Any) -> object:
     if is_dataclass(value):
         told = ((field, getattr(value, field.name)) for field in fields(value))

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controlplane.domain.game import Deployment, Game
-from controlplane.domain.identity import Credential, CredentialKind
+from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.domain.region import Region
 from controlplane.domain.request import ClientToken
 from controlplane.domain.template import Preset, Template
@@ -82,9 +82,15 @@ class CredentialRows(Protocol):
         ...
 
     async def valid(
-        self, project_id: str, subject: str, kind: CredentialKind, now: datetime, page: Page
+        self,
+        project_id: str,
+        subject: str,
+        kind: CredentialKind,
+        now: datetime,
+        page: Page,
+        role: Role | None = None,
     ) -> Sequence[Credential]:
-        """Those that work at `now`, newest first; of every subject where it is ""."""
+        """Those that work at `now`, newest first; of every subject where it is "", of every role where it is None."""
         ...
 
     async def use(self, credential_id: str, now: datetime) -> bool:
@@ -101,7 +107,8 @@ class CredentialRows(Protocol):
 
 
 class TokenRows(Protocol):
-    """Client tokens, by (project, verb, token). They are forgotten with published events."""
+    """Client tokens, by (project, verb, token). They are never forgotten: what one has made is not made again,
+    however late its caller asks."""
 
     async def claim(self, token: ClientToken) -> ClientToken | None:
         """Keeps it; None. Or else what was kept before, and is left as it was; who comes while another transaction

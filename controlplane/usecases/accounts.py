@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controlplane.domain.errors import AlreadyExists, Exhausted, Forbidden, NotFound, Unauthenticated, WrongState
+from controlplane.domain.errors import Exhausted, Forbidden, NotFound, Unauthenticated, WrongState
 from controlplane.domain.identity import DEFAULT_PROJECT, Credential, CredentialKind, Principal, Role
 from controlplane.interfaces import AuditEntry, Ids, Page, Store, Tx
+from controlplane.usecases.repeating import Create, once
 from controlplane.usecases.world import World, operators_only
 
 OPERATOR_TTL_S = 3650 * 86400.0
@@ -49,10 +50,12 @@ async def sign_in(world: World, code: str) -> tuple[str, datetime, Principal]:
     return token, made.expires_at, _principal(made)
 
 
-async def create_sign_in_code(world: World, who: Principal) -> tuple[str, datetime]:
-    """(code, end): for a browser, with the caller's own rights."""
+async def create_sign_in_code(world: World, who: Principal, *, displacing: bool = False) -> tuple[str, datetime]:
+    """(code, end): for a browser, with the caller's own rights. Where the caller has too many codes the oldest goes
+    with `displacing`; without, it raises Exhausted."""
     async with world.store.tx() as tx:
-        code, made = await _issue(tx, world, CredentialKind.SIGN_IN, who, who, world.policy.sign_in_ttl_s)
+        ttl_s = world.policy.sign_in_ttl_s
+        code, made = await _issue(tx, world, CredentialKind.SIGN_IN, who, who, ttl_s, displacing=displacing)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateSignInCode", "account", ""))
     return code, made.expires_at
 
@@ -100,73 +103,65 @@ async def create_token(
     client_token: str = "",
 ) -> tuple[str, Credential]:
     """(token, its row) for another program or person of the same project, as long as the caller's own at most. The same
-    client token of the same caller gives the same token, which follows from it and from the house's key, so that only a
+    client token of the same caller gives the same token, which follows from its id and the house's key, so that only a
     hash need be kept (I20).
 
-    Raises AlreadyExists (client token of another request), WrongState (of a token that is over), Exhausted."""
+    Raises AlreadyExists (client token of another request, or of a token that is over), Exhausted."""
     operators_only(who)
     other = Principal(who.project_id, subject, role)
     lifetime_s = world.policy.token_ttl_s if ttl_s is None else ttl_s
-    secret = world.stream_tokens.secret_of("token", who.project_id, who.subject, client_token) if client_token else ""
+    # What a caller calls it is his own business; that its maker's token counts, too, lets no other one outlive its end.
+    own_token = f"{who.subject}/{client_token}" if client_token else ""
+    create = Create(who, "CreateToken", own_token, (subject, str(role), ttl_s, who.token_id))
     async with world.store.tx() as tx:
-        own = await tx.credentials.lock(who.token_id)  # of two at once with one client token one waits here
-        earlier = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(secret)) if secret else None
-        if earlier is not None:
-            _check_repeated(earlier, who, own, other, lifetime_s)
-            if not earlier.valid(await tx.now()):
-                raise WrongState(
-                    "TOKEN_OVER", "what this client_token made is over; use a new one", field="client_token"
-                )
-            return secret, earlier
-        token, made = await _issue(tx, world, CredentialKind.BEARER, who, other, lifetime_s, secret)
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateToken", subject, request_id))
-    return token, made
 
+        async def make() -> tuple[str, Credential]:
+            repeatable = bool(client_token)
+            made = await _issue(tx, world, CredentialKind.BEARER, who, other, lifetime_s, repeatable=repeatable)
+            await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateToken", subject, request_id))
+            return made
 
-def _check_repeated(
-    earlier: Credential, who: Principal, own: Credential | None, other: Principal, lifetime_s: float
-) -> None:
-    """A token is given again only to who has what it was made with: no other token is to outlive its end so."""
-    ends_at = earlier.created_at + timedelta(seconds=lifetime_s)
-    asked = (
-        other.project_id,
-        other.subject,
-        other.role,
-        who.token_id,
-        min(ends_at, own.expires_at) if own else ends_at,
-    )
-    made = (earlier.project_id, earlier.subject, earlier.role, earlier.parent_id, earlier.expires_at)
-    if made != asked:
-        raise AlreadyExists(
-            "CLIENT_TOKEN_MISMATCH",
-            "this client_token made a token for another subject, role or time, or with another token; use a new one",
-            field="client_token",
-        )
+        async def find(name: str) -> tuple[str, Credential] | None:
+            secret = _repeatable(world, name.removeprefix("tokens/"))
+            made = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(secret))
+            return (secret, made) if made is not None and made.valid(await tx.now()) else None
+
+        return await once(tx, create, make, lambda made: made[1].name, find)
 
 
 async def ensure_operator(store: Store, ids: Ids, token: str) -> Principal:
     """Makes `token`, which whoever installs a control plane has made and kept, an operator's. Raises WrongState for one
-    that has been revoked."""
+    that has been revoked. Who that is, with the token's id: what the house makes with it ends with it."""
     who = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
     async with store.tx() as tx:
         known = await tx.credentials.by_secret(CredentialKind.BEARER, _hash(token))
         now = await tx.now()
         if known is None:
             ends_at = now + timedelta(seconds=OPERATOR_TTL_S)
-            await tx.credentials.add(_credential(ids, CredentialKind.BEARER, who, token, now, ends_at))
+            known = _credential(ids.new("c"), CredentialKind.BEARER, who, token, now, ends_at)
+            await tx.credentials.add(known)
         elif not known.valid(now):
             raise WrongState(
                 "OPERATOR_TOKEN_OVER",
                 "the operator token in the file has been revoked or is over; delete the file, and a new one is made",
             )
-    return who
+    return replace(who, token_id=known.id)
 
 
 async def _issue(
-    tx: Tx, world: World, kind: CredentialKind, maker: Principal, who: Principal, ttl_s: float, secret: str = ""
+    tx: Tx,
+    world: World,
+    kind: CredentialKind,
+    maker: Principal,
+    who: Principal,
+    ttl_s: float,
+    *,
+    repeatable: bool = False,
+    displacing: bool = False,
 ) -> tuple[str, Credential]:
-    """A new secret of `who`, made with the token that `maker` came with. Raises Unauthenticated where that one is over
-    by now, Exhausted where `who` has too many."""
+    """A new secret of `who`, made with the token that `maker` came with; a `repeatable` one follows from its row's id.
+    Raises Unauthenticated where that token is over by now; Exhausted where `who` has too many in this role, unless the
+    oldest is to go, `displacing` it."""
     now = await tx.now()
     ends_at = now + timedelta(seconds=ttl_s)
     if maker.token_id:
@@ -175,22 +170,36 @@ async def _issue(
             raise Unauthenticated("TOKEN_INVALID", "this token is unknown, expired or revoked; sign in again")
         ends_at = min(ends_at, parent.expires_at)
     most = world.policy.tokens_each if kind is CredentialKind.BEARER else world.policy.sign_in_codes_each
-    if len(await tx.credentials.valid(who.project_id, who.subject, kind, now, Page(size=most))) >= most:
+    held = await tx.credentials.valid(who.project_id, who.subject, kind, now, Page(size=most), who.role)
+    if len(held) >= most and displacing:
+        await tx.credentials.revoke(held[-1].id, now)
+    elif len(held) >= most:
         raise Exhausted(
             "TOO_MANY_CREDENTIALS",
             f"{who.subject} has {most} valid ones of these; revoke some of its tokens, or wait until they expire",
         )
-    secret = secret or world.ids.secret()
-    made = _credential(world.ids, kind, who, secret, now, ends_at, maker.token_id)
+    credential_id = world.ids.new("c")
+    secret = _repeatable(world, credential_id) if repeatable else world.ids.secret()
+    made = _credential(credential_id, kind, who, secret, now, ends_at, maker.token_id)
     await tx.credentials.add(made)
     return secret, made
 
 
+def _repeatable(world: World, credential_id: str) -> str:
+    return world.stream_tokens.secret_of("token", credential_id)
+
+
 def _credential(
-    ids: Ids, kind: CredentialKind, who: Principal, secret: str, now: datetime, ends_at: datetime, parent_id: str = ""
+    credential_id: str,
+    kind: CredentialKind,
+    who: Principal,
+    secret: str,
+    now: datetime,
+    ends_at: datetime,
+    parent_id: str = "",
 ) -> Credential:
     return Credential(
-        id=ids.new("c"),
+        id=credential_id,
         kind=kind,
         project_id=who.project_id,
         subject=who.subject,

@@ -15,11 +15,12 @@ from controlplane.domain.identity import Principal, Role
 from controlplane.domain.pool import Market
 from controlplane.domain.provisioning import Phase, Provisioning
 from controlplane.domain.renting import obstacle
+from controlplane.domain.request import named_by
 from controlplane.domain.succession import Replacement, ReplacementState, ReplacementTrigger
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases.renting import HOUSE
-from controlplane.usecases.repeating import Create, once
+from controlplane.usecases.repeating import Create, mismatch, once
 from controlplane.usecases.vms import VmRequest, add_vm, owned, towards_termination
 from controlplane.usecases.world import World, operators_only
 
@@ -34,7 +35,7 @@ async def replace_vms(
 
     Raises NotFound; WrongState for a VM that is owned, or takes no sessions; AlreadyExists (token of another scope)."""
     operators_only(who)
-    series_id = world.ids.new("r")
+    series_id = named_by("r", who.project_id, client_token) or world.ids.new("r")
     async with world.store.tx() as tx:
         create = Create(who, "ReplaceVms", client_token, scope)
         return await once(
@@ -49,6 +50,11 @@ async def replace_vms(
 async def _line_up(tx: Tx, who: Principal, series_id: str, scope: str, request_id: str) -> Sequence[Replacement]:
     # One at a time: no two series may take up the same VM.
     await tx.renting.take_turn()
+    earlier = await tx.replacements.of_series(series_id)
+    if earlier:  # by the last release, which knew a repeat by the series itself
+        if earlier[0].scope != scope:
+            raise mismatch(earlier[0].scope)
+        return earlier
     under_way = {row.vm_id for row in await tx.replacements.unfinished()}
     now = await tx.now()
     rows = [

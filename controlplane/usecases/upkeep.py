@@ -69,7 +69,8 @@ async def standing(world: World, holder: str) -> Standing | None:
 
 
 async def prune(world: World) -> int:
-    """Forgets published events, handled message ids, and tokens that are spent or over; returns how many rows went."""
+    """Forgets published events, handled message ids, stream tokens that are spent and credentials that are over;
+    returns how many rows went. Client tokens stay: they are few, and whatever one made must not be made twice (I20)."""
     async with world.store.tx() as tx:
         return await tx.outbox.prune(await tx.now() - timedelta(days=KEPT_DAYS))
 

@@ -15,11 +15,12 @@ from controlplane.domain.events import EventDraft
 from controlplane.domain.identity import Credential, CredentialKind, Principal, Role
 from controlplane.domain.portrange import FIRST_UNPRIVILEGED, PortRange
 from controlplane.domain.provisioning import Phase, Provisioning
+from controlplane.domain.request import named_by
 from controlplane.domain.session import SessionReason, SessionState
 from controlplane.domain.template import Template
 from controlplane.domain.vm import STATIC, VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
-from controlplane.usecases.repeating import Create, once
+from controlplane.usecases.repeating import Create, mismatch, once
 from controlplane.usecases.sessions import request_stop
 from controlplane.usecases.world import World, operators_only
 
@@ -80,9 +81,10 @@ async def add_vm(tx: Tx, world: World, who: Principal, request: VmRequest, reque
 
 
 async def _add(tx: Tx, world: World, who: Principal, request: VmRequest, request_id: str) -> Vm:
-    vm_id = request.vm_id or world.ids.new("vm")
-    if await tx.vms.get(vm_id) is not None:
-        raise AlreadyExists("VM_EXISTS", f"there is a VM 'vms/{vm_id}' already", field="vm_id")
+    vm_id = request.vm_id or named_by("vm", who.project_id, request.client_token) or world.ids.new("vm")
+    earlier = await tx.vms.get(vm_id)
+    if earlier is not None:
+        return _made_before(earlier, who, request)
     template = await _shape(tx, request)
     now = await tx.now()
     vm = Vm(
@@ -112,6 +114,22 @@ async def _add(tx: Tx, world: World, who: Principal, request: VmRequest, request
     await tx.outbox.append([born])
     await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateVm", vm.name, request_id))
     return vm
+
+
+def _made_before(earlier: Vm, who: Principal, request: VmRequest) -> Vm:
+    """A VM of this id that the table of client tokens does not know may be the work of the last release, which knew a
+    repeat by the VM itself: it counts as the same where all that a VM keeps of its request agrees. Raises
+    AlreadyExists."""
+    kept = (earlier.project_id, earlier.provider, earlier.template_id) == (
+        who.project_id,
+        request.provider,
+        request.template_id,
+    )
+    if request.client_token and kept and earlier.region_id in (request.region_id, *request.fallback_region_ids):
+        return earlier
+    if request.vm_id:
+        raise AlreadyExists("VM_EXISTS", f"there is a VM '{earlier.name}' already", field="vm_id")
+    raise mismatch(earlier.name)
 
 
 async def _shape(tx: Tx, request: VmRequest) -> Template:

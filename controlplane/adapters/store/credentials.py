@@ -11,7 +11,7 @@ from controlplane.adapters.store.codec import from_row
 from controlplane.adapters.store.connection import TxConnection, insert_new, paged
 from controlplane.adapters.store.tables import credentials, projects, spent_tokens
 from controlplane.adapters.store.trail import FIRST_SHA256
-from controlplane.domain.identity import Credential, CredentialKind
+from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.interfaces import Page
 
 FORGOTTEN_AT_ONCE = 100
@@ -41,13 +41,21 @@ class SqlCredentials:
         return from_row(Credential, row) if row else None
 
     async def valid(
-        self, project_id: str, subject: str, kind: CredentialKind, now: datetime, page: Page
+        self,
+        project_id: str,
+        subject: str,
+        kind: CredentialKind,
+        now: datetime,
+        page: Page,
+        role: Role | None = None,
     ) -> Sequence[Credential]:
         statement = sa.select(credentials).where(
             credentials.c.project_id == project_id, credentials.c.kind == str(kind), _unused(now)
         )
         if subject:
             statement = statement.where(credentials.c.subject == subject)
+        if role is not None:
+            statement = statement.where(credentials.c.role == str(role))
         return [from_row(Credential, row) for row in await self._connection.rows(paged(statement, credentials, page))]
 
     async def revoke(self, credential_id: str, now: datetime) -> Sequence[str]:

@@ -16,7 +16,6 @@ from controlplane.adapters.store.event_ids import event_id
 from controlplane.adapters.store.many import insert_all
 from controlplane.adapters.store.tables import (
     audit,
-    client_tokens,
     credentials,
     dead_letters,
     inbox,
@@ -139,7 +138,6 @@ class SqlOutbox:
             (inbox, inbox.c.at),
             (spent_tokens, spent_tokens.c.expires_at),
             (credentials, credentials.c.expires_at),
-            (client_tokens, client_tokens.c.created_at),
         ):
             gone += await self._connection.write(table.delete().where(column < published_before))
         return gone

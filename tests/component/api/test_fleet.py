@@ -143,7 +143,7 @@ async def test_a_token_that_is_asked_for_again_is_the_same_one_and_no_other(api:
     async with calling(api, made.token) as friend:
         await friend.accounts.SignOut(accounts_pb2.SignOutRequest())
     refusal = await refused(ask(operator))
-    assert (refusal.code, refusal.reason) == (Code.FAILED_PRECONDITION, "TOKEN_OVER")
+    assert (refusal.code, refusal.reason) == (Code.ALREADY_EXISTS, "CLIENT_TOKEN_SPENT")
     async with api.world.store.tx() as tx:
         trail = await tx.outbox.trail("default", 0, 1000)
     created = [record.entry for record in trail if record.entry.action == "CreateToken"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -106,3 +107,17 @@ async def test_what_is_there_no_more_is_not_made_again(furnished: Caller) -> Non
     made = await call_of(furnished)(request)
     await furnished.ports.ReleasePort(ports_pb2.ReleasePortRequest(name=made.name))
     assert (await refused(call_of(furnished)(request))).reason == "CLIENT_TOKEN_SPENT"
+
+
+async def test_a_vm_that_the_last_release_made_is_not_made_again(operator: Caller) -> None:
+    """It named a VM by the client token, and kept nothing else of that."""
+    vm_id = "vm-" + hashlib.sha256(b"default/t").hexdigest()[:20]
+    made = await operator.vms.CreateVm(vms_pb2.CreateVmRequest(vm_id=vm_id, region="eu-west-1"))
+    other = vms_pb2.CreateVmRequest(region="local", client_token="t")
+    assert (await refused(operator.vms.CreateVm(other))).reason == "CLIENT_TOKEN_MISMATCH"
+    request = vms_pb2.CreateVmRequest(region="eu-west-1", client_token="t")
+    for _ in range(2):
+        assert (await operator.vms.CreateVm(request)).name == made.name
+    assert (await refused(operator.vms.CreateVm(other))).reason == "CLIENT_TOKEN_MISMATCH"
+    named = vms_pb2.CreateVmRequest(vm_id=vm_id, region="eu-west-1")
+    assert (await refused(operator.vms.CreateVm(named))).reason == "VM_EXISTS"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.v1 import accounts_pb2
 
-from controlplane.domain.errors import Exhausted, WrongState
+from controlplane.domain.errors import Exhausted, Unauthenticated, WrongState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.usecases import accounts
 from tests.component.api.plane import OPERATOR, Caller, Plane, calling
@@ -111,6 +112,51 @@ async def test_sign_in_codes_of_one_subject_have_a_bound(api: Plane, player: Cal
         await player.accounts.CreateSignInCode(accounts_pb2.CreateSignInCodeRequest())
     refusal = await refused(player.accounts.CreateSignInCode(accounts_pb2.CreateSignInCodeRequest()))
     assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_CREDENTIALS")
+
+
+async def test_a_player_of_an_operators_name_takes_none_of_the_operators_codes(api: Plane, operator: Caller) -> None:
+    namesake = await made(operator, "operator", accounts_pb2.ROLE_PLAYER)
+    async with calling(api, namesake.token) as player:
+        for _ in range(api.world.policy.sign_in_codes_each):
+            await player.accounts.CreateSignInCode(accounts_pb2.CreateSignInCodeRequest())
+    assert (await signed_in(operator)).account.role == accounts_pb2.ROLE_OPERATOR
+
+
+async def test_a_house_that_starts_again_and_again_always_has_a_link(api: Plane) -> None:
+    world = replace(api.world, policy=replace(api.world.policy, sign_in_codes_each=3))
+    who = await accounts.ensure_operator(world.store, world.ids, "first-" + "t" * 40)
+    codes = [(await accounts.create_sign_in_code(world, who, displacing=True))[0] for _ in range(4)]
+    with pytest.raises(Unauthenticated):
+        await accounts.sign_in(world, codes[0])
+    for code in codes[1:]:
+        assert (await accounts.sign_in(world, code))[2].subject == who.subject
+
+
+async def test_the_link_of_a_house_ends_with_its_operators_token(api: Plane) -> None:
+    world = api.world
+    who = await accounts.ensure_operator(world.store, world.ids, "first-" + "t" * 40)
+    code, _ = await accounts.create_sign_in_code(world, who, displacing=True)
+    used, _ = await accounts.create_sign_in_code(world, who, displacing=True)
+    token, _, _ = await accounts.sign_in(world, used)
+    await accounts.sign_out(world, await accounts.authenticate(world, "first-" + "t" * 40))
+    with pytest.raises(Unauthenticated):
+        await accounts.sign_in(world, code)
+    with pytest.raises(Unauthenticated):
+        await accounts.authenticate(world, token)
+
+
+async def test_a_token_that_is_over_does_not_come_back_when_it_is_forgotten(api: Plane, operator: Caller) -> None:
+    request = accounts_pb2.CreateTokenRequest(
+        subject="friend", role=accounts_pb2.ROLE_PLAYER, ttl=Duration(seconds=60), client_token="once"
+    )
+    first = await operator.accounts.CreateToken(request)
+    assert await operator.accounts.CreateToken(request) == first
+    await operator.accounts.RevokeToken(accounts_pb2.RevokeTokenRequest(name=first.name))
+    assert (await refused(operator.accounts.CreateToken(request))).reason == "CLIENT_TOKEN_SPENT"
+    async with api.world.store.tx() as tx:
+        await tx.outbox.prune(await tx.now() + timedelta(seconds=61))
+        assert await tx.credentials.lock(first.name.removeprefix("tokens/")) is None
+    assert (await refused(operator.accounts.CreateToken(request))).reason == "CLIENT_TOKEN_SPENT"
 
 
 async def test_tokens_of_one_subject_have_a_bound(api: Plane) -> None:

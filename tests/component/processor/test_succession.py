@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -60,6 +61,20 @@ async def warmed(rig: Rig, most: int) -> list[str]:
     for _ in range(2):
         await rig.round()
     return sorted(vm.id for vm in await rig.vms(*PLACEABLE))
+
+
+async def test_a_series_that_the_last_release_began_is_not_begun_again(rig: Rig) -> None:
+    """It named a series by the client token, and kept nothing else of that."""
+    old = await warmed(rig, most=3)
+    series = "r-" + hashlib.sha256(f"{OPERATOR.project_id}/once".encode()).hexdigest()[:20]
+    begun = Replacement(f"{series}-000", OPERATOR.project_id, series, "pools/warm", old[0], S.DONE, START, START)
+    async with rig.store.tx() as tx:
+        await tx.replacements.add(begun)
+    with pytest.raises(AlreadyExists):
+        await succession.replace_vms(rig.world, OPERATOR, "templates/L4-90", "once", "r")
+    for _ in range(2):
+        assert await succession.replace_vms(rig.world, OPERATOR, "pools/warm", "once", "r") == [begun]
+    assert await rows(rig) == [begun]
 
 
 async def test_a_pool_is_replaced_one_by_one_and_the_session_plays_on(rig: Rig) -> None:

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from controlplane.adapters.store import open_store, schema
 from controlplane.domain.errors import NotFound
 from controlplane.domain.request import ClientToken
+from controlplane.domain.schedule import BackupSchedule
+from controlplane.domain.session import PortLease
 from controlplane.interfaces import Store
-from tests.contract.store.rows import NOW, PROJECT, a_game, at, synchronous
+from tests.contract.store.rows import NOW, PROJECT, a_game, a_vm, at, synchronous
 
 TOKEN = ClientToken(PROJECT, "CreateVm", "t-1", "ab" * 32, NOW)
 
@@ -71,12 +73,39 @@ async def test_who_comes_at_once_waits_for_the_first_to_end(store: Store) -> Non
     assert await asyncio.gather(first(), second()) == [None, replace(TOKEN, made="vms/vm-1")]
 
 
-async def test_tokens_are_forgotten_when_they_are_old(store: Store) -> None:
+async def test_no_token_is_ever_forgotten(store: Store) -> None:
     async with store.tx() as tx:
         await tx.tokens.claim(TOKEN)
-        assert await tx.outbox.prune(NOW) == 0
-        assert await tx.outbox.prune(at(1)) == 1
-        assert await tx.tokens.claim(TOKEN) is None
+        await tx.tokens.settle(replace(TOKEN, made="vms/vm-1"))
+        assert await tx.outbox.prune(at(3e7)) == 0
+        assert await tx.tokens.claim(TOKEN) == replace(TOKEN, made="vms/vm-1")
+
+
+async def test_what_a_replica_of_the_last_release_has_made_since_is_known_by_its_row(database_url: str) -> None:
+    """It keeps tokens in its rows alone."""
+    schema.migrate(database_url)
+    store = open_store(database_url)
+    async with store.tx() as tx:
+        await tx.catalogue.add_game(a_game())
+        await tx.vms.add(a_vm())
+        mine = {"project_id": PROJECT, "client_token": "t-9"}
+        await tx.schedules.add(
+            BackupSchedule("bs-1", game_id="orbit", cron="@daily", created_at=NOW, updated_at=NOW, version=1, **mine)
+        )
+        await tx.ports.lease(PortLease("vm-1", "udp", 28000, purpose="voice", reserved_at=NOW, **mine), NOW)
+    for verb, name in (("CreateBackupSchedule", "backupSchedules/bs-1"), ("AllocatePort", "vms/vm-1/ports/udp-28000")):
+        for other in (replace(TOKEN, token="t-8"), replace(TOKEN, token="")):
+            async with store.tx() as tx:
+                assert await tx.tokens.claim(replace(other, verb=verb)) is None
+        for request in ("ab", "cd"):
+            async with store.tx() as tx:
+                found = await tx.tokens.claim(replace(TOKEN, verb=verb, token="t-9", request_sha256=request * 32))
+            assert found is not None
+            assert (found.request_sha256, found.made) == ("", name)
+    async with store.tx() as tx:
+        assert await tx.tokens.claim(replace(TOKEN, token="t-9")) is None, "another verb's"
+        assert await tx.tokens.claim(replace(TOKEN, verb="CreateBackup", token="t-9")) is None
+    await store.close()
 
 
 async def test_tokens_that_rows_kept_are_taken_over(database_url: str) -> None:

@@ -19,7 +19,7 @@ from controlplane.adapters.ids import RandomIds
 from controlplane.domain.errors import AlreadyExists
 from controlplane.domain.pool import Pool
 from controlplane.domain.region import Region
-from controlplane.usecases import games, pools, ports, schedules, shapes, succession, vms
+from controlplane.usecases import games, pools, ports, schedules, shapes, succession, upkeep, vms
 from controlplane.usecases.ports import PortRequest
 from controlplane.usecases.repeating import UNBORN
 from controlplane.usecases.schedules import ScheduleRequest
@@ -215,9 +215,11 @@ class Repeats(RuleBasedStateMachine):
             self.runner.run(schedules.delete_schedule(self.world, OPERATOR, schedule_id, ""))
             kept.gone = True
 
-    @rule(days=st.integers(1, 3))
+    @rule(days=st.integers(1, 20))
     def days_pass(self, days: int) -> None:
+        """And what is old is forgotten, as far as it ever is."""
         self.now += timedelta(days=days)
+        self.runner.run(upkeep.prune(self.world))
 
     @invariant()
     def one_thing_for_each_token_and_no_more(self) -> None:

@@ -81,14 +81,13 @@ class MemoryOutbox:
         return list(records[after_sequence : after_sequence + limit])
 
     async def prune(self, published_before: datetime) -> int:
-        tables = ("outbox", "inbox", "spent_tokens", "credentials", "client_tokens")
-        outbox, inbox, spent, credentials, tokens = (self._tables.own(table) for table in tables)
+        tables = ("outbox", "inbox", "spent_tokens", "credentials")
+        outbox, inbox, spent, credentials = (self._tables.own(table) for table in tables)
         moments = (
             (outbox, {key: row.published_at for key, row in outbox.items() if row.published_at is not None}),
             (inbox, dict(inbox)),
             (spent, dict(spent)),
             (credentials, {key: row.expires_at for key, row in credentials.items()}),
-            (tokens, {key: row.created_at for key, row in tokens.items()}),
         )
         gone = 0
         for rows, since in moments:

@@ -11,7 +11,7 @@ from controlplane.adapters.store.versions import in_use
 from controlplane.domain.errors import NotFound
 from controlplane.domain.game import Deployment, Game
 from controlplane.domain.host import Feed
-from controlplane.domain.identity import Credential, CredentialKind
+from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.domain.region import Region
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces import Page
@@ -136,11 +136,17 @@ class MemoryCredentials:
         return self._tables.seen("credentials").get(credential_id)
 
     async def valid(
-        self, project_id: str, subject: str, kind: CredentialKind, now: datetime, page: Page
+        self,
+        project_id: str,
+        subject: str,
+        kind: CredentialKind,
+        now: datetime,
+        page: Page,
+        role: Role | None = None,
     ) -> Sequence[Credential]:
         rows: Sequence[Credential] = list(self._tables.seen("credentials").values())
         ours = [row for row in rows if row.project_id == project_id and row.kind is kind and row.valid(now)]
-        return paged([row for row in ours if subject in ("", row.subject)], page)
+        return paged([row for row in ours if subject in ("", row.subject) and role in (None, row.role)], page)
 
     async def revoke(self, credential_id: str, now: datetime) -> Sequence[str]:
         rows: dict[str, Credential] = self._tables.own("credentials")
