@@ -119,5 +119,9 @@ async def test_a_vm_that_the_last_release_made_is_not_made_again(operator: Calle
     for _ in range(2):
         assert (await operator.vms.CreateVm(request)).name == made.name
     assert (await refused(operator.vms.CreateVm(other))).reason == "CLIENT_TOKEN_MISMATCH"
-    named = vms_pb2.CreateVmRequest(vm_id=vm_id, region="eu-west-1")
-    assert (await refused(operator.vms.CreateVm(named))).reason == "VM_EXISTS"
+    assert (
+        await operator.vms.CreateVm(vms_pb2.CreateVmRequest(vm_id=vm_id, client_token="n", region="eu-west-1"))
+    ).name == made.name
+    assert (
+        await refused(operator.vms.CreateVm(vms_pb2.CreateVmRequest(vm_id=vm_id, region="eu-west-1")))
+    ).reason == "VM_EXISTS"

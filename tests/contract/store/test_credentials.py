@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controlplane.domain.identity import Credential, CredentialKind
+from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.interfaces import Page, Store
 from tests.contract.store.rows import NOW, PROJECT, a_credential, at
 
@@ -15,9 +15,11 @@ def a_token(credential_id: str, **fields: Any) -> Credential:
     return a_credential(credential_id, **{"kind": CredentialKind.BEARER, **fields})
 
 
-async def listed(store: Store, subject: str = "", page: Page = ALL, when_s: float = 0) -> list[str]:
+async def listed(
+    store: Store, subject: str = "", page: Page = ALL, when_s: float = 0, role: Role | None = None
+) -> list[str]:
     async with store.reading() as tx:
-        found = await tx.credentials.valid(PROJECT, subject, CredentialKind.BEARER, at(when_s), page)
+        found = await tx.credentials.valid(PROJECT, subject, CredentialKind.BEARER, at(when_s), page, role)
         return [one.id for one in found]
 
 
@@ -47,7 +49,7 @@ async def test_only_what_works_is_listed_newest_first(store: Store) -> None:
         await tx.credentials.put_project("other")
         await tx.credentials.add(a_token("c-1", created_at=at(1)))
         await tx.credentials.add(a_token("c-2", created_at=at(2), subject="ci"))
-        await tx.credentials.add(a_token("c-3", created_at=at(3), expires_at=at(4)))
+        await tx.credentials.add(a_token("c-3", created_at=at(3), expires_at=at(4), role=Role.PLAYER))
         await tx.credentials.add(a_token("c-4", used_at=NOW))
         await tx.credentials.add(a_token("c-5", revoked_at=NOW))
         await tx.credentials.add(a_token("c-6", project_id="other"))
@@ -56,4 +58,6 @@ async def test_only_what_works_is_listed_newest_first(store: Store) -> None:
     assert await listed(store, when_s=4) == ["c-2", "c-1"]
     assert await listed(store, subject="ci") == ["c-2"]
     assert await listed(store, page=Page(1)) == ["c-3"]
+    assert await listed(store, page=Page(1), role=Role.OPERATOR) == ["c-2"]
+    assert await listed(store, role=Role.PLAYER) == ["c-3"]
     assert await listed(store, page=Page(5, (at(3), "c-3"))) == ["c-2", "c-1"]
