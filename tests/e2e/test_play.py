@@ -70,7 +70,7 @@ async def sails_reach(page: Page, low: float, high: float, timeout_s: float = 30
 
 
 async def advance(page: Page, frames: int) -> None:
-    presented = await page.evaluate("quarterdeckPlayer.framesPresented")
+    presented = await until(page, "1 + quarterdeckPlayer.framesPresented") - 1
     await until(page, f"quarterdeckPlayer.framesPresented >= a + {frames}", timeout_s=30, argument=presented)
 
 
