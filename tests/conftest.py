@@ -5,6 +5,7 @@ What the machine lacks skips visibly with the reason. Every process started here
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -47,6 +48,21 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
             _handed_out.add(port)
             return port
     raise RuntimeError("no free port among a thousand tried")
+
+
+@pytest.fixture
+def ahead(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Puts the clock of the running loop ahead: what is due by then is due now, however slow the machine is."""
+    skipped = 0.0
+
+    def skip(seconds: float) -> None:
+        nonlocal skipped
+        if not skipped:
+            loop = asyncio.get_running_loop()
+            monkeypatch.setattr(loop, "time", lambda clock=loop.time: clock() + skipped)
+        skipped += seconds
+
+    return skip
 
 
 @pytest.fixture(name="free_port")

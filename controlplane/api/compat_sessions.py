@@ -25,8 +25,10 @@ class SessionFlowServicer(rpc.SessionFlowServiceServicer):
         self._urls = urls
 
     async def StartSession(self, request: pb.StartSessionRequest, context: Any) -> pb.StartedSession:
-        """Raises Exhausted when no slot became free in time, WrongState when the game did not start."""
+        """Raises Exhausted when no slot became free in time or too many wait, WrongState when the game did not
+        start."""
         who = identity.principal()
+        waiting.reserve()
         wanted = creation.SessionRequest(
             game_id=request.game_id,
             preset_id=request.preset,

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
+from controlplane.api.admission import Patience
 from controlplane.domain.errors import Unauthenticated
 from controlplane.domain.identity import Principal
 from controlplane.usecases import accounts
@@ -29,13 +30,15 @@ MAX_TOKEN_CHARS = 512
 @dataclass(frozen=True)
 class Caller:
     """Of the RPC at hand. `principal` and `host_id` are set where the access table asks for them; `parting` is told
-    with whatever error ends the RPC, such as where its caller may go on; `forsaken` is done when its caller leaves."""
+    with whatever error ends the RPC, such as where its caller may go on; `forsaken` is done when its caller leaves;
+    `patience` is set for every handler."""
 
     request_id: str
     principal: Principal | None = None
     host_id: str = ""
     parting: dict[str, str] = field(default_factory=dict)
     forsaken: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    patience: Patience | None = None
 
 
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -65,6 +68,12 @@ def host_id() -> str:
 
 def request_id() -> str:
     return _caller.get().request_id
+
+
+def patience() -> Patience:
+    patience = _caller.get().patience
+    assert patience is not None
+    return patience
 
 
 def when_forsaken(undo: Callable[[], Awaitable[None]]) -> None:

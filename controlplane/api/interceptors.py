@@ -11,8 +11,8 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import grpc
@@ -23,7 +23,7 @@ from google.rpc import status_pb2
 
 from controlplane.api import identity, status
 from controlplane.api.access import ACCESS, Access
-from controlplane.api.admission import Admission
+from controlplane.api.admission import Admission, Patience
 from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, Forbidden, QuarterdeckError, Unavailable
 from controlplane.interfaces.spans import GOOD_TRACEPARENT, TRACEPARENT, Facts, NoSpans, Spans
@@ -50,9 +50,12 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 @dataclass(frozen=True)
 class Limits:
     """Of one listener. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream;
-    `write_s` is how long one message of a stream may wait for its reader."""
+    `write_s` is how long one message of a stream may wait for its reader; `waiting` calls may wait for what they have
+    begun, `waiting_each` of one caller, and take no place of the others."""
 
     unary_in_flight: int = 512
+    waiting: int = 512
+    waiting_each: int = 128
     open_streams: int = 4096
     strangers_streams: int = 256
     unary_s: float = 300.0
@@ -70,7 +73,7 @@ class Outcome:
 
 
 class Chain:
-    """`stopping` ends every open stream with UNAVAILABLE, so that a graceful stop does not wait for watchers."""
+    """`stopping` ends open streams and calls that wait with UNAVAILABLE, so that a graceful stop waits for neither."""
 
     def __init__(
         self,
@@ -86,6 +89,7 @@ class Chain:
         self._metrics = metrics or Metrics()
         self._spans = spans or NoSpans()
         self._requests = Admission(limits.unary_in_flight, "requests")
+        self._waiting = Admission(limits.waiting, "calls that wait", limits.waiting_each)
         self._streams = Admission(limits.open_streams, "streams")
         self._strangers = Admission(limits.strangers_streams, "streams without a token")
 
@@ -115,7 +119,8 @@ class Chain:
                         try:
                             answer: Message = await inner(request, context)
                         except asyncio.CancelledError:
-                            if not limit.expired():
+                            # A stopping server cancels calls too: nobody has left.
+                            if not limit.expired() and not self._stopping.is_set():
                                 await identity.forsaken()
                             raise
                         return answer
@@ -200,15 +205,15 @@ class Chain:
         request_id = given if isinstance(given, str) and GOOD_REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
         structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
         context.set_trailing_metadata(((REQUEST_ID, request_id),))
-        bounded = method not in UNBOUNDED
-        entered = False
         refused: status_pb2.Status | None = None
-        with told as outcome, self._span(method, metadata, request_id, outcome):
+        with told as outcome, self._span(method, metadata, request_id, outcome), ExitStack() as places:
             try:
-                if bounded:
-                    admission.enter()
-                    entered = True
-                identity.enter(await self._caller(method, context, request_id))
+                place = places.enter_context(ExitStack())
+                if method not in UNBOUNDED:
+                    place.enter_context(admission.place())
+                caller = await self._caller(method, context, request_id)
+                patience = Patience(self._waiting, place, places, lambda: self._guarded(method, context))
+                identity.enter(replace(caller, patience=patience))
                 yield outcome
                 outcome.code = grpc.StatusCode.OK.name
             except grpc.aio.AbortError:
@@ -220,9 +225,6 @@ class Chain:
                 error_id = secrets.token_hex(6)
                 log.exception("rpc.broke", error_id=error_id)
                 refused = status.internal(error_id)
-            finally:
-                if entered:
-                    admission.leave()
             if refused is not None:
                 outcome.code = CODES[refused.code].name
         # Only now: a reader that takes nothing does not take its status either, and must not keep a place for it.
@@ -261,7 +263,7 @@ class Chain:
 
     @asynccontextmanager
     async def _guarded(self, method: str, context: Context) -> AsyncIterator[None]:
-        """Cuts the stream off when its caller may no longer have it, or when the server stops (I21).
+        """Cuts off what lasts when its caller may no longer have it, or when the server stops (I21).
 
         The cut is a cancellation of the RPC's own task with a reason kept aside, as asyncio.timeout does it, so that
         messages that pass cost nothing extra."""

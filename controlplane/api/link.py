@@ -128,8 +128,7 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
             yield message
 
     async def AppendLog(self, request: agent_pb2.AppendLogRequest, context: Any) -> agent_pb2.AppendLogResponse:
-        self._appending.enter()
-        try:
+        with self._appending.place():
             acknowledged = await logs.append(
                 self._world,
                 identity.host_id(),
@@ -138,8 +137,6 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
                 request.records,
                 request.complete,
             )
-        finally:
-            self._appending.leave()
         return agent_pb2.AppendLogResponse(acknowledged_sequence=acknowledged)
 
     async def RenewCertificate(

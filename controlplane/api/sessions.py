@@ -25,6 +25,8 @@ class SessionServicer(rpc.SessionServiceServicer):
 
     async def CreateSession(self, request: pb.CreateSessionRequest, context: Any) -> pb.Session:
         who = identity.principal()
+        if request.wait_until_playable:
+            waiting.reserve()
         creating = creation.create_session(self._world, who, request_of(request), identity.request_id())
         view = await self._metrics.allocation(creating)
         if request.wait_until_playable:

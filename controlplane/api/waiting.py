@@ -13,6 +13,12 @@ from controlplane.usecases.world import World
 log = structlog.get_logger(__name__)
 
 
+def reserve() -> None:
+    """A place to wait in, before anything is made that nobody could wait for. Raises Exhausted."""
+    who = identity.principal()
+    identity.patience().reserve(f"{who.project_id}/{who.subject}")
+
+
 async def playable(world: World, session: Session) -> SessionView:
     """The session when it plays or is over. Of a call that ends before that, the error names it. Who leaves meanwhile
     and has given no client token can never learn of it: nobody claims that session, and it is stopped."""
@@ -25,7 +31,8 @@ async def playable(world: World, session: Session) -> SessionView:
     identity.parting()["session"] = session.name
     if not session.client_token:
         identity.when_forsaken(stop)
-    return await sessions.wait_until(world, who, session.id, _plays)
+    async with identity.patience().waiting():
+        return await sessions.wait_until(world, who, session.id, _plays)
 
 
 def _plays(session: Session) -> bool:
