@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import resource
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from google.rpc import code_pb2
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from controlplane.gateway.crowd import Silent, neighbourhood
 from controlplane.gateway.errors import StatusError
 
 _log = structlog.get_logger()
@@ -43,6 +44,13 @@ class Terms:
     look_s: float = 1.0
 
 
+@dataclass(frozen=True)
+class _Idle:
+    """Between two requests, or before the first: where half a head has come, too."""
+
+    cycle: object
+
+
 @dataclass
 class _Guest:
     """`since` is when it last got on; `mark` is how far it was then."""
@@ -50,7 +58,7 @@ class _Guest:
     peer: str
     protocol: asyncio.Protocol
     since: float
-    mark: object = None
+    mark: object
 
 
 def most_of(asked: int, open_files: int) -> int:
@@ -69,8 +77,8 @@ class Door:
         self._most_each = terms.per_peer or max(1, self._most // 4)
         self._guests: dict[asyncio.Transport, _Guest] = {}
         self._peers: Counter[str] = Counter()
-        # Of each peer those that have not asked anything yet, longest first: they make room for who comes.
-        self._strangers: dict[str, dict[asyncio.Transport, None]] = {}
+        # Those that ask nothing: they make room for who comes.
+        self._silent: Silent[asyncio.Transport] = Silent()
         self._refused = 0
         self._full = False
 
@@ -84,34 +92,38 @@ class Door:
 
     def enter(self, transport: asyncio.Transport, protocol: asyncio.Protocol) -> bool:
         """Whether it may come in; one that was in goes on with another protocol."""
-        now = asyncio.get_running_loop().time()
+        now, (mark, _) = asyncio.get_running_loop().time(), self._standing(transport, protocol)
         if transport in self._guests:
             self.asked(transport)
-            self._guests[transport] = _Guest(self._guests[transport].peer, protocol, now)
+            self._guests[transport] = _Guest(self._guests[transport].peer, protocol, now, mark)
             return True
-        peer = str((transport.get_extra_info("peername") or ("",))[0])
-        if (len(self._guests) >= self._most or self._peers[peer] >= self._most_each) and not self._make_room(peer):
+        peer = neighbourhood(str((transport.get_extra_info("peername") or ("",))[0]))
+        if not self._make_room(peer):
             self._refused += 1
             if not self._full:
                 self._full = True
                 _log.warning("gateway.full", connections=len(self._guests), of_this_peer=self._peers[peer])
             return False
-        self._guests[transport] = _Guest(peer, protocol, now)
+        self._guests[transport] = _Guest(peer, protocol, now, mark)
         self._peers[peer] += 1
-        self._strangers.setdefault(peer, {})[transport] = None
+        self._silent.add(peer, transport)
         return True
 
     def asked(self, transport: asyncio.Transport) -> None:
-        """It has sent the head of a request, and is no stranger any more."""
+        """It has sent the head of a request, and is not silent any more."""
         guest = self._guests.get(transport)
-        if guest is not None and transport in (strangers := self._strangers.get(guest.peer, {})):
-            del strangers[transport]
-            if not strangers:
-                del self._strangers[guest.peer]
+        if guest is not None:
+            self._silent.discard(guest.peer, transport)
 
     def _make_room(self, peer: str) -> bool:
-        """Shows out the one of this peer that has said nothing for longest, if there is any."""
-        longest = next(iter(self._strangers.get(peer, ())), None)
+        """Whether there is room for one more of this peer. For it is shown out, if need be, who has been silent for
+        longest: of this peer where it has its share, else of the one that has most."""
+        if self._peers[peer] >= self._most_each:
+            longest = self._silent.longest(peer)
+        elif len(self._guests) >= self._most:
+            longest = self._silent.longest(self._silent.most())
+        else:
+            return True
         if longest is None:
             return False
         self.leave(longest)
@@ -145,6 +157,8 @@ class Door:
                     guest.mark, guest.since = mark, now
                 elif patience_s is not None and now - guest.since > patience_s:
                     transport.abort()
+                elif isinstance(mark, _Idle):
+                    self._silent.add(guest.peer, transport)
             if self._full and not self._refused:
                 self._full = False
                 _log.info("gateway.room", connections=len(self._guests))
@@ -159,7 +173,7 @@ class Door:
             return "websocket", None if protocol.handshake_complete else self._terms.head_s
         cycle = cast(H11Protocol, protocol).cycle
         if cycle is None or cycle.response_complete:
-            return ("head", cycle), self._terms.head_s
+            return _Idle(cycle), self._terms.head_s
         return ("request", cycle, cycle.more_body), self._terms.body_s if cycle.more_body else None
 
 
@@ -215,29 +229,47 @@ def _refusal() -> bytes:
 _REFUSAL = _refusal()
 
 
+class Crowded(Exception):
+    """Who waited for longest to say who he is made room for another."""
+
+
 class Anteroom:
-    """WebSockets that have not yet said who they are: few, since each is held for strangers. One address gets but a
-    quarter of the places."""
+    """WebSockets that have not yet said who they are: few, since each is held for strangers, and a quarter of the
+    places is one address's share."""
 
     def __init__(self, places: int = 256) -> None:
         self._places = places
         self._each = max(1, places // 4)
-        self._waiting: Counter[str] = Counter()
+        self._waiting: Silent[asyncio.Timeout] = Silent()
 
-    @contextlib.contextmanager
-    def place(self, peer: str) -> Iterator[None]:
-        """Raises StatusError where there is none."""
-        if self._waiting.total() >= self._places or self._waiting[peer] >= self._each:
-            raise StatusError(
-                code_pb2.UNAVAILABLE,
-                "too many connections wait to say who they are; try again",
-                reason="TOO_MANY_CONNECTIONS",
-                headers={"retry-after": "1"},
-            )
-        self._waiting[peer] += 1
+    @contextlib.asynccontextmanager
+    async def place(self, address: str) -> AsyncIterator[Callable[[], None]]:
+        """Yields what gives the place back. Raises Crowded where another gets it before that."""
+        peer, limit = neighbourhood(address), asyncio.timeout(None)
+        self._make_room(peer)
+
+        def known() -> None:
+            self._waiting.discard(peer, limit)
+            limit.reschedule(None)
+
         try:
-            yield
-        finally:
-            self._waiting[peer] -= 1
-            if not self._waiting[peer]:
-                del self._waiting[peer]
+            async with limit:
+                self._waiting.add(peer, limit)
+                try:
+                    yield known
+                finally:
+                    self._waiting.discard(peer, limit)
+        except TimeoutError:
+            if limit.expired():
+                raise Crowded from None
+            raise
+
+    def _make_room(self, peer: str) -> None:
+        if self._waiting.of(peer) < self._each:
+            if self._waiting.total < self._places:
+                return
+            peer = self._waiting.most()
+        longest = self._waiting.longest(peer)
+        if longest is not None:
+            self._waiting.discard(peer, longest)
+            longest.reschedule(asyncio.get_running_loop().time())

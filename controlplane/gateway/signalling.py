@@ -23,7 +23,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from controlplane.gateway.call import metadata_of, request_id_of
 from controlplane.gateway.decode import decode, load_json
-from controlplane.gateway.door import Anteroom
+from controlplane.gateway.door import Anteroom, Crowded
 from controlplane.gateway.errors import StatusError
 from controlplane.gateway.origins import OriginPolicy, http_scheme
 
@@ -58,8 +58,8 @@ def signalling_route(
     """WebSocket /v1/signalling. First {"streamToken": TOKEN}, then quarterdeck.v1.Signal as JSON both ways.
 
     Closes with 1000 when the call ends well, 4000 + google.rpc.Code and the status message when it fails, and
-    1003, 1007, 1008 or 1009 when the browser breaks the rules. A page of a foreign origin gets 403, and 503 whoever
-    finds the anteroom full.
+    1003, 1007, 1008 or 1009 when the browser breaks the rules. A page of a foreign origin gets 403; who is silent for
+    longest in a full anteroom is closed with UNAVAILABLE.
     """
     signalling = _Signalling(channel, origins, anteroom or Anteroom(), handshake_timeout_s)
 
@@ -80,30 +80,30 @@ class Entry:
 @contextlib.asynccontextmanager
 async def admitted(websocket: WebSocket, origins: OriginPolicy, anteroom: Anteroom) -> AsyncIterator[Entry | None]:
     """Accepts it and, at the end, closes it with what was raised; None where it was refused: a page of a foreign
-    origin, or a full anteroom."""
+    origin."""
     origin = websocket.headers.get("origin")  # a browser always sends it; other clients carry no cookie to abuse
-    with contextlib.ExitStack() as waiting:
-        try:
-            host = websocket.headers.get("host", "")
-            if origin is not None and not origins.admits(origin, http_scheme(websocket.scope), host):
-                raise StatusError(
-                    code_pb2.PERMISSION_DENIED, "a page of this origin may not open this", reason="FOREIGN_ORIGIN"
-                )
-            waiting.enter_context(anteroom.place(websocket.client.host if websocket.client else ""))
-        except StatusError as refusal:
-            await websocket.send_denial_response(refusal.response())
-            yield None
-            return
-        request_id = request_id_of(websocket.headers)
-        await websocket.accept(headers=[(b"x-request-id", request_id.encode())])
-        try:
-            yield Entry(request_id, waiting.close)
-        except WebSocketDisconnect:
-            _log.debug("websocket.browser_left", request_id=request_id, path=websocket.url.path)
-        except Closing as closing:
-            await say(websocket, closing)
-        except StatusError as error:
-            await say(websocket, Closing(INVALID, str(error)))
+    host = websocket.headers.get("host", "")
+    if origin is not None and not origins.admits(origin, http_scheme(websocket.scope), host):
+        refusal = StatusError(
+            code_pb2.PERMISSION_DENIED, "a page of this origin may not open this", reason="FOREIGN_ORIGIN"
+        )
+        await websocket.send_denial_response(refusal.response())
+        yield None
+        return
+    request_id = request_id_of(websocket.headers)
+    try:
+        async with anteroom.place(websocket.client.host if websocket.client else "") as known:
+            await websocket.accept(headers=[(b"x-request-id", request_id.encode())])
+            yield Entry(request_id, known)
+    except WebSocketDisconnect:
+        _log.debug("websocket.browser_left", request_id=request_id, path=websocket.url.path)
+    except Closing as closing:
+        await say(websocket, closing)
+    except Crowded:
+        told = "too many connections wait to say who they are; try again"
+        await say(websocket, Closing(GRPC_BASE + code_pb2.UNAVAILABLE, told))
+    except StatusError as error:
+        await say(websocket, Closing(INVALID, str(error)))
 
 
 class _Signalling:

@@ -16,6 +16,7 @@ import yaml
 
 from controlplane import settings
 from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
+from tests.component.deploy.test_compose_file import client_seen
 from tests.docker_engine import REPOSITORY
 
 CHART = REPOSITORY / "deploy" / "helm" / "quarterdeck"
@@ -217,6 +218,13 @@ def test_what_an_operator_adds_may_be_reached_by_roles_and_not_by_migrations() -
     assert {name for name, egress in rules.items() if collector in egress} == {"qd-from-front", "qd-from-processor"}
 
 
+async def test_no_client_says_himself_where_he_comes_from() -> None:
+    front = next(template for component, template in pods("prod") if component == "front")
+    (gateway,) = (each for each in containers(front) if each["name"] == "gateway")
+    (proxies,) = (each["value"] for each in gateway["env"] if each["name"] == "FORWARDED_ALLOW_IPS")
+    assert await client_seen(proxies) == "203.0.113.9"
+
+
 def test_figures_of_settings_arrive_as_they_were_written() -> None:
     given = values("prod") | {"settings": {"objects_url": "s3://b", "log_retention_s": 1209600, "stale_after_s": 10.5}}
     shown = next(m for m in render(given) if m["metadata"]["name"] == "qd-settings")["data"]
@@ -231,6 +239,7 @@ def test_figures_of_settings_arrive_as_they_were_written() -> None:
         ({"secrets": {"existing": "", "values": {}}}, "secrets"),
         ({"agents": {"host": ""}}, "agents"),
         ({"gateway": {"host": ""}}, "gateway"),
+        ({"gateway": {"host": "play.example.org", "proxies": ["*"]}}, "proxies"),
         ({"nats": {"enabled": False}}, "nats"),
     ],
     ids=json.dumps,

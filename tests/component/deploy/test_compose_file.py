@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tests.docker_engine import REPOSITORY
 
@@ -30,3 +32,23 @@ def test_a_second_making_of_secrets_changes_nothing(tmp_path: Path) -> None:
     assert directory.stat().st_mode & 0o777 == 0o710
     kept = {file.name: file.read_text() for file in directory.iterdir() if file.name != "nats-token"}
     assert kept == {name: text for name, text in made.items() if name != "nats-token"}
+
+
+async def test_no_client_says_himself_where_he_comes_from() -> None:
+    house = yaml.safe_load((REPOSITORY / "deploy" / "compose.yaml").read_text())
+    given = house["services"]["gateway"]["environment"]["FORWARDED_ALLOW_IPS"]
+    assert await client_seen(given.removeprefix("${QUARTERDECK_PROXIES:-").removesuffix("}")) == "203.0.113.9"
+
+
+async def client_seen(proxies: str) -> str:
+    """Whom a server with such proxies sees, behind one that appends to what it is told."""
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    told = [(b"x-forwarded-for", b"198.51.100.1, 203.0.113.9")]
+    asked: Any = {"type": "http", "client": ("172.18.0.1", 4711), "headers": told}
+    nobody: Any = None
+    await ProxyHeadersMiddleware(app, proxies)(asked, nobody, nobody)
+    return seen[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
-from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from controlplane.gateway.call import Transcoder
 from controlplane.gateway.door import MOST, Anteroom, Terms, most_of
@@ -82,13 +82,17 @@ async def test_half_a_head_after_an_answer_is_no_reason_to_stay() -> None:
     assert answer.count(b"200 OK") == 1
 
 
-async def test_who_has_said_who_he_is_may_be_silent() -> None:
-    async with serving(BRIEF) as port, connect(f"ws://127.0.0.1:{port}/socket") as socket:
+async def test_who_has_said_who_he_is_may_be_silent(ahead: Callable[[float], None]) -> None:
+    terms = Terms()
+    async with serving(terms) as port, connect(f"ws://127.0.0.1:{port}/socket") as socket:
         await socket.send("me")
         assert await socket.recv() == "known"
-        # Strangers come and are shown out meanwhile.
-        assert await answer_to(port, b"") == b""
-        assert await answer_to(port, b"GET") == b""
+        strangers = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        strangers[0][1].write(b"GET")
+        assert await served(port) == 200  # so those before have come in
+        ahead(terms.head_s + terms.look_s)
+        # They are shown out, and nobody else.
+        assert [await ended(reader) for reader, _ in strangers] == [True, True]
         await (await socket.ping())
 
 
@@ -134,6 +138,38 @@ async def test_who_asks_is_served_though_his_own_address_floods() -> None:
             writer.close()
 
 
+async def test_a_flood_from_many_addresses_leaves_room_for_the_others() -> None:
+    async with serving(Terms(connections=200)) as port, httpx.AsyncClient() as player:
+        flood = await asyncio.gather(
+            *(
+                asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.0.{2 + number % 8}", 0))
+                for number in range(400)
+            )
+        )
+        for _ in range(20):
+            assert (await player.get(f"http://127.0.0.1:{port}/", timeout=WITHIN_S)).status_code == 200
+        async with connect(f"ws://127.0.0.1:{port}/socket") as socket:
+            await socket.send("me")
+            assert await socket.recv() == "known"
+        for _, writer in flood:
+            writer.close()
+
+
+async def test_who_has_asked_once_makes_room_too() -> None:
+    async with serving(Terms(connections=12, head_s=3600.0)) as port:
+        flood = [
+            await asyncio.open_connection("127.0.0.1", port, local_addr=(f"127.0.0.{2 + number % 4}", 0))
+            for number in range(12)
+        ]
+        for reader, writer in flood:
+            writer.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            assert b"200 OK" in await reader.readuntil(b"bytes")
+            writer.write(b"GET")
+        assert await served(port) == 200
+        for _, writer in flood:
+            writer.close()
+
+
 async def ended(reader: asyncio.StreamReader) -> bool:
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -159,14 +195,37 @@ async def test_sockets_of_strangers_are_few_and_those_that_are_known_do_not_coun
             known = await open_sockets.enter_async_context(connect(url_of(port)))
             await known.send("me")
             assert await known.recv() == "known"
-        strangers = [await open_sockets.enter_async_context(connect(url_of(port))) for _ in range(2)]
-        with pytest.raises(InvalidStatus) as refused:
-            await open_sockets.enter_async_context(connect(url_of(port)))
-        assert refused.value.response.status_code == 503
-        assert b"TOO_MANY_CONNECTIONS" in refused.value.response.body
-        await strangers[0].send("me")
-        assert await strangers[0].recv() == "known"
-        await open_sockets.enter_async_context(connect(url_of(port)))
+        strangers = [await open_sockets.enter_async_context(connect(url_of(port))) for _ in range(3)]
+        await made_room(strangers[0])
+        for stranger in strangers[1:]:
+            await stranger.send("me")
+            assert await stranger.recv() == "known"
+
+
+async def test_strangers_from_many_addresses_leave_a_socket_for_a_player() -> None:
+    url_of = "ws://127.0.0.1:{}/socket".format
+    async with serving(Terms(), Anteroom(8)) as port, contextlib.AsyncExitStack() as open_sockets:
+        strangers = [
+            await open_sockets.enter_async_context(
+                connect(url_of(port), additional_headers={"x-forwarded-for": address})
+            )
+            for number in range(6)
+            for address in (f"192.0.2.{number}", f"2001:db8::{number}")
+        ]
+        player = await open_sockets.enter_async_context(connect(url_of(port)))
+        await player.send("me")
+        assert await player.recv() == "known"
+        # All of one /64 are one address, which has but a quarter.
+        await made_room(*strangers[1:11:2])
+
+
+async def made_room(*sockets: ClientConnection) -> None:
+    for socket in sockets:
+        with pytest.raises(ConnectionClosed) as shown_out:
+            async with asyncio.timeout(WITHIN_S):
+                await socket.recv()
+        assert shown_out.value.rcvd is not None
+        assert shown_out.value.rcvd.code == 4014
 
 
 def test_the_bound_leaves_the_rest_of_the_house_its_descriptors() -> None:
