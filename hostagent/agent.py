@@ -70,6 +70,7 @@ class HostAgent:
         working = asyncio.create_task(self._work(), name="work")
         meter = Meter(self.workloads.around.runtime, self.workloads.measured)
         measuring = asyncio.create_task(meter.run(self.workloads.running), name="measure")
+        measuring.add_done_callback(_log_failure)
         leaving: asyncio.Task[bool] = asyncio.create_task(leave.wait(), name="leave")
         try:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -198,6 +199,11 @@ class HostAgent:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("sessions are no longer measured", exc_info=error)
 
 
 async def run_agent(settings: Settings) -> None:

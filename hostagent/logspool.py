@@ -7,10 +7,10 @@ removes what is behind it. Either may die at any moment.
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from hostagent import tree
 from hostagent.sessiondir import write_atomic
 
 ACKED = "acked"
@@ -87,7 +87,7 @@ class Spool:
         write_atomic(self.path / ACKED, b"%d\n" % self.cursor)
 
     def remove(self) -> None:
-        shutil.rmtree(self.path)
+        tree.remove(self.path)
 
     def _segments(self) -> list[str]:
         try:

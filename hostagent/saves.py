@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -21,7 +20,7 @@ from pathlib import Path, PurePosixPath
 import structlog
 from quarterdeck.v1 import agent_pb2, wrapper_pb2
 
-from hostagent import archive
+from hostagent import archive, tree
 from hostagent.archive import ArchiveRefused, FilesChanging, Places
 from hostagent.backoff import full_jitter_s
 from hostagent.plan import WorkloadKey
@@ -78,7 +77,7 @@ class Saves:
             if key is not None:
                 self._deliver(key)
             elif not (sessions_root / entry.name.removeprefix(".")).is_dir():
-                shutil.rmtree(entry)  # of a start that never came to be
+                _clear(entry)  # of a start that never came to be
 
     def unstored(self) -> list[agent_pb2.UnstoredSave]:
         """What ended sessions have left here, and why it is not stored."""
@@ -104,7 +103,7 @@ class Saves:
             raise SaveNotRestored(f"{spec.save} could not be restored: {why}") from error
         finally:
             file.unlink(missing_ok=True)
-            await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+            await asyncio.to_thread(_clear, staging)
 
     async def _fetch(self, key: WorkloadKey, save: str, file: Path, tell: Callable[[str], None]) -> int | None:
         """The size of what is in the archive; None: there is none. Raises SaveNotRestored, OSError."""
@@ -143,7 +142,7 @@ class Saves:
         """Of a session that never started. Raises OSError."""
         self._reading.pop(key, None)
         if self._prepared(key).is_dir():
-            shutil.rmtree(self._prepared(key))
+            tree.remove(self._prepared(key))
 
     async def keep(
         self, directory: SessionDir, spec: wrapper_pb2.SessionSpec, link: WrapperLink, running: Callable[[], bool]
@@ -250,7 +249,7 @@ class Saves:
         # Out of the way in one step: what is half deleted must not be taken for a save by the next agent.
         gone = self._root / f".{key}.gone"
         self._ready(key).rename(gone)
-        await asyncio.to_thread(shutil.rmtree, gone, ignore_errors=True)
+        await asyncio.to_thread(_clear, gone)
         del self._details[key], self._delivering[key]
         self._changed(True)
         log.info("save stored", workload=str(key))
@@ -334,6 +333,14 @@ async def _settled(link: WrapperLink, key: WorkloadKey, after: int, text: str, w
                         return
             except WrapperUnreachable as error:
                 log.warning("output around a save not heard", workload=str(key), why=str(error))
+
+
+def _clear(place: Path) -> None:
+    """What cannot be removed is in nobody's way; the next agent tries again."""
+    try:
+        tree.remove(place)
+    except OSError as error:
+        log.warning("files that nobody needs could not be removed", of=place.name, why=str(error))
 
 
 def _unpack(file: Path, staging: Path, places: Places, max_bytes: int) -> None:

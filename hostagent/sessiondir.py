@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from hostagent import tree
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
 
@@ -157,14 +157,13 @@ class SessionDir:
             if entry.name in (_LAUNCH, STATUS):
                 continue
             if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
+                tree.remove(entry)
             else:
                 entry.unlink()
 
     def remove(self) -> None:
         """Removes the directory and all in it; one that is gone already is fine."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
+        tree.remove(self.path)
 
 
 def parse_name(name: str) -> WorkloadKey | None:

@@ -129,9 +129,17 @@ def measured(
         status.reason_detail = f"The game was killed: it needed more memory than {limit}. {ended.reason_detail}".strip()
     elif usage is not None and status.reason == Reason.SESSION_REASON_DISK_LIMIT:
         took, allowed = f"{usage.disk_bytes / 2**20:.1f} MiB", f"{disk_limit_bytes / 2**20:.1f} MiB"
-        told = f"Its files took {took} of its host's disk; its deployment allows {allowed}. {ended.reason_detail}"
-        status.reason_detail = told.strip()
+        told = f"Its files took {took} of its host's disk; its deployment allows {allowed}."
+        if usage.disk_unmeasured and usage.disk_bytes <= disk_limit_bytes:
+            told = f"What its files take cannot be measured ({usage.disk_unmeasured}); its deployment allows {allowed}."
+        status.reason_detail = f"{told} {ended.reason_detail}".strip()
     return status
+
+
+def breaks_disk_limit(usage: Usage, limit_bytes: int) -> bool:
+    """Files that cannot be measured break any bound: or a bound would hold only those who let themselves be measured.
+    `limit_bytes` 0: no bound."""
+    return limit_bytes > 0 and (usage.disk_bytes > limit_bytes or usage.disk_unmeasured != "")
 
 
 def same_but_for_figures(one: wrapper_pb2.WorkloadStatus | None, other: wrapper_pb2.WorkloadStatus) -> bool:

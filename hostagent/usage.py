@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from hostagent.disk import taken_bytes
+import structlog
+
+from hostagent.disk import Gauge
 from hostagent.runtime import Runtime, Usage
 
+log = structlog.get_logger()
 MEASURE_S = 10.0
 
 
@@ -19,14 +22,30 @@ class Meter:
     def __init__(self, runtime: Runtime, told: Callable[[Mapping[Path, Usage]], None]) -> None:
         self._runtime = runtime
         self._told = told
+        self._gauges: dict[Path, Gauge] = {}
 
-    async def run(self, running: Callable[[], list[Path]], every_s: float = MEASURE_S) -> None:
-        """For ever."""
+    async def run(self, running: Callable[[], Mapping[Path, int]], every_s: float = MEASURE_S) -> None:
+        """For ever. `running`: with the bound of each one's disk in bytes, 0 for none."""
         while True:
             await asyncio.sleep(every_s)
-            if directories := running():
-                used = await self._runtime.usage(directories)
-                self._told({path: await asyncio.to_thread(_with_disk, path, usage) for path, usage in used.items()})
+            try:
+                await self.measure(running())
+            except Exception:
+                log.exception("sessions are not measured this time")
+
+    async def measure(self, bounds: Mapping[Path, int]) -> None:
+        """Once, each by itself: what fails for one is told of the others."""
+        for gone in self._gauges.keys() - bounds.keys():
+            del self._gauges[gone]
+        for path, usage in (await self._runtime.usage(list(bounds))).items() if bounds else ():
+            try:
+                taken = await asyncio.to_thread(self._gauges.setdefault(path, Gauge(path, bounds[path])).go_on)
+            except Exception:
+                log.exception("a session's disk is not measured", of=path.name)
+                continue
+            if taken.unmeasured:
+                log.warning("a session's disk cannot be measured", of=path.name, why=taken.unmeasured)
+            self._told({path: replace(usage, disk_bytes=taken.disk_bytes, disk_unmeasured=taken.unmeasured)})
 
 
 def grown(before: Usage | None, now: Usage) -> Usage:
@@ -39,10 +58,6 @@ def grown(before: Usage | None, now: Usage) -> Usage:
         memory_peak_bytes=max(before.memory_peak_bytes, now.memory_peak_bytes, now.memory_bytes),
         oom_kills=max(before.oom_kills, now.oom_kills),
     )
-
-
-def _with_disk(session_dir: Path, usage: Usage) -> Usage:
-    return replace(usage, disk_bytes=taken_bytes(session_dir))
 
 
 def together(parts: list[Usage]) -> Usage:

@@ -95,6 +95,11 @@ class Workload:
         """The lease of a session that may be re-placed; None for all others."""
         return self._spec.lease.ToNanoseconds() / 1e9 if self._spec.HasField("lease") else None
 
+    @property
+    def disk_limit_bytes(self) -> int:
+        """What its files may take together; 0: no bound."""
+        return self._spec.deployment.disk_bytes
+
     def status(self) -> wrapper_pb2.WorkloadStatus:
         """What to report now."""
         return statuses.snapshot(self.key, self.phase, self._last, self._launch.age_s(), self._progress, self._usage)
@@ -103,7 +108,7 @@ class Workload:
         """Takes in a measurement, told with the next report."""
         self._usage = grown(self._usage, usage)
         self._around.changed(False)
-        if 0 < self._spec.deployment.disk_bytes < usage.disk_bytes:
+        if statuses.breaks_disk_limit(usage, self.disk_limit_bytes):
             self.ask_stop(Reason.SESSION_REASON_DISK_LIMIT)
 
     def begin(self) -> None:

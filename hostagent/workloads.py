@@ -54,10 +54,10 @@ class Workloads:
         """What the plan diff compares with the plan."""
         return {key: workload.phase for key, workload in self._by_key.items()}
 
-    def running(self) -> list[Path]:
-        """The directories of those that have something to measure."""
+    def running(self) -> Mapping[Path, int]:
+        """The directories of those that have something to measure, with the bound of each one's disk (0: none)."""
         live = (Phase.STARTING, Phase.RUNNING, Phase.STOPPING)
-        return [workload.directory.path for workload in self._by_key.values() if workload.phase in live]
+        return {w.directory.path: w.disk_limit_bytes for w in self._by_key.values() if w.phase in live}
 
     def measured(self, usage: Mapping[Path, Usage]) -> None:
         """Takes in what some of them use."""

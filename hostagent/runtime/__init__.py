@@ -78,7 +78,8 @@ class Order:
 @dataclass(frozen=True)
 class Usage:
     """What a workload has used: processor time since its start, memory now (without what the kernel would give back at
-    once) and at most, processes now, how many of them were killed for want of memory; and, measured apart, disk."""
+    once) and at most, processes now, how many of them were killed for want of memory; and, measured apart, disk,
+    with the reason why that could not be measured, if it could not."""
 
     cpu_s: float = 0.0
     memory_bytes: int = 0
@@ -86,6 +87,7 @@ class Usage:
     processes: int = 0
     oom_kills: int = 0
     disk_bytes: int = 0
+    disk_unmeasured: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hostagent.inventory import local_addresses, parse_encoders
 from hostagent.lifecycle import Phase, Trigger
 from hostagent.linkstream import plan_of
 from hostagent.plan import Planned, Want, WorkloadKey
+from hostagent.runtime import Usage
 
 KEY = WorkloadKey("game", 1)
 LOST = sessions_pb2.SESSION_REASON_WRAPPER_LOST
@@ -83,3 +84,27 @@ def test_a_broken_answer_of_the_probe_is_refused(answer: bytes) -> None:
 
 def test_no_loopback_address_is_offered_to_players() -> None:
     assert not {"127.0.0.1", "::1"} & set(local_addresses())
+
+
+@pytest.mark.parametrize(
+    ("usage", "limit_bytes", "breaks"),
+    [
+        (Usage(disk_bytes=5), 4, True),
+        (Usage(disk_bytes=4), 4, False),
+        (Usage(disk_bytes=1, disk_unmeasured="shut: Permission denied"), 4, True),
+        (Usage(disk_bytes=5, disk_unmeasured="shut: Permission denied"), 0, False),
+    ],
+)
+def test_files_that_are_too_large_or_cannot_be_measured_break_a_bound(
+    usage: Usage, limit_bytes: int, breaks: bool
+) -> None:
+    assert statuses.breaks_disk_limit(usage, limit_bytes) is breaks
+
+
+def test_a_bound_that_could_not_be_watched_says_why() -> None:
+    end = said(reason=sessions_pb2.SESSION_REASON_DISK_LIMIT, reason_detail="It did not stop.")
+    status = statuses.measured(end, Usage(disk_unmeasured="shut: Permission denied"), False, 0, 4 << 20)
+    assert status.reason_detail == (
+        "What its files take cannot be measured (shut: Permission denied); its deployment allows 4.0 MiB. "
+        "It did not stop."
+    )
