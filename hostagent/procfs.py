@@ -123,7 +123,9 @@ def _figures(pid: int) -> tuple[float, int] | None:
 
 
 def send(process: ProcessId, signal_number: signal.Signals) -> bool:
-    """Signals exactly this process, never one that has taken over its pid; False when it is gone."""
+    """Signals exactly this process, never one that has taken over its pid; False when it is gone.
+
+    Raises PermissionError."""
     try:
         handle = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -139,10 +141,15 @@ def send(process: ProcessId, signal_number: signal.Signals) -> bool:
         os.close(handle)
 
 
-def send_all(processes: Iterable[ProcessId], signal_number: signal.Signals) -> None:
-    """Signals each of these processes that still lives."""
+def send_all(processes: Iterable[ProcessId], signal_number: signal.Signals) -> set[ProcessId]:
+    """Signals each of these processes that still lives; those that this user may not signal."""
+    refused: set[ProcessId] = set()
     for process in processes:
-        send(process, signal_number)
+        try:
+            send(process, signal_number)
+        except PermissionError:
+            refused.add(process)
+    return refused
 
 
 def _arguments(pid: int) -> list[str]:

@@ -181,7 +181,7 @@ class DockerRuntime:
         """See Runtime.kill; removes the containers, too. Raises TimeoutError while the engine does not answer."""
         if leader is not None:
             # First in its own namespace of process ids: all others in there die with it.
-            procfs.send(leader, signal.SIGKILL)
+            procfs.send_all({leader}, signal.SIGKILL)  # one that we may not, the engine kills
         try:
             return await self._clear(session_dir)
         except LOST as error:

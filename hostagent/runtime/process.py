@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
+
 from hostagent import procfs
 from hostagent.procfs import MARK, ProcessId
 from hostagent.runtime import Instance, Order, StartFailed, Usage, launch
@@ -22,6 +24,7 @@ from hostagent.runtime.environment import check_environment
 from hostagent.runtime.pidfd import gone
 from hostagent.sessiondir import OUTPUT
 
+log = structlog.get_logger()
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "TZ", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
 _KILL_ROUND_S = 0.02
 _KILL_ROUNDS = 500
@@ -133,13 +136,21 @@ class ProcessRuntime:
 
 async def kill_all(session_dir: Path, leader: ProcessId | None, words: Set[str] = frozenset()) -> int:
     """Kills the tree of a session, and of every process with one of `words` among its arguments, until none is left;
-    how many there were. Raises TimeoutError when something cannot be killed."""
-    killed: set[ProcessId] = set()
+    how many there were. Those of another user, who alone may kill them, are left and named in the log.
+
+    Raises TimeoutError when something cannot be killed."""
+    killed, refused = set[ProcessId](), set[ProcessId]()
     for _ in range(_KILL_ROUNDS):
-        members = await asyncio.to_thread(procfs.tree_of, session_dir, leader, words)
+        members = await asyncio.to_thread(procfs.tree_of, session_dir, leader, words) - refused
         if not members:
-            return len(killed)
-        killed |= members
-        procfs.send_all(members, signal.SIGKILL)
+            break
+        foreign = procfs.send_all(members, signal.SIGKILL)
+        refused |= foreign
+        killed |= members - foreign
         await asyncio.sleep(_KILL_ROUND_S)
-    raise TimeoutError(f"{len(members)} processes of {session_dir.name} cannot be killed")
+    else:
+        raise TimeoutError(f"{len(members)} processes of {session_dir.name} cannot be killed")
+    if refused:
+        pids = sorted(process.pid for process in refused)
+        log.warning("processes of another user are left", of=session_dir.name, pids=pids)
+    return len(killed)
