@@ -173,11 +173,19 @@ class Life:
             self._door.silent = "Its deployment wants no sound."
         if self.spec.picture is Picture.FRAMES:
             picture = sdk.prepare(str(meeting), video.width, video.height, video.fps)
-            return picture if silent else picture | self._door.open(meeting)
+            return picture if silent else picture | self._open_door()
         # The sound server starts beside the display, which takes longer.
         sound = asyncio.create_task(self._start_sound_server()) if not silent else None
         self._display = await start_display(meeting, video.width, video.height)
         return self._display.environment | (await sound if sound is not None else {})
+
+    def _open_door(self) -> dict[str, str]:
+        try:
+            return self._door.open(self._meeting)
+        except OSError as error:
+            self._door.silent = f"There is no room for sound: {error.strerror}."
+            self._output.note(f"no sound: {self._door.silent}")
+            return {}
 
     async def _start_sound_server(self) -> dict[str, str]:
         self._sound_server = SoundServer(self._meeting, self._door)

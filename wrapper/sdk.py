@@ -15,6 +15,7 @@ import select
 import struct
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -42,7 +43,8 @@ Stores must become visible in this order. The newest frame wins: publish as ofte
 
 Sound is 48,000 samples a second of signed 16 bit, little-endian, left and right in turn: 4 bytes for each. Write it as
 it is to be heard, at the pace of CLOCK_MONOTONIC and little ahead of it, without blocking, a multiple of 4 bytes at
-once; what EAGAIN refuses is not heard. The pipe holds 85 ms. Nothing need be written while there is nothing to hear.
+once; what EAGAIN refuses is not heard. The pipe holds 85 ms at most. Nothing need be written while there is
+nothing to hear.
 """
 
 MAGIC = b"QDFRAME1"
@@ -83,12 +85,17 @@ def prepare(directory: str, width: int, height: int, fps: int) -> dict[str, str]
 
 
 def prepare_sound(directory: str) -> tuple[int, dict[str, str]]:
-    """The wrapper's part for a session that is heard: its end of the pipe, and how the game finds the other."""
+    """The wrapper's part for a session that is heard: its end of the pipe, and how the game finds the other.
+
+    Raises OSError.
+    """
     path = os.path.join(directory, SOUND_PIPE)
     os.mkfifo(path, 0o600)
     pipe = _open_pipe(path)
-    # While it is empty: it cannot become shorter than what is in it.
-    fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, SOUND_PIPE_BYTES)
+    # While it is empty: it cannot become shorter than what is in it. A user with many pipes gets shorter ones, and may
+    # not make them longer.
+    with suppress(PermissionError):
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, SOUND_PIPE_BYTES)
     return pipe, {"QUARTERDECK_AUDIO": path}
 
 

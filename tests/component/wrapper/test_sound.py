@@ -135,6 +135,15 @@ async def test_a_deployment_that_wants_no_sound_has_none(tmp_path: Path) -> None
         assert not (tmp_path / "audio").exists()
 
 
+async def test_a_game_on_the_sdk_plays_on_in_silence_where_no_pipe_can_be_made(tmp_path: Path) -> None:
+    (tmp_path / "audio").touch()
+    async with wrapper(tmp_path, game("tonegame")) as process:
+        await process.until_running()
+        async with process.browser() as browser:
+            assert (await browser.message("hello"))["silent"] == "There is no room for sound: File exists."
+            await browser.frame()
+
+
 @on_x
 @by_pulse
 async def test_a_session_far_down_in_the_file_system_is_heard_too(tmp_path: Path) -> None:

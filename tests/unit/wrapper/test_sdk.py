@@ -1,12 +1,15 @@
 """Both ends of the local game SDK, over the real files."""
 
+import fcntl
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.nobody import as_nobody
 from wrapper import sdk
 from wrapper.stream.frames import FrameSource, PipeSink
 from wrapper.stream.inputs import Button, Key, Pad
@@ -116,6 +119,24 @@ def test_what_is_no_frames_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 8192)
     with pytest.raises(ValueError, match="not a frames file"):
         sdk.FrameMemory(str(path))
+
+
+def test_a_user_of_many_pipes_is_heard_through_a_short_one() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o777)
+        as_nobody(lambda: _hear_among_many_pipes(place))
+
+
+def _hear_among_many_pipes(place: str) -> None:
+    longest = int(Path("/proc/sys/fs/pipe-max-size").read_text())
+    while True:
+        try:
+            fcntl.fcntl(os.pipe()[0], fcntl.F_SETPIPE_SZ, longest)
+        except PermissionError:
+            break
+    pipe, environment = sdk.prepare_sound(place)
+    assert fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) < sdk.SOUND_PIPE_BYTES
+    assert os.write(os.open(environment["QUARTERDECK_AUDIO"], os.O_RDWR | os.O_NONBLOCK), b"\0" * 4) == 4
 
 
 def test_the_sdk_needs_no_library(environment: dict[str, str]) -> None:
