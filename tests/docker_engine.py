@@ -6,6 +6,8 @@ What cannot be had skips with the reason.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import os
 import shutil
@@ -42,15 +44,15 @@ class Engine:
         # Where nobody reaps orphans, the dead of the last start look alive to the next one.
         for stale in ("dockerd.pid", "exec/containerd/containerd.pid"):
             (self.home / stale).unlink(missing_ok=True)
-        with (self.home / "dockerd.log").open("ab") as log:
+        with (self.home / "dockerd.log").open("ab") as log, _no_other_starts():
             self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        deadline = time.monotonic() + 30
-        while not self._answers():  # it has no way to call back
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.end()
-                tail = (self.home / "dockerd.log").read_text()[-300:]
-                pytest.skip(f"no Docker Engine: dockerd cannot start here: {tail}")
-            time.sleep(0.1)
+            deadline = time.monotonic() + 30
+            while not self._answers():  # it has no way to call back
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    self.end()
+                    tail = (self.home / "dockerd.log").read_text()[-300:]
+                    pytest.skip(f"no Docker Engine: dockerd cannot start here: {tail}")
+                time.sleep(0.1)
 
     def _answers(self) -> bool:
         try:
@@ -98,6 +100,14 @@ class Engine:
     def load(self, image: str, archive: Path, changes: Iterable[str] = ()) -> str:
         self.client.import_image(src=str(archive), repository=image, changes=list(changes))
         return image
+
+
+@contextlib.contextmanager
+def _no_other_starts() -> Iterator[None]:
+    """Engines that two workers start at once trip over each other's chains of iptables."""
+    with (Path(tempfile.gettempdir()) / "quarterdeck-docker-starts").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _command_line(entry: Path) -> bytes:
