@@ -45,6 +45,8 @@ class SimulatedHost:
         self._epoch = 0
         self._call: Any = stub.Link()
         self._tasks: list[asyncio.Task[None]] = []
+        # The library takes one write at a time, and ends the call at a second.
+        self._writing = asyncio.Lock()
 
     async def link(self) -> None:
         inventory = hosts_pb2.Inventory(
@@ -58,6 +60,8 @@ class SimulatedHost:
         self._epoch = welcome.epoch
         beat_s = welcome.heartbeat_interval.ToMilliseconds() / 1000
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._beat(beat_s))]
+        for task in self._tasks:
+            task.add_done_callback(lambda _: self._changed.set())
 
     async def leave(self) -> None:
         self._call.cancel()
@@ -76,6 +80,13 @@ class SimulatedHost:
     def quiet(self) -> bool:
         """Everything said has been accepted."""
         return self.acked == self.sequence
+
+    def check(self) -> None:
+        """Raises what ended the link, if it has ended."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
+                raise AssertionError(f"the link of {self.name} was closed")
 
     async def _read(self) -> None:
         while (message := await self._call.read()) is not grpc.aio.EOF:
@@ -125,7 +136,8 @@ class SimulatedHost:
         return status
 
     async def _send(self, **message: Any) -> None:
-        await self._call.write(agent_pb2.AgentMessage(**message))
+        async with self._writing:
+            await self._call.write(agent_pb2.AgentMessage(**message))
 
 
 class Swarm:
@@ -143,10 +155,12 @@ class Swarm:
         return all(host.quiet for host in self.hosts) and len(self.told) == sessions
 
     async def until(self, done: Callable[[], bool], within_s: float) -> None:
-        """Looks again after each message that any host receives."""
+        """Looks again after each message that any host receives. Raises what ended a link, if one ends meanwhile."""
         try:
             async with asyncio.timeout(within_s):
                 while not done():
+                    for host in self.hosts:
+                        host.check()
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
