@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from quarterdeck.v1 import agent_pb2
 
@@ -37,8 +36,8 @@ class ConsoleChannels:
         holder = await holder_of(self._world, session)
         channel_id = self._world.ids.new("ch")
         inbox = self._channels.open(channel_id, session.id)
-        receiving = asyncio.create_task(self._attend(inbox, self._channels.receive(channel_id)))
-        watching = asyncio.create_task(self._attend(inbox, self._watch(session, holder)))
+        receiving = asyncio.create_task(inbox.attend(self._channels.receive(channel_id)))
+        watching = asyncio.create_task(inbox.attend(self._watch(session, holder)))
         try:
             message = agent_pb2.ChannelOpen(
                 channel_id=channel_id, session_id=session.id, generation=session.generation, console=opening
@@ -52,13 +51,6 @@ class ConsoleChannels:
             self._channels.close(channel_id, session.id)
             left = agent_pb2.ChannelSignal(channel_id=channel_id, signal=closing("the client has left"))
             await self._links.to_host(holder.host_id, agent_pb2.ControlMessage(signal=left))
-
-    async def _attend(self, inbox: Inbox, work: Any) -> None:
-        """Whatever ends the work ends the channel, with that error."""
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - raised again by whoever reads the inbox
-            inbox.end(error)
 
     async def _watch(self, session: Session, holder: Holder) -> None:
         """Raises as soon as the channel cannot go on; a session that has ended is told by the wrapper, or here."""

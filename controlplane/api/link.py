@@ -93,8 +93,8 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
         link = self._links.open(host_id, host.epoch, token)
         reports = Reports(self._world, link, self._decode_report)
         tasks = [
-            asyncio.create_task(self._attend(link, self._read(link, reports, request_iterator))),
-            asyncio.create_task(self._attend(link, reports.run())),
+            asyncio.create_task(link.outbox.attend(self._read(link, reports, request_iterator))),
+            asyncio.create_task(link.outbox.attend(reports.run())),
         ]
         log.info("link.opened", epoch=host.epoch)
         try:
@@ -155,13 +155,6 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
         if not first.HasField("hello"):
             raise InvalidRequest("HELLO_FIRST", "the first message of a link must be hello", field="hello")
         return first.hello
-
-    async def _attend(self, link: HostLink, work: Any) -> None:
-        """Whatever ends the work ends the stream, with that error."""
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - raised again by whoever reads the outbox
-            link.outbox.end(error)
 
     async def _read(self, link: HostLink, reports: Reports, messages: AsyncIterator[agent_pb2.AgentMessage]) -> None:
         async for message in messages:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable
 from typing import Generic, TypeVar
 
 from controlplane.domain.errors import Exhausted
@@ -41,6 +42,13 @@ class Mailbox(Generic[T]):
         if not self._over:
             self._over, self._error = True, error
             self._wake.set()
+
+    async def attend(self, work: Awaitable[None]) -> None:
+        """Does the work; whatever breaks it ends the stream, with that error."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - raised again by whoever reads
+            self.end(error)
 
     async def next(self) -> T | None:
         """The next item; None at the end. Raises the error the stream was ended with."""

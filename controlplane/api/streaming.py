@@ -88,11 +88,11 @@ class StreamingServicer(streaming_pb2_grpc.StreamingServiceServicer):
         holder = await holder_of(self._world, session)
         channel_id = self._world.ids.new("ch")
         channel = Channel(channel_id, session, holder, self._channels.open(channel_id, session.id))
-        tasks = [asyncio.create_task(self._attend(channel, self._channels.receive(channel_id)))]
+        tasks = [asyncio.create_task(channel.inbox.attend(self._channels.receive(channel_id)))]
         try:
             await self._to_host(channel, agent_pb2.ControlMessage(channel_open=_opening(channel, role)))
-            tasks.append(asyncio.create_task(self._attend(channel, self._read(channel, request_iterator))))
-            tasks.append(asyncio.create_task(self._attend(channel, self._watch(channel))))
+            tasks.append(asyncio.create_task(channel.inbox.attend(self._read(channel, request_iterator))))
+            tasks.append(asyncio.create_task(channel.inbox.attend(self._watch(channel))))
             while (message := await channel.inbox.next()) is not None:
                 channel.answered = True
                 yield streaming_pb2.SignalResponse(signal=message.signal)
@@ -118,13 +118,6 @@ class StreamingServicer(streaming_pb2_grpc.StreamingServiceServicer):
                 "STREAM_TOKEN_FIRST", "the first message must be the stream token", field="stream_token"
             )
         return first.stream_token
-
-    async def _attend(self, channel: Channel, work: Any) -> None:
-        """Whatever ends the work ends the channel, with that error."""
-        try:
-            await work
-        except Exception as error:  # noqa: BLE001 - raised again by whoever reads the inbox
-            channel.inbox.end(error)
 
     async def _to_host(self, channel: Channel, message: agent_pb2.ControlMessage) -> None:
         """Raises Unavailable when nobody can have taken it."""

@@ -34,7 +34,6 @@ PLANS = "quarterdeck.hint.plan.*"
 SESSIONS = "quarterdeck.hint.session.*"
 ACCEPTED = "quarterdeck.hint.accepted.*"
 LINKS = "quarterdeck.link.*"
-SIGNALS = "quarterdeck.signal.*"
 
 EVENT_TYPE_PREFIX = "quarterdeck."
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -80,14 +79,6 @@ def hint_plan(host_id: str) -> str:
 
 def hint_session(session_id: str) -> str:
     return f"quarterdeck.hint.session.{_token(session_id)}"
-
-
-def hint_slots() -> str:
-    return SLOTS
-
-
-def hint_outbox() -> str:
-    return OUTBOX
 
 
 def link(host_id: str) -> str:

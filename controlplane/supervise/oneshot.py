@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -53,8 +52,7 @@ class OneShots:
 
     def end(self) -> None:
         for process in self._running:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
+            process.kill()
 
 
 async def _all(stream: IO[bytes]) -> bytes:
