@@ -183,7 +183,7 @@ def _spawn(recipe: Recipe, status_fd: int, *, first: bool) -> subprocess.Popen[b
     recipe.log.parent.mkdir(parents=True, exist_ok=True)
     trim_log(recipe.log)
     with recipe.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(  # noqa: S603 - an argument list of our own, no shell
             [
                 argument.replace("{status_fd}", str(status_fd))
                 for argument in (*recipe.argv, *(recipe.first_only if first else ()))

@@ -181,7 +181,7 @@ class Peer:
         self.connected = False
         for event in self.gate.release():
             self._on.input(event)
-        self._log.info("peer closed", reason=reason, frames=self._track.sent_frames, dropped=dict(self.gate.dropped))
+        self._log.info("peer closed", reason=reason, frames=self._track.sent, dropped=dict(self.gate.dropped))
         self._on.closed(self, reason)
         self._track.stop()
         if self._sound is not None:

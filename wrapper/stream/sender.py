@@ -38,8 +38,6 @@ PLAYOUT_DELAY_URI = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay"
 PLAYOUT_DELAY_ID = 5
 # Twelve bits of least and twelve of most delay, both 0: show each picture as soon as it is whole.
 _NO_DELAY = b"\x00\x00\x00"
-_TIME_BASE = Fraction(1, CLOCK_RATE)
-_SOUND_TIME_BASE = Fraction(1, sdk.SOUND_RATE)
 _QUEUE_FRAMES = 2
 _QUEUE_PACKETS = 10
 CONSENT_INTERVAL_S, CONSENT_FAILURES = 2, 6
@@ -59,17 +57,50 @@ def prepare_aiortc() -> None:
         extensions.append(RTCRtpHeaderExtensionParameters(id=PLAYOUT_DELAY_ID, uri=PLAYOUT_DELAY_URI))
 
 
-class EncodedTrack(MediaStreamTrack):
+class _QueuedTrack(MediaStreamTrack):
+    """A track of what has been encoded already; aiortc's sender takes it in order, and waits for more."""
+
+    def __init__(self, time_base: Fraction, longest: int | None = None) -> None:
+        super().__init__()
+        self.sent = 0
+        self._time_base = time_base
+        self._queue: deque[Frame | SoundPacket] = deque(maxlen=longest)
+        self._filled = asyncio.Event()
+
+    def _add(self, piece: Frame | SoundPacket) -> None:
+        self._queue.append(piece)
+        self._filled.set()
+
+    async def recv(self) -> av.Packet[Any]:
+        """The next piece, as aiortc's sender asks for it.
+
+        Raises MediaStreamError when the track has been stopped.
+        """
+        while not self._queue:
+            if self.readyState != "live":
+                raise MediaStreamError
+            self._filled.clear()
+            await self._filled.wait()
+        piece = self._queue.popleft()
+        self.sent += 1
+        packet = av.Packet(piece.data)
+        packet.pts = piece.pts
+        packet.time_base = self._time_base
+        return packet
+
+    def stop(self) -> None:
+        super().stop()
+        self._filled.set()
+
+
+class EncodedTrack(_QueuedTrack):
     """A video track of encoded frames. Starts with a keyframe, and with one again after it had to drop any."""
 
     kind = "video"
 
     def __init__(self, request_keyframe: Callable[[], None]) -> None:
-        super().__init__()
-        self.sent_frames = 0
+        super().__init__(Fraction(1, CLOCK_RATE))
         self._request_keyframe = request_keyframe
-        self._queue: deque[Frame] = deque()
-        self._filled = asyncio.Event()
         self._needs_key = True
 
     def put(self, frame: Frame) -> None:
@@ -81,64 +112,19 @@ class EncodedTrack(MediaStreamTrack):
         if self._needs_key and not frame.key:
             return
         self._needs_key = False
-        self._queue.append(frame)
-        self._filled.set()
-
-    async def recv(self) -> av.Packet[Any]:
-        """The next encoded frame, as aiortc's sender asks for it.
-
-        Raises MediaStreamError when the track has been stopped.
-        """
-        while not self._queue:
-            if self.readyState != "live":
-                raise MediaStreamError
-            self._filled.clear()
-            await self._filled.wait()
-        frame = self._queue.popleft()
-        self.sent_frames += 1
-        packet = av.Packet(frame.data)
-        packet.pts = frame.pts
-        packet.time_base = _TIME_BASE
-        return packet
-
-    def stop(self) -> None:
-        super().stop()
-        self._filled.set()
+        self._add(frame)
 
 
-class SoundTrack(MediaStreamTrack):
+class SoundTrack(_QueuedTrack):
     """An audio track of encoded sound; when the sender cannot keep up, the oldest is dropped."""
 
     kind = "audio"
 
     def __init__(self) -> None:
-        super().__init__()
-        self._queue: deque[SoundPacket] = deque(maxlen=_QUEUE_PACKETS)
-        self._filled = asyncio.Event()
+        super().__init__(Fraction(1, sdk.SOUND_RATE), _QUEUE_PACKETS)
 
     def put(self, packet: SoundPacket) -> None:
-        self._queue.append(packet)
-        self._filled.set()
-
-    async def recv(self) -> av.Packet[Any]:
-        """The next packet, as aiortc's sender asks for it.
-
-        Raises MediaStreamError when the track has been stopped.
-        """
-        while not self._queue:
-            if self.readyState != "live":
-                raise MediaStreamError
-            self._filled.clear()
-            await self._filled.wait()
-        sound = self._queue.popleft()
-        packet = av.Packet(sound.data)
-        packet.pts = sound.pts
-        packet.time_base = _SOUND_TIME_BASE
-        return packet
-
-    def stop(self) -> None:
-        super().stop()
-        self._filled.set()
+        self._add(packet)
 
 
 class PlayoutDelayMap(HeaderExtensionsMap):

@@ -197,7 +197,7 @@ class JetStreamBus:
         self._local.add(feed)
         try:
             if link := self._connection.link:
-                with suppress(Unavailable):
+                with suppress(Unavailable):  # the next link attaches every feed anew
                     await self._attach(feed, link)
             yield feed
         finally:

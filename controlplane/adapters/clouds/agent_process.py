@@ -35,7 +35,7 @@ class ProcessId:
 def spawn(arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> ProcessId:
     """Starts an agent in a session of its own, which outlives this process."""
     with (folder / "agent.log").open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603 - an argument list of our own, no shell
             [sys.executable, *AGENT, *arguments],
             stdin=subprocess.DEVNULL,
             stdout=output,
