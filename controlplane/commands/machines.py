@@ -77,64 +77,25 @@ def invite_agent(
     typer.echo(f"QUARTERDECK_AGENT_JOIN_TOKEN={invited.token}")
 
 
-@app.command("get")
-def get_vm(
-    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
-) -> None:
-    """Show one VM; of a rented one, how far it is and when the next attempt begins."""
-    from quarterdeck.v1 import vms_pb2
+def _plain(verb: str, method: str, about: str) -> None:
+    """A verb that needs nothing but the VM's name."""
 
-    _call("GetVm", vms_pb2.GetVmRequest(name=_vm(name)), target, token_file, output)
+    def run(
+        name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
+    ) -> None:
+        from quarterdeck.v1 import vms_pb2
 
+        _call(method, getattr(vms_pb2, f"{method}Request")(name=_vm(name)), target, token_file, output)
 
-@app.command("drain")
-def drain_vm(
-    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
-) -> None:
-    """Accept nothing new and let the rest finish."""
-    from quarterdeck.v1 import vms_pb2
-
-    _call("DrainVm", vms_pb2.DrainVmRequest(name=_vm(name)), target, token_file, output)
+    app.command(verb, help=about)(run)
 
 
-@app.command("undrain")
-def undrain_vm(
-    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
-) -> None:
-    """Take sessions again."""
-    from quarterdeck.v1 import vms_pb2
-
-    _call("UndrainVm", vms_pb2.UndrainVmRequest(name=_vm(name)), target, token_file, output)
-
-
-@app.command("stop")
-def stop_vm(
-    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
-) -> None:
-    """Switch an empty rented machine off, and keep it."""
-    from quarterdeck.v1 import vms_pb2
-
-    _call("StopVm", vms_pb2.StopVmRequest(name=_vm(name)), target, token_file, output)
-
-
-@app.command("start")
-def start_vm(
-    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
-) -> None:
-    """Switch a stopped machine on again."""
-    from quarterdeck.v1 import vms_pb2
-
-    _call("StartVm", vms_pb2.StartVmRequest(name=_vm(name)), target, token_file, output)
-
-
-@app.command("ready")
-def mark_vm_ready(
-    name: VmName, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
-) -> None:
-    """Put a machine that was repaired back to work; its agent must be healthy."""
-    from quarterdeck.v1 import vms_pb2
-
-    _call("MarkVmReady", vms_pb2.MarkVmReadyRequest(name=_vm(name)), target, token_file, output)
+_plain("get", "GetVm", "Show one VM; of a rented one, how far it is and when the next attempt begins.")
+_plain("drain", "DrainVm", "Accept nothing new and let the rest finish.")
+_plain("undrain", "UndrainVm", "Take sessions again.")
+_plain("stop", "StopVm", "Switch an empty rented machine off, and keep it.")
+_plain("start", "StartVm", "Switch a stopped machine on again.")
+_plain("ready", "MarkVmReady", "Put a machine that was repaired back to work; its agent must be healthy.")
 
 
 @app.command("error")
