@@ -10,9 +10,8 @@ import secrets
 import signal
 import sys
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +23,7 @@ from controlplane.domain.errors import QuarterdeckError
 from controlplane.settings import Settings
 
 if TYPE_CHECKING:
-    from controlplane.domain.identity import Principal
-    from controlplane.interfaces import Ids, Provider, Store
+    from controlplane.interfaces import Provider
     from controlplane.interfaces.spans import Spans
     from controlplane.usecases.world import Policy, Renting, World
 
@@ -95,7 +93,9 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
             if role in ("all", "api"):
                 said |= await _api(stack, settings, world, registry, spans, alone=role == "api")
                 if welcome:
-                    said |= await _welcome(settings, world)
+                    from controlplane.welcome import welcomed
+
+                    said |= await welcomed(settings, world)
             if role in ("all", "processor"):
                 said |= await _processor(stack, settings, world, registry, alone=role == "processor")
         if role in ("all", "gateway"):
@@ -141,11 +141,12 @@ def operator(settings: Settings) -> None:
     OSError."""
     from controlplane.adapters.ids import RandomIds
     from controlplane.adapters.store import open_store
+    from controlplane.welcome import first_operator
 
     async def ensure() -> None:
         store = open_store(settings.database_url)
         try:
-            await _operator(settings, store, RandomIds())
+            await first_operator(settings, store, RandomIds())
         finally:
             await store.close()
 
@@ -288,66 +289,6 @@ async def _api(
         "enrolment_target": f"{settings.advertised_host}:{ports.enrolment}",
         "ca_sha256": world.authority.ca_sha256,
     }
-
-
-async def _welcome(settings: Settings, world: World) -> dict[str, str]:
-    """Makes an embedded house usable: its operator's token file, this machine as vms/local, the demo game, a sign-in
-    code. Doing it again changes nothing but the codes."""
-    from controlplane.adapters.ca import write_private
-    from controlplane.domain.errors import AlreadyExists, WrongState
-    from controlplane.usecases import accounts, vms
-
-    operator = await _operator(settings, world.store, world.ids)
-    local = vms.VmRequest(vm_id="local", region_id="local", template_id="local")
-    with suppress(AlreadyExists):
-        await vms.create_vm(world, operator, local, request_id="welcome")
-    await _demo_game(world, operator)
-    # A house that is started again and again starts all the same, and its last link works.
-    code, _ = await accounts.create_sign_in_code(world, operator, displacing=True)
-    said = {"sign_in_code": code}
-    try:
-        secret, _ = await vms.create_join_token(world, operator, local.vm_id, request_id="welcome")
-    except WrongState as error:  # an operator has terminated this machine: the house stands, without an agent
-        log.warning("agent.uninvited", why=error.message)
-        return said
-    join_token_file = settings.data_dir / "join-token"
-    write_private(join_token_file, secret.encode())
-    return said | {"join_token_file": str(join_token_file)}
-
-
-async def _operator(settings: Settings, store: Store, ids: Ids) -> Principal:
-    """Makes the token of token_file an operator's, and the file where there is none."""
-    from controlplane.adapters.ca import write_private
-    from controlplane.usecases import accounts
-
-    if not settings.token_file.exists():
-        settings.token_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(settings.token_file, f"{ids.secret()}\n".encode())
-    return await accounts.ensure_operator(store, ids, settings.token_file.read_text(encoding="utf-8").strip())
-
-
-async def _demo_game(world: World, operator: Principal) -> None:
-    from controlplane.domain.game import Deployment, Picture
-    from controlplane.usecases import games
-
-    await games.create_game(
-        world,
-        operator,
-        game_id="broadside",
-        display_name="Broadside",
-        summary="Sail, aim, fire: the demo game. Arrow keys steer, space fires.",
-        default_preset_id=world.policy.default_preset_id,
-        request_id="welcome",
-    )
-    deployment = Deployment(
-        game_id="broadside",
-        project_id=operator.project_id,
-        number=0,
-        command=(sys.executable, "-m", "examples.broadside"),
-        picture=Picture.FRAMES,
-        created_at=datetime.now(UTC),
-    )
-    await games.create_deployment(world, operator, deployment, request_id="welcome")
 
 
 async def _processor(
