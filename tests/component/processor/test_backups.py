@@ -9,25 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.objects import open_objects
-from controlplane.adapters.store import open_store
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.backup import Backup, BackupState
 from controlplane.domain.errors import AlreadyExists, Conflict, Forbidden, NotFound, Unauthenticated, WrongState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, Workload, WorkloadState
 from controlplane.domain.save import SaveSpec
 from controlplane.domain.session import Session, SessionReason
-from controlplane.interfaces import Page
+from controlplane.interfaces import Page, Store
 from controlplane.usecases import archives, backups, creation, downloads, hosts, schedules
 from controlplane.usecases.archives import Arrived, Sent
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.schedules import ScheduleRequest
 from controlplane.usecases.world import World
-from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm
+from tests.component.processor.conftest import world_on
+from tests.contract.store.rows import Clock, a_deployment, a_game, a_host, a_vm
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 STRANGER = Principal("elsewhere", "operator", Role.OPERATOR)
@@ -36,32 +32,21 @@ NOON = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
 ALL = Page(size=100)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture
-async def world(store_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
-    store, objects = open_store(store_url, clock=clock), open_objects((tmp_path / "objects").as_uri())
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    async with store.tx() as tx:
+async def world(clocked_store: Store, tmp_path: Path) -> AsyncIterator[World]:
+    objects = open_objects((tmp_path / "objects").as_uri())
+    async with clocked_store.tx() as tx:
         await tx.catalogue.add_game(a_game())
         await tx.catalogue.add_deployment(a_deployment(saves=SaveSpec(("v",))))
         await tx.vms.add(a_vm(terminate_requested_at=None, capacity_units=240))
         await tx.hosts.add(a_host(epoch=1, report_sequence=0))
-    tokens = JwtStreamTokens(b"k" * 32)
-    yield World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, objects)
+    yield world_on(clocked_store, tmp_path, objects=objects)
     await objects.close()
-    await store.close()
 
 
 class Host:

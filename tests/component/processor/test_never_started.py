@@ -7,40 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
-from controlplane.adapters.store import open_store
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, Workload, WorkloadState
 from controlplane.domain.session import Session, SessionReason, SessionState
+from controlplane.interfaces import Store
 from controlplane.usecases import creation, hosts, queue, sessions, watch
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
-from tests.component.processor.test_replacement import Clock
-from tests.contract.store.rows import a_host, a_session, a_vm, furnish
+from tests.component.processor.conftest import world_on
+from tests.contract.store.rows import Clock, a_host, a_session, a_vm, furnish
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def world(store_url: str, clock: Clock, tmp_path: Path):
-    store = open_store(store_url, clock=clock)
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    tokens = JwtStreamTokens(b"k" * 32)
-    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, open_objects("memory:///"))
-    await furnish(store, a_vm(terminate_requested_at=None))
-    async with store.tx() as tx:
+async def world(clocked_store: Store, tmp_path: Path) -> World:
+    await furnish(clocked_store, a_vm(terminate_requested_at=None))
+    async with clocked_store.tx() as tx:
         await tx.hosts.add(a_host(epoch=1, report_sequence=0))
-    yield world
-    await store.close()
+    return world_on(clocked_store, tmp_path)
 
 
 async def asked(world: World) -> Session:

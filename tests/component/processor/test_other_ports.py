@@ -7,11 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, Workload, WorkloadState
 from controlplane.domain.session import SessionReason, SessionState
@@ -20,21 +15,15 @@ from controlplane.usecases import creation, hosts, sessions
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import Policy, World
+from tests.component.processor.conftest import world_on
 from tests.contract.store.rows import a_host, a_vm, furnish
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 
 
-def world_on(store: Store, tmp_path: Path) -> World:
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    tokens = JwtStreamTokens(b"k" * 32)
-    bus, objects = MemoryBus(MemoryBroker()), open_objects("memory:///")
-    return World(store, bus, RandomIds(), authority, tokens, objects, Policy(port_attempts=3))
-
-
 @pytest.fixture
 async def world(store: Store, tmp_path: Path) -> World:
-    return world_on(store, tmp_path)
+    return world_on(store, tmp_path, policy=Policy(port_attempts=3))
 
 
 @pytest.fixture

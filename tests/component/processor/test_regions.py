@@ -7,11 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
@@ -25,6 +20,7 @@ from controlplane.usecases.assignment import VmWish
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import World
+from tests.component.processor.conftest import world_on
 from tests.contract.store.rows import PROJECT, a_deployment, a_game, a_host, a_vm
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
@@ -33,13 +29,10 @@ BERLIN = (52.52, 13.40)
 
 @pytest.fixture
 async def world(store: Store, tmp_path: Path) -> World:
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    tokens = JwtStreamTokens(b"k" * 32)
-    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, open_objects("memory:///"))
     async with store.tx() as tx:
         await tx.catalogue.add_game(a_game(law=Law()))
         await tx.catalogue.add_deployment(a_deployment(ports=(), replaceable=False))
-    return world
+    return world_on(store, tmp_path)
 
 
 async def machines(world: World, project_id: str = PROJECT, **regions: str) -> None:

@@ -3,55 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
-from controlplane.adapters.store import open_store
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.game import Volume
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.region import Law
 from controlplane.domain.save import SaveSpec
 from controlplane.domain.session import Session, SessionState
+from controlplane.interfaces import Store
 from controlplane.usecases import creation, hosts, replacement, sessions, watch
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
-from tests.contract.store.rows import NOW, a_deployment, a_game, a_host, a_vm, next_of
+from tests.component.processor.conftest import world_on
+from tests.contract.store.rows import Clock, a_deployment, a_game, a_host, a_vm, next_of
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 
 
-class Clock:
-    now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def world(store_url: str, clock: Clock, tmp_path: Path):
-    store = open_store(store_url, clock=clock)
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    tokens = JwtStreamTokens(b"k" * 32)
-    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, open_objects("memory:///"))
-    async with store.tx() as tx:
+async def world(clocked_store: Store, tmp_path: Path) -> World:
+    async with clocked_store.tx() as tx:
         await tx.catalogue.add_game(a_game())
         await tx.vms.add(a_vm("vm-1", terminate_requested_at=None))
         await tx.hosts.add(a_host("vm-1"))
-    yield world
-    await store.close()
+    return world_on(clocked_store, tmp_path)
 
 
 async def played_on_a_lost_host(world: World, *, replaceable: bool) -> Session:

@@ -3,63 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
-from controlplane.adapters.store import open_store
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.errors import Forbidden, WrongState
 from controlplane.domain.host import HostState, HostTrigger
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, UnstoredSave, Workload, WorkloadState
 from controlplane.domain.save import SaveSpec
 from controlplane.domain.session import Session, SessionReason, SessionState, SessionTrigger
-from controlplane.interfaces import Page
+from controlplane.interfaces import Page, Store
 from controlplane.usecases import archives, creation, hosts, saves
 from controlplane.usecases.archives import Arrived, Sent
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
-from tests.contract.store.rows import NOW, a_deployment, a_game, a_host, a_vm
+from tests.component.processor.conftest import world_on
+from tests.contract.store.rows import Clock, a_deployment, a_game, a_host, a_vm
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 ALL = Page(size=100)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def world(store_url: str, tmp_path: Path, clock: Clock) -> AsyncIterator[World]:
-    store, objects = open_store(store_url, clock=clock), open_objects("memory:///")
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    async with store.tx() as tx:
+async def world(clocked_store: Store, tmp_path: Path) -> World:
+    async with clocked_store.tx() as tx:
         await tx.catalogue.add_game(a_game())
         await tx.catalogue.add_deployment(a_deployment(saves=SaveSpec(("v",), keep_versions=3)))
         for vm_id in ("vm-1", "vm-2"):
             await tx.vms.add(a_vm(vm_id, terminate_requested_at=None, capacity_units=240))
             await tx.hosts.add(a_host(vm_id, epoch=1, report_sequence=0))
-    tokens = JwtStreamTokens(b"k" * 32)
-    yield World(store, MemoryBus(MemoryBroker()), RandomIds(), authority, tokens, objects)
-    await objects.close()
-    await store.close()
+    return world_on(clocked_store, tmp_path)
 
 
 async def create(world: World, save_id: str = "mine") -> Session:

@@ -18,10 +18,6 @@ from quarterdeck.v1 import agent_pb2, wrapper_pb2
 from controlplane import monitoring
 from controlplane.adapters.bus import codec
 from controlplane.adapters.bus.jetstream import JetStreamBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain import subjects
 from controlplane.domain.host import HostState, HostTrigger
 from controlplane.domain.session import SessionState
@@ -30,6 +26,7 @@ from controlplane.interfaces import Store
 from controlplane.processor import service
 from controlplane.usecases import upkeep
 from controlplane.usecases.world import World
+from tests.component.processor.conftest import world_on
 from tests.contract.store.rows import a_host, a_session, a_vm, furnish
 
 PATIENCE_S = 30
@@ -38,8 +35,7 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 @pytest.fixture
 async def world(store: Store, bus: JetStreamBus, tmp_path: Path) -> World:
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    return World(store, bus, RandomIds(), authority, JwtStreamTokens(b"k" * 32), open_objects("memory:///"))
+    return world_on(store, tmp_path, bus=bus)
 
 
 @pytest.fixture

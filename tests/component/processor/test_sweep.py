@@ -12,12 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
 from controlplane.adapters.clouds.local import LocalProvider, Terms
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain import rental
 from controlplane.domain.attempt import Failure
 from controlplane.domain.host import HostState
@@ -29,6 +24,7 @@ from controlplane.interfaces import Page, Store
 from controlplane.settings import foreign_environment
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
+from tests.component.processor.conftest import world_on
 from tests.conftest import free_port
 from tests.contract.clouds.test_local import agents
 from tests.contract.store.rows import a_host, a_vm
@@ -58,10 +54,7 @@ async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
 
 @pytest.fixture
 def world(store: Store, provider: LocalProvider, tmp_path: Path) -> World:
-    authority = FileCertificateAuthority(tmp_path / "ca", 3600)
-    bus, tokens = MemoryBus(MemoryBroker()), JwtStreamTokens(b"k" * 32)
-    objects = open_objects("memory:///")
-    return World(store, bus, RandomIds(), authority, tokens, objects, providers={"local": provider})
+    return world_on(store, tmp_path, providers={"local": provider})
 
 
 async def machine(world: World, tag: str) -> Instance:

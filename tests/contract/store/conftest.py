@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store import open_store, schema
 from controlplane.interfaces import Store
+from tests.contract.store.rows import Clock
 
 
 def named(cluster: str, database: str) -> str:
@@ -62,6 +63,19 @@ def store_url(request: pytest.FixtureRequest) -> str:
     """The URL of a store with the newest schema."""
     url: str = request.getfixturevalue(f"{request.param}_store_url")
     return url
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def clocked_store(store_url: str, clock: Clock) -> AsyncIterator[Store]:
+    """By the test's clock."""
+    store = open_store(store_url, clock=clock)
+    yield store
+    await store.close()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -31,6 +31,16 @@ from controlplane.interfaces import Store
 NOW = datetime(2026, 11, 21, 8, 30, 15, 123457, tzinfo=UTC)
 TOKYO = timezone(timedelta(hours=9))
 PROJECT = "default"
+
+
+@dataclass
+class Clock:
+    """A store's, which stands still until a test moves it."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
 
 
 def at(seconds: float) -> datetime:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from controlplane.adapters.store import open_store
 from controlplane.domain.backup import Backup, BackupState, BackupTrigger
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound
 from controlplane.domain.schedule import BackupSchedule
@@ -15,25 +14,10 @@ from controlplane.interfaces import Page, Store
 from tests.contract.store.rows import NOW, PROJECT, at, furnish, next_of
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def store(store_url: str, clock: Clock):
-    store = open_store(store_url, clock=clock)
-    await furnish(store)
-    yield store
-    await store.close()
+async def store(clocked_store: Store) -> Store:
+    await furnish(clocked_store)
+    return clocked_store
 
 
 def a_backup(backup_id: str = "b-1", **fields: Any) -> Backup:

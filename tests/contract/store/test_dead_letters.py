@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from controlplane.adapters.store import open_store
 from controlplane.interfaces import Page, Store
-
-NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
+from tests.contract.store.rows import Clock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def store(store_url: str, clock: Clock):
-    store = open_store(store_url, clock=clock)
-    yield store
-    await store.close()
+def store(clocked_store: Store) -> Store:
+    return clocked_store
 
 
 async def bury(store: Store, clock: Clock, *ids: str, consumer: str = "reports") -> None:

@@ -11,37 +11,28 @@ import pytest
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.objects import open_objects
-from controlplane.adapters.store import open_store
 from controlplane.domain.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.logs import Buckets, LogFilter, LogHead, LogLine, LogStream, appended, packed
 from controlplane.domain.session import SessionState
-from controlplane.interfaces import LogRange
+from controlplane.interfaces import LogRange, Store
 from controlplane.usecases import archives, logs
 from controlplane.usecases.world import Policy, World
-from tests.contract.store.rows import a_deployment, a_game, a_host, a_session, a_vm
+from tests.contract.store.rows import Clock, a_deployment, a_game, a_host, a_session, a_vm
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OPERATOR = Principal("default", "operator", Role.OPERATOR)
 KEEP = timedelta(days=1)
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(NOON)
 
 
 @pytest.fixture
-async def world(store_url: str, clock: Clock):
-    store, objects = open_store(store_url, clock=clock), open_objects("memory:///")
+async def world(clocked_store: Store):
+    store, objects = clocked_store, open_objects("memory:///")
     world = World(
         store,
         MemoryBus(MemoryBroker()),
@@ -59,7 +50,6 @@ async def world(store_url: str, clock: Clock):
             await tx.hosts.add(a_host(vm_id))
         await tx.sessions.add(a_session("s-1", vm_id="vm-1", generation=1, state=SessionState.RUNNING, ended_at=None))
     yield world
-    await store.close()
     await objects.close()
 
 
