@@ -23,10 +23,21 @@ STARTING = wrapper_pb2.WORKLOAD_STATE_STARTING
 REASON = sessions_pb2.SessionReason
 
 
-async def test_a_planned_session_starts_and_its_reports_are_acknowledged(plane: FakePlane, agents: Agents) -> None:
+async def playing(plane: FakePlane, agents: Agents, *options: str, name: str = "agent") -> subprocess.Popen[bytes]:
+    """An agent, once it has told that game-1 runs."""
     plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agents.start()
+    agent = agents.start(*options, name=name)
     await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    return agent
+
+
+def kill(agent: subprocess.Popen[bytes]) -> None:
+    agent.kill()
+    agent.wait()
+
+
+async def test_a_planned_session_starts_and_its_reports_are_acknowledged(plane: FakePlane, agents: Agents) -> None:
+    await playing(plane, agents)
 
     status = plane.reported("game-1")
     assert status is not None
@@ -44,12 +55,9 @@ async def test_a_planned_session_starts_and_its_reports_are_acknowledged(plane: 
 async def test_kill_9_of_the_agent_leaves_the_wrapper_which_the_next_agent_adopts(
     plane: FakePlane, agents: Agents
 ) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent = await playing(plane, agents)
     wrapper_pid = plane.reported("game-1").wrapper_pid
-    agent.kill()
-    agent.wait()
+    kill(agent)
     os.kill(wrapper_pid, 0)
 
     agents.start()
@@ -80,9 +88,7 @@ async def test_a_planned_stop_ends_the_session_and_dropping_it_removes_its_direc
 
 
 async def test_sigterm_says_goodbye_and_leaves_sessions_running(plane: FakePlane, agents: Agents) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent = await playing(plane, agents)
     agent.send_signal(signal.SIGTERM)
     assert await exit_code(agent) == 0
     assert plane.stream.goodbye is not None
@@ -101,9 +107,7 @@ async def test_stop_sessions_on_exit_leaves_nothing(plane: FakePlane, agents: Ag
 
 
 async def test_a_wrapper_that_dies_is_told_and_its_game_is_not_left_behind(plane: FakePlane, agents: Agents) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    await playing(plane, agents)
     os.kill(plane.reported("game-1").wrapper_pid, signal.SIGKILL)
     await plane.until(lambda: plane.is_in("game-1", EXITED))
     status = plane.reported("game-1")
@@ -114,12 +118,9 @@ async def test_a_wrapper_that_dies_is_told_and_its_game_is_not_left_behind(plane
 
 
 async def test_a_wrapper_that_died_while_the_agent_was_away_is_told(plane: FakePlane, agents: Agents) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent = await playing(plane, agents)
     wrapper_pid = plane.reported("game-1").wrapper_pid
-    agent.kill()
-    agent.wait()
+    kill(agent)
     os.kill(wrapper_pid, signal.SIGKILL)
     agents.start()
     await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", EXITED))
@@ -149,11 +150,8 @@ async def test_a_start_that_its_agent_did_not_finish_is_made_anew_unless_its_wra
 async def test_an_end_while_the_agent_was_away_is_told_in_the_wrappers_own_words(
     plane: FakePlane, agents: Agents
 ) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
-    agent.kill()
-    agent.wait()
+    agent = await playing(plane, agents)
+    kill(agent)
     link = WrapperLink(agents.session_dir("game-1"))
     await link.stop(REASON.SESSION_REASON_IDLE)
     await link.close()
@@ -165,9 +163,7 @@ async def test_an_end_while_the_agent_was_away_is_told_in_the_wrappers_own_words
 
 
 async def test_a_session_that_the_plan_drops_is_stopped_and_forgotten(plane: FakePlane, agents: Agents) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    await playing(plane, agents)
     plane.plan()
     await plane.until(lambda: plane.reported("game-1") is None)
     assert agents.marked() == []
@@ -177,11 +173,8 @@ async def test_a_session_that_the_plan_drops_is_stopped_and_forgotten(plane: Fak
 async def test_an_orphan_found_at_the_start_is_adopted_then_stopped_by_the_plan(
     plane: FakePlane, agents: Agents
 ) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
-    agent.kill()
-    agent.wait()
+    agent = await playing(plane, agents)
+    kill(agent)
     plane.plan()
     agents.start()
     await plane.until(lambda: len(plane.streams) == 2 and plane.stream.reports)
@@ -192,11 +185,8 @@ async def test_an_orphan_found_at_the_start_is_adopted_then_stopped_by_the_plan(
 async def test_strays_whose_directory_is_gone_are_killed_and_foreign_processes_are_not(
     plane: FakePlane, agents: Agents
 ) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
-    agent.kill()
-    agent.wait()
+    agent = await playing(plane, agents)
+    kill(agent)
     shutil.rmtree(agents.session_dir("game-1"))
     notes = agents.data_dir() / "sessions" / "notes"
     notes.mkdir()
@@ -219,9 +209,7 @@ async def test_strays_whose_directory_is_gone_are_killed_and_foreign_processes_a
 
 
 async def test_agents_of_one_machine_do_not_see_each_others_sessions(plane: FakePlane, agents: Agents) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    first = agents.start(name="first")
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    first = await playing(plane, agents, name="first")
     wrapper_pid = plane.reported("game-1").wrapper_pid
     plane.plan()
     first.send_signal(signal.SIGSTOP)
@@ -300,9 +288,7 @@ async def test_a_spec_of_another_session_is_refused(plane: FakePlane, agents: Ag
 
 
 async def test_a_newer_generation_replaces_the_older_and_both_are_told(plane: FakePlane, agents: Agents) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    await playing(plane, agents)
     plane.plan(run_line("game-1", plane.add_spec("game-1", generation=2), generation=2))
     await plane.until(lambda: plane.is_in("game-1", RUNNING, generation=2))
     assert plane.reported("game-1", generation=1) is None
@@ -316,8 +302,7 @@ async def test_a_plan_out_of_an_old_backup_does_not_start_an_ended_game_again(pl
     await plane.until(lambda: plane.is_in("game-1", RUNNING))
     plane.plan()
     await plane.until(lambda: plane.reported("game-1") is None)
-    agent.kill()
-    agent.wait()
+    kill(agent)
     plane.plan(run_line("game-1", digest))
     agents.start()
     await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", EXITED))
@@ -328,11 +313,8 @@ async def test_a_plan_out_of_an_old_backup_does_not_start_an_ended_game_again(pl
 async def test_stop_sessions_on_exit_holds_for_an_agent_that_is_only_just_back(
     plane: FakePlane, agents: Agents
 ) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start("--stop-sessions-on-exit")
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
-    agent.kill()
-    agent.wait()
+    agent = await playing(plane, agents, "--stop-sessions-on-exit")
+    kill(agent)
     await plane.stop()
     agent = agents.start("--stop-sessions-on-exit")
     await eventually(lambda: "workload adopted" in agents.log())
@@ -342,12 +324,9 @@ async def test_stop_sessions_on_exit_holds_for_an_agent_that_is_only_just_back(
 
 
 async def test_a_data_directory_that_was_moved_keeps_its_sessions(plane: FakePlane, agents: Agents) -> None:
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent = await playing(plane, agents)
     wrapper_pid = plane.reported("game-1").wrapper_pid
-    agent.kill()
-    agent.wait()
+    kill(agent)
     agents.data_dir().rename(agents.data_dir("moved"))
     agents.start(name="moved")
     await plane.until(lambda: len(plane.streams) == 2 and plane.is_in("game-1", RUNNING))

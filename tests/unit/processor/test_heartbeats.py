@@ -35,16 +35,31 @@ class Database:
         self.written.append(list(host_ids))
 
 
+class Overheard(MemoryBus):
+    """Says when somebody listens: hints are not kept for those who come later."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.listened = asyncio.Event()
+
+    @asynccontextmanager
+    async def subscribe(self, subject: str, *, queue: str = ""):
+        async with super().subscribe(subject, queue=queue) as feed:
+            self.listened.set()
+            yield feed
+
+
 @asynccontextmanager
 async def feeding(monkeypatch):
     database = Database()
     monkeypatch.setattr(heartbeats.hosts, "beat", database.beat)
-    async with MemoryBus() as bus:
+    async with Overheard() as bus:
         world: Any = type("World", (), {"bus": bus})()
         metrics = Metrics(CollectorRegistry())
-        task = asyncio.create_task(heartbeats.Heartbeats(world, metrics).run())
-        await asyncio.sleep(0.01)  # until it listens: hints are not kept for those who come later
-        yield bus, database, metrics.registry
+        beats = heartbeats.Heartbeats(world, metrics)
+        task = asyncio.create_task(beats.run())
+        await asyncio.wait_for(bus.listened.wait(), PATIENCE_S)
+        yield bus, database, metrics.registry, beats
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -56,13 +71,13 @@ async def until(condition) -> None:
 
 
 async def test_what_arrives_while_one_batch_is_written_is_written_together(monkeypatch):
-    async with feeding(monkeypatch) as (bus, database, registry):
+    async with feeding(monkeypatch) as (bus, database, registry, beats):
         database.open.clear()
         await bus.hint(subjects.BEATS, b"vm-1")
         await asyncio.wait_for(database.asked.wait(), PATIENCE_S)
-        for batch in (b"vm-3\nvm-2", b"vm-2\nvm-1", b""):
+        for batch in (b"", b"vm-3\nvm-2", b"vm-2\nvm-1"):
             await bus.hint(subjects.BEATS, batch)
-        await asyncio.sleep(0.01)
+        await until(lambda: len(beats._heard) == 3)
         database.open.set()
         await until(lambda: len(database.written) == 2)
         assert database.written == [["vm-1"], ["vm-1", "vm-2", "vm-3"]]
@@ -70,21 +85,21 @@ async def test_what_arrives_while_one_batch_is_written_is_written_together(monke
 
 
 async def test_what_is_no_host_id_is_left_out(monkeypatch):
-    async with feeding(monkeypatch) as (bus, database, _):
+    async with feeding(monkeypatch) as (bus, database, *_):
         await bus.hint(subjects.BEATS, b"vm-1\n../etc\nvm 2\n\xff\xfe\n" + b"x" * 129)
         await until(lambda: database.written)
         assert database.written == [["vm-1"]]
 
 
 async def test_an_empty_batch_is_written(monkeypatch):
-    async with feeding(monkeypatch) as (bus, database, _):
+    async with feeding(monkeypatch) as (bus, database, *_):
         await bus.hint(subjects.BEATS, b"")
         await until(lambda: database.written)
         assert database.written == [[]]
 
 
 async def test_many_hosts_are_written_in_chunks(monkeypatch):
-    async with feeding(monkeypatch) as (bus, database, _):
+    async with feeding(monkeypatch) as (bus, database, *_):
         await bus.hint(subjects.BEATS, "\n".join(f"vm-{n}" for n in range(2500)).encode())
         await until(lambda: len(database.written) == 3)
         assert [len(chunk) for chunk in database.written] == [1000, 1000, 500]
@@ -92,7 +107,7 @@ async def test_many_hosts_are_written_in_chunks(monkeypatch):
 
 
 async def test_a_batch_that_could_not_be_written_is_dropped_not_written_late(monkeypatch):
-    async with feeding(monkeypatch) as (bus, database, registry):
+    async with feeding(monkeypatch) as (bus, database, registry, _):
         database.away = True
         await bus.hint(subjects.BEATS, b"vm-1")
         await until(lambda: registry.get_sample_value("quarterdeck_heartbeats_dropped_total") == 1)
