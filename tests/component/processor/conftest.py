@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from controlplane.adapters.bus.jetstream import JetStreamBus
-from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
-from controlplane.adapters.ca import FileCertificateAuthority
-from controlplane.adapters.ids import RandomIds
-from controlplane.adapters.objects import open_objects
 from controlplane.adapters.store import open_store
-from controlplane.adapters.stream_tokens import JwtStreamTokens
 from controlplane.domain.events import EventDraft
 from controlplane.interfaces import Store
 from controlplane.processor.metrics import Metrics
-from controlplane.usecases.world import World
+from tests.component.processor.renting_rig import Rig
 from tests.contract.store.conftest import (  # noqa: F401 - fixtures
     clock,
     clocked_store,
+    memory_store_url,
     migrated_postgres,
     migrated_sqlite,
     postgres_store_url,
@@ -44,6 +39,13 @@ async def store(store_url: str) -> AsyncIterator[Store]:
     await store.close()
 
 
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
+    rig = Rig(request.getfixturevalue(f"{request.param}_store_url"), tmp_path)
+    yield rig
+    await rig.store.close()
+
+
 @pytest.fixture
 async def bus(own_nats_server) -> AsyncIterator[JetStreamBus]:
     async with JetStreamBus([own_nats_server.url]) as bus:
@@ -54,18 +56,6 @@ async def bus(own_nats_server) -> AsyncIterator[JetStreamBus]:
 @pytest.fixture
 def metrics() -> Metrics:
     return Metrics(CollectorRegistry())
-
-
-def world_on(store: Store, tmp_path: Path, **parts: Any) -> World:
-    """A house on `store`, all else of it in memory or below `tmp_path`; `parts` of the World take the place of that."""
-    usual = {
-        "bus": MemoryBus(MemoryBroker()),
-        "ids": RandomIds(),
-        "authority": FileCertificateAuthority(tmp_path / "ca", 3600),
-        "stream_tokens": JwtStreamTokens(b"k" * 32),
-        "objects": open_objects("memory:///"),
-    }
-    return World(store=store, **usual | parts)
 
 
 def draft(number: int) -> EventDraft:

@@ -22,7 +22,7 @@ from controlplane.usecases.archives import Arrived, Sent
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.schedules import ScheduleRequest
 from controlplane.usecases.world import World
-from tests.component.processor.conftest import world_on
+from tests.component.processor.worlds import world_on
 from tests.contract.store.rows import Clock, a_deployment, a_game, a_host, a_vm
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)

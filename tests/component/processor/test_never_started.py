@@ -14,7 +14,7 @@ from controlplane.interfaces import Store
 from controlplane.usecases import creation, hosts, queue, sessions, watch
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
-from tests.component.processor.conftest import world_on
+from tests.component.processor.worlds import world_on
 from tests.contract.store.rows import Clock, a_host, a_session, a_vm, furnish
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)

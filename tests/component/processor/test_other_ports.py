@@ -15,7 +15,7 @@ from controlplane.usecases import creation, hosts, sessions
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import Policy, World
-from tests.component.processor.conftest import world_on
+from tests.component.processor.worlds import world_on
 from tests.contract.store.rows import a_host, a_vm, furnish
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)

@@ -20,7 +20,7 @@ from controlplane.usecases.assignment import VmWish
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import World
-from tests.component.processor.conftest import world_on
+from tests.component.processor.worlds import world_on
 from tests.contract.store.rows import PROJECT, a_deployment, a_game, a_host, a_vm
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)

@@ -18,7 +18,7 @@ from controlplane.interfaces import Store
 from controlplane.usecases import creation, hosts, replacement, sessions, watch
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
-from tests.component.processor.conftest import world_on
+from tests.component.processor.worlds import world_on
 from tests.contract.store.rows import Clock, a_deployment, a_game, a_host, a_vm, next_of
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)

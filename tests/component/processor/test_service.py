@@ -26,7 +26,7 @@ from controlplane.interfaces import Store
 from controlplane.processor import service
 from controlplane.usecases import upkeep
 from controlplane.usecases.world import World
-from tests.component.processor.conftest import world_on
+from tests.component.processor.worlds import world_on
 from tests.contract.store.rows import a_host, a_session, a_vm, furnish
 
 PATIENCE_S = 30

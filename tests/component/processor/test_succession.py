@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -19,24 +18,10 @@ from controlplane.domain.vm import PLACEABLE, VmState
 from controlplane.interfaces import Page
 from controlplane.usecases import pools, succession, vms
 from controlplane.usecases.vms import VmRequest
-from tests.component.processor.test_demand import OPERATOR, START, Rig
-from tests.contract.store.conftest import (  # noqa: F401 - fixtures
-    memory_store_url,
-    migrated_postgres,
-    migrated_sqlite,
-    postgres_store_url,
-    sqlite_store_url,
-)
+from tests.component.processor.renting_rig import OPERATOR, START, Rig
 
 S = ReplacementState
 WARM = Pool("warm", "", "cloud", "eu-west-1", "L4-90", START, min_free_slots=3, max_vms=9, idle_after_s=10_000)
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
-    rig = Rig(request.getfixturevalue(f"{request.param}_store_url"), tmp_path)
-    yield rig
-    await rig.store.close()
 
 
 async def advance(rig: Rig, rounds: int = 1) -> None:

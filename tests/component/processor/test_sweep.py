@@ -24,7 +24,7 @@ from controlplane.interfaces import Page, Store
 from controlplane.settings import foreign_environment
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
-from tests.component.processor.conftest import world_on
+from tests.component.processor.worlds import world_on
 from tests.conftest import free_port
 from tests.contract.clouds.test_local import agents
 from tests.contract.store.rows import a_host, a_vm
