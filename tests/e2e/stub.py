@@ -7,25 +7,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import uvicorn
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCPeerConnection,
-    RTCSessionDescription,
-    VideoStreamTrack,
-)
-from aiortc.sdp import candidate_from_sdp
-from av import AudioFrame, VideoFrame
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -34,99 +21,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from tests.e2e.stub_peer import Inputs, Peer
+
 WEB = Path(__file__).resolve().parents[2] / "controlplane" / "web"
 CSP = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 CODE = "one-time-code"
-WIDTH, HEIGHT, FPS = 320, 180, 20
 
 
 def ago(seconds: float) -> str:
     return (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat().replace("+00:00", "Z")
-
-
-class Picture(VideoStreamTrack):
-    """Grey, and green where a key is held: what the page sent shows in what it gets back."""
-
-    def __init__(self, held: set[str]) -> None:
-        super().__init__()
-        self.held = held
-        self.started = time.monotonic()
-        self.count = 0
-
-    async def recv(self) -> VideoFrame:
-        self.count += 1
-        await asyncio.sleep(max(0.0, self.started + self.count / FPS - time.monotonic()))
-        pixels = np.full((HEIGHT, WIDTH, 3), 60, np.uint8)
-        pixels[:, (self.count * 4) % WIDTH : (self.count * 4) % WIDTH + 8] = 200
-        if self.held:
-            pixels[60:120, 120:200] = (20, 220, 40)
-        frame = VideoFrame.from_ndarray(pixels, "rgb24")
-        frame.pts, frame.time_base = self.count * 90000 // FPS, Fraction(1, 90000)
-        return frame
-
-
-class Tone(MediaStreamTrack):
-    """440 Hz in both channels."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started = time.monotonic()
-        self.count = 0
-
-    async def recv(self) -> AudioFrame:
-        self.count += 1
-        await asyncio.sleep(max(0.0, self.started + self.count / 50 - time.monotonic()))
-        at = (np.arange(960) + 960 * self.count) / 48_000
-        mono = (8000 * np.sin(2 * np.pi * 440 * at)).astype(np.int16)
-        frame = AudioFrame.from_ndarray(np.repeat(mono, 2).reshape(1, -1), format="s16", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = 48_000, self.count * 960, Fraction(1, 48_000)
-        return frame
-
-
-class Peer:
-    """The wrapper's side of one signalling channel."""
-
-    def __init__(self, stub: Stub) -> None:
-        self.stub = stub
-        self.held: set[str] = set()
-        self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.connection.addTrack(Picture(self.held))
-        if stub.sounds:
-            self.connection.addTrack(Tone())
-        self.keys = self.connection.createDataChannel("keys")
-        self.mouse = self.connection.createDataChannel("mouse", ordered=False, maxRetransmits=0)
-        for channel in (self.keys, self.mouse):
-            channel.on("message", lambda data, channel=channel: self.hear(channel, data))
-        hello = {"t": "hello", "role": "player", "width": WIDTH, "silent": stub.silent}
-        self.keys.on("open", lambda: self.keys.send(json.dumps(hello)))
-
-    def hear(self, channel: RTCDataChannel, data: str) -> None:
-        message = json.loads(data)
-        if message["t"] == "ping":
-            channel.send(json.dumps({"t": "pong", "n": message["n"]}))
-            channel.send(json.dumps({"t": "figures", "encoder": "libx264", "encoded_fps": FPS, "encode_ms": 2.5}))
-            return
-        self.stub.inputs.append((channel.label, message))
-        if message["t"] == "key":
-            (self.held.add if message["down"] else self.held.discard)(message["code"])
-        if message["t"] == "release":
-            self.held.clear()
-
-    async def offer(self) -> dict[str, Any]:
-        await self.connection.setLocalDescription(await self.connection.createOffer())
-        description = self.connection.localDescription
-        return {"description": {"type": description.type, "sdp": description.sdp}}
-
-    async def take(self, signal: dict[str, Any]) -> None:
-        if "description" in signal:
-            await self.connection.setRemoteDescription(RTCSessionDescription(**signal["description"]))
-        if "candidate" in signal:
-            wire = signal["candidate"]
-            candidate = candidate_from_sdp(wire["candidate"].removeprefix("candidate:"))
-            candidate.sdpMid, candidate.sdpMLineIndex = wire["sdpMid"], wire["sdpMLineIndex"]
-            await self.connection.addIceCandidate(candidate)
 
 
 class Stub:
@@ -141,7 +44,7 @@ class Stub:
         self.sounds = False
         self.silent = ""
         self.calls: list[tuple[str, str, Any]] = []
-        self.inputs: list[tuple[str, dict[str, Any]]] = []
+        self.inputs: Inputs = []
         self.peers: list[Peer] = []
         self.sockets: list[WebSocket] = []
         self.watchers: set[asyncio.Queue[str]] = set()
@@ -305,7 +208,7 @@ class Stub:
             self.drop_signalling -= 1
             await socket.close(4014, "the agent is away")
             return
-        peer = Peer(self)
+        peer = Peer(self.inputs, sounds=self.sounds, silent=self.silent)
         self.peers.append(peer)
         self.sockets.append(socket)
         await socket.send_json(await peer.offer())
