@@ -1,7 +1,8 @@
 """Checks the invariants of ARCHITECTURE.md that a database can show, on a live one: reads a snapshot, changes nothing.
 
-I1 capacity, I3 ports, I4 outbox, I6 transitions, I10 rented machines. What the schema forbids is not asked again.
-Besides, what an earlier release took and hosts refuse by now: deployments whose every session would fail as it starts.
+I1 capacity, I3 ports, I4 outbox, I6 transitions, I10 rented machines, I22 audit trails. What the schema forbids is
+not asked again. Besides, what an earlier release took and hosts refuse by now: deployments whose every session would
+fail as it starts.
 """
 
 from __future__ import annotations
@@ -13,17 +14,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from controlplane.adapters.store.address import SQLITE, address
+from controlplane.adapters.store.codec import from_row
 from controlplane.adapters.store.refusals import refusing
 from controlplane.adapters.store.tables import (
+    audit,
     deployments,
     games,
     outbox,
     port_leases,
+    projects,
     provisionings,
     sessions,
     vm_attempts,
     vms,
 )
+from controlplane.adapters.store.trail import FIRST_SHA256, first_break
 from controlplane.domain.attempt import Outcome
 from controlplane.domain.container import DENIED
 from controlplane.domain.host import HOST_MACHINE
@@ -31,11 +36,14 @@ from controlplane.domain.machine import Machine
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.session import FINISHED, ON_HOST, SESSION_MACHINE
 from controlplane.domain.vm import PLACEABLE, STATIC, VM_MACHINE, VmState
+from controlplane.interfaces import AuditEntry, AuditRecord
 
 # Published events are forgotten after eight days; what changed since a week must still have its event.
 EVENTS_KEPT = timedelta(days=7)
 # A relay publishes within a second; a broker that is away for longer is worth telling.
 PUBLISHED_WITHIN = timedelta(minutes=5)
+# Of an audit trail, which is long.
+ROWS_AT_ONCE = 1000
 # In these there is none, or it is on its way out.
 MACHINELESS = frozenset({Phase.WANTED, Phase.PARKED, Phase.RELEASING, Phase.RELEASED})
 
@@ -65,6 +73,7 @@ def found(connection: sa.Connection) -> list[str]:
         *_events(connection, now),
         *_transitions(connection),
         *_machines(connection),
+        *_trails(connection),
         *_refused(connection),
     ]
 
@@ -168,6 +177,26 @@ def _machines(connection: sa.Connection) -> Iterator[str]:
     doubled = doubled.group_by(vm_attempts.c.vm_id).having(sa.func.count() > 1)
     for row in connection.execute(doubled):
         yield f"I10 vms/{row.vm_id}: has more than one attempt under way"
+
+
+def _trails(connection: sa.Connection) -> Iterator[str]:
+    for project in connection.execute(sa.select(projects)).all():
+        trail = sa.select(audit).where(audit.c.project_id == project.id)
+        in_order = trail.order_by(audit.c.sequence).execution_options(yield_per=ROWS_AT_ONCE)
+        with connection.execute(in_order) as rows:
+            broken = first_break(map(_record, rows.mappings()))
+        if broken is not None:
+            yield f"I22 projects/{project.id}: its audit trail was changed at record {broken}"
+            continue
+        newest = connection.execute(trail.order_by(audit.c.sequence.desc()).limit(1)).first()
+        last, digest = (newest.sequence, newest.sha256) if newest is not None else (0, FIRST_SHA256)
+        if (last, digest) != (project.audit_sequence, project.audit_sha256):
+            yield f"I22 projects/{project.id}: its audit trail ends at record {last} of {project.audit_sequence}"
+
+
+def _record(row: sa.RowMapping) -> AuditRecord:
+    entry = from_row(AuditEntry, dict(row))
+    return AuditRecord(entry, row["at"], row["sequence"], row["previous_sha256"], row["sha256"])
 
 
 def _refused(connection: sa.Connection) -> Iterator[str]:

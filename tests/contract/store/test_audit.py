@@ -15,6 +15,7 @@ from controlplane.domain.events import EventDraft
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.session import SessionReason, SessionState, SessionTrigger
 from controlplane.domain.template import UNITS_PER_SEAT
+from controlplane.interfaces import AuditEntry
 from tests.contract.store.rows import NOW, a_deployment, a_lease, a_session, a_vm, furnish, synchronous
 from tests.contract.store.test_provisionings import a_provisioning
 
@@ -118,3 +119,23 @@ async def test_a_rented_vm_and_its_purchase_tell_the_same(sound: str, told: str,
     assert violations(sound) == []
     change(sound, *statements)
     assert violations(sound) == [f"I10 vms/vm-2: {told}"]
+
+
+TRAILS = {
+    "was changed at record 2": "UPDATE audit SET subject = 'bob' WHERE sequence = 2",
+    "was changed at record 1": "DELETE FROM audit WHERE sequence = 1",
+    "ends at record 2 of 3": "DELETE FROM audit WHERE sequence = 3",
+    "ends at record 0 of 3": "DELETE FROM audit",
+}
+
+
+@pytest.mark.parametrize(("told", "statement"), TRAILS.items(), ids=TRAILS)
+async def test_a_trail_that_somebody_changed_is_told(sound: str, told: str, statement: str) -> None:
+    store = open_store(sound)
+    for number in range(3):
+        async with store.tx() as tx:
+            await tx.outbox.audit(AuditEntry("default", "alice", "StopSession", f"sessions/s-{number}", "r"))
+    await store.close()
+    assert violations(sound) == []
+    change(sound, statement)
+    assert violations(sound) == [f"I22 projects/default: its audit trail {told}"]
