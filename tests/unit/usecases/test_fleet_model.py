@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -29,9 +28,6 @@ from hypothesis.stateful import (
 )
 
 from controlplane.adapters.bus.memory import MemoryBus
-from controlplane.adapters.store.audit import found
-from controlplane.adapters.store.codec import to_row
-from controlplane.adapters.store.tables import metadata, outbox, port_leases, sessions, vms
 from controlplane.domain.errors import AlreadyExists, Exhausted, WrongState
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Host, Silence
@@ -49,6 +45,7 @@ from controlplane.usecases.vms import VmRequest
 from controlplane.usecases.world import Policy, World
 from tests.component.api.plane import OPERATOR
 from tests.contract.store.rows import a_deployment, a_game, a_host
+from tests.unit.usecases.audited import audited
 from tests.unit.usecases.hurry import HurryingLoop
 from tests.unit.usecases.machines import Machine
 from tests.unit.usecases.rig import Crash, Fate, MortalStore
@@ -394,37 +391,6 @@ def died(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
-MIRROR = sa.create_engine("sqlite://", poolclass=sa.StaticPool)
-
-
-def audited(world: World) -> list[str]:
-    """What `quarterdeck audit` says of a store in memory."""
-    committed = world.store._committed  # type: ignore[attr-defined] - as above
-    events = [
-        {
-            "id": row.event.id,
-            "at": row.event.at,
-            "lease_until": None,
-            "published_at": row.event.at,
-            **to_row(row.event.draft),
-        }
-        for row in committed["outbox"].values()
-    ]
-    with MIRROR.connect() as connection:
-        for table, rows in (
-            (vms, [to_row(vm) for vm in committed["vms"].values()]),
-            (sessions, [to_row(session) for session in committed.get("sessions", {}).values()]),
-            (port_leases, [to_row(lease) for lease in committed.get("port_leases", {}).values()]),
-            (outbox, events),
-        ):
-            if rows:
-                connection.execute(table.insert(), rows)
-        told = found(connection)
-        connection.rollback()
-    return told
-
-
-metadata.create_all(MIRROR)
 pytestmark = pytest.mark.timeout(400)
 TestFleet = Fleet.TestCase
 TestFleet.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
