@@ -22,7 +22,7 @@ from controlplane.interfaces.news import (
     OutboxRows,
     RegionFigure,
 )
-from controlplane.interfaces.objects import ObjectInfo, Objects
+from controlplane.interfaces.objects import Objects
 from controlplane.interfaces.outside import (
     Bury,
     Bus,
@@ -63,7 +63,6 @@ __all__ = [
     "LogPosition",
     "LogRange",
     "LogRows",
-    "ObjectInfo",
     "Objects",
     "OutboxRows",
     "Page",

@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Protocol
-
-
-@dataclass(frozen=True)
-class ObjectInfo:
-    """`changed_at` is by the store's own clock."""
-
-    key: str
-    size: int
-    changed_at: datetime
 
 
 class Objects(Protocol):
@@ -34,10 +23,8 @@ class Objects(Protocol):
         meanwhile: no reader is given two halves of different ones."""
         ...
 
-    async def head(self, key: str) -> ObjectInfo | None: ...
-
-    async def list(self, prefix: str, after: str = "", limit: int = 1000) -> Sequence[ObjectInfo]:
-        """Objects below `prefix`, whole segments of a key or "" for all, by key; those behind the key `after`."""
+    async def list(self, prefix: str, after: str = "", limit: int = 1000) -> Sequence[str]:
+        """Keys below `prefix`, whole segments of one or "" for all, in order; those behind the key `after`."""
         ...
 
     async def delete(self, keys: Sequence[str]) -> None:

@@ -217,7 +217,7 @@ async def _left(world: World, head: LogHead) -> Sequence[str]:
     """Objects that no row names: of one who died between the two."""
     prefix, found = f"logs/{head.project_id}/{head.session_id}/{head.generation}", list[str]()
     while more := await world.objects.list(prefix, found[-1] if found else "", LEFT_BATCH):
-        found += [info.key for info in more]
+        found += more
     return found
 
 

@@ -24,7 +24,6 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 from controlplane.adapters.objects.keys import check_key
 from controlplane.adapters.objects.pull import Pull
 from controlplane.domain.errors import Conflict, Exhausted, NotFound, QuarterdeckError, Unavailable
-from controlplane.interfaces import ObjectInfo
 
 T = TypeVar("T")
 PIECE_BYTES = 4 << 20
@@ -86,13 +85,7 @@ class Bucket:
                 options["if_match"] = found["e_tag"]
             yield await self._call(lambda options=options: self._read(key, options))  # type: ignore[misc]
 
-    async def head(self, key: str) -> ObjectInfo | None:
-        try:
-            return _info(await self._call(lambda: obstore.head(self._store, check_key(key))))
-        except NotFound:
-            return None
-
-    async def list(self, prefix: str, after: str = "", limit: int = 1000) -> Sequence[ObjectInfo]:
+    async def list(self, prefix: str, after: str = "", limit: int = 1000) -> Sequence[str]:
         for given in filter(None, (prefix, after)):
             check_key(given)
         return await self._call(lambda: self._list(prefix, after, limit))
@@ -131,12 +124,12 @@ class Bucket:
     def _read(self, key: str, options: obstore.GetOptions) -> bytes:
         return obstore.get(self._store, key, options=options).bytes().to_bytes()
 
-    def _list(self, prefix: str, after: str, limit: int) -> Sequence[ObjectInfo]:
+    def _list(self, prefix: str, after: str, limit: int) -> Sequence[str]:
         pages = obstore.list(self._store, prefix or None, offset=after or None)
-        infos = (_info(meta) for page in pages for meta in page)
+        keys = (meta["path"] for page in pages for meta in page)
         if isinstance(self._store, S3Store):
-            return list(islice(infos, limit))  # S3 lists in order
-        return heapq.nsmallest(limit, infos, key=lambda info: info.key)
+            return list(islice(keys, limit))  # S3 lists in order
+        return heapq.nsmallest(limit, keys)
 
     def _delete(self, keys: Sequence[str]) -> None:
         if isinstance(self._store, S3Store):
@@ -195,7 +188,3 @@ def _make_durable(root: Path, key: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _info(meta: obstore.ObjectMeta) -> ObjectInfo:
-    return ObjectInfo(meta["path"], meta["size"], meta["last_modified"])

@@ -84,7 +84,7 @@ async def numbers(world: World, save_id: str = "mine") -> list[int]:
 
 
 async def contents(world: World) -> list[bytes]:
-    keys = [info.key for info in await world.objects.list("saves")]
+    keys = await world.objects.list("saves")
     return sorted([b"".join([piece async for piece in world.objects.get(key)]) for key in keys])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -37,15 +37,13 @@ async def test_what_was_put_is_got_whole_or_in_part(objects: Bucket) -> None:
     assert await read(objects, "logs/a", 1, 3) == b"ne "
     assert await read(objects, "logs/a", 4, 100) == b"two"
     assert await read(objects, "logs/a", 7) == await read(objects, "logs/a", 50) == b""
-    found = await objects.head("logs/a")
-    assert found is not None
-    assert (found.key, found.size) == ("logs/a", 7)
+    assert await objects.list("") == ["logs/a"]
 
 
 async def test_an_empty_object_is_one_too(objects: Bucket) -> None:
     assert await put(objects, "empty") == 0
     assert await read(objects, "empty") == b""
-    assert (await objects.list(""))[0].size == 0
+    assert await objects.list("") == ["empty"]
 
 
 async def test_what_is_larger_than_one_request_arrives_whole(objects: Bucket) -> None:
@@ -71,7 +69,6 @@ async def test_a_source_that_breaks_leaves_nothing_and_says_why(objects: Bucket,
 
     with pytest.raises(ConnectionError, match="the host has gone"):
         await objects.put("half", breaking())
-    assert await objects.head("half") is None
     assert await objects.list("") == []
 
 
@@ -95,11 +92,9 @@ async def test_lists_are_in_order_below_whole_segments_and_by_pages(objects: Buc
     for number in (7, 3, 9, 1, 5):
         await put(objects, f"logs/s-1/{number}", b"x" * number)
     await put(objects, "logs/s-10/1", b"x")
-    first = await objects.list("logs/s-1", limit=2)
-    assert [info.key for info in first] == ["logs/s-1/1", "logs/s-1/3"]
-    rest = await objects.list("logs/s-1", after=first[-1].key)
-    assert [(info.key, info.size) for info in rest] == [("logs/s-1/5", 5), ("logs/s-1/7", 7), ("logs/s-1/9", 9)]
-    assert await objects.list("logs/s-1", after=rest[-1].key) == []
+    assert await objects.list("logs/s-1", limit=2) == ["logs/s-1/1", "logs/s-1/3"]
+    assert await objects.list("logs/s-1", after="logs/s-1/3") == ["logs/s-1/5", "logs/s-1/7", "logs/s-1/9"]
+    assert await objects.list("logs/s-1", after="logs/s-1/9") == []
     assert len(await objects.list("")) == 6
 
 
@@ -109,7 +104,7 @@ async def test_what_is_deleted_is_gone_and_deleting_it_again_is_fine(objects: Bu
     await objects.delete(["a", "never"])
     await objects.delete(["a"])
     await objects.delete([])
-    assert [info.key for info in await objects.list("")] == ["b"]
+    assert await objects.list("") == ["b"]
     with pytest.raises(NotFound):
         await read(objects, "a")
 
@@ -149,16 +144,15 @@ async def test_only_s3_gives_urls_to_others_and_they_work(objects: Bucket, reque
 
 async def test_nothing_half_written_is_seen_in_a_directory(tmp_path: Path) -> None:
     bucket = open_objects((tmp_path / "objects").as_uri())
-    seen: list[object] = []
+    seen: list[Sequence[str]] = []
 
     async def watched() -> AsyncIterator[bytes]:
         for _ in range(4):
             yield b"x" * PART_BYTES
-            seen.append(await bucket.head("a/b"))
-            seen.extend(await bucket.list(""))
+            seen.append(await bucket.list(""))
 
     await bucket.put("a/b", watched())
-    assert seen == [None] * 4
+    assert seen == [[]] * 4
     assert (tmp_path / "objects").stat().st_mode & 0o077 == 0
     await bucket.close()
 
@@ -171,7 +165,7 @@ async def test_a_full_disk_is_told_with_its_remedy_and_what_was_there_stays(tmp_
             await put(bucket, "b", b"2" * 600_000)
         with pytest.raises(Exhausted):
             await put(bucket, "c", *[b"3" * 1_000_000] * 12)
-        assert [info.key for info in await bucket.list("")] == ["a"]
+        assert await bucket.list("") == ["a"]
         assert await read(bucket, "a") == b"1" * 500_000
         await bucket.delete(["a"])
         assert await put(bucket, "b", b"2" * 600_000) == 600_000
@@ -183,7 +177,7 @@ async def test_a_dead_s3_is_unavailable_and_no_secret_is_told(tmp_path: Path, s3
         bucket = open_objects(f"s3://{BUCKET}/x", server.endpoint)
         await put(bucket, "a", b"1")
         server.kill()
-        for call in (put(bucket, "a", b"2"), bucket.head("a"), bucket.list(""), bucket.delete(["a"])):
+        for call in (put(bucket, "a", b"2"), bucket.list(""), bucket.delete(["a"])):
             with pytest.raises(Unavailable) as refused:
                 await call
             assert "s3cret-of-s3" not in str(refused.value)
@@ -227,7 +221,7 @@ async def test_what_a_dead_process_left_half_written_goes_a_day_later(tmp_path: 
     for path in (left, fresh):
         path.write_bytes(b"half")
     os.utime(left, (0, 0))
-    assert [info.key for info in await bucket.list("")] == ["a/b"]
+    assert await bucket.list("") == ["a/b"]
     await bucket.close()
     again = open_objects((tmp_path / "objects").as_uri())
     async with asyncio.timeout(20):
