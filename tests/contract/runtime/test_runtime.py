@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -20,7 +21,6 @@ from hostagent.runtime.container_spec import Confinement
 from hostagent.runtime.docker import DockerRuntime
 from hostagent.runtime.dockerhost import Engine
 from hostagent.runtime.dockersettings import DockerSettings, default_user
-from hostagent.runtime.memory import MemoryMachine, MemoryRuntime
 from hostagent.runtime.process import ProcessLimits, ProcessRuntime
 
 # Waits for a signal beside a child that leads a process session of its own; ends with 7 when told by a file.
@@ -38,12 +38,10 @@ child.kill(); child.wait(); sys.exit(7)
 
 @dataclass
 class Bench:
-    """A runtime, how to make another on the same machine, and how a workload comes to end by itself."""
+    """A runtime's root, and how to make one, or another on the same machine."""
 
     root: Path
     make: Callable[[Path], Runtime]
-    end_by_itself: Callable[[Path], None]
-    until_up: Callable[[Path], asyncio.Future | object]
 
     def order(self, name: str = "game.1") -> Order:
         path = self.root / name
@@ -51,34 +49,21 @@ class Bench:
         return Order(path)
 
 
-@pytest.fixture(params=["memory", "process", "docker"])
+@pytest.fixture(params=["process", "docker"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path):
     root = tmp_path / "sessions"
     root.mkdir()
-    if request.param == "memory":
-        machine = MemoryMachine()
-
-        async def at_once(path: Path) -> None: ...
-
-        yield Bench(root, lambda r: MemoryRuntime(r, machine), lambda path: machine.end(path, 7), at_once)
-        return
-
-    async def until_up(path: Path) -> None:
-        async with asyncio.timeout(20):
-            while not (path / "facts").exists():
-                await asyncio.sleep(0.02)
-
     if request.param == "docker":
-        yield docker_bench(request, root, until_up)
+        yield docker_bench(request, root)
         return
     command = (sys.executable, "-c", PROGRAM)
-    yield Bench(root, lambda r: ProcessRuntime(r, command), lambda path: (path / "end").touch(), until_up)
+    yield Bench(root, lambda r: ProcessRuntime(r, command))
     for row in list(procfs.rows()):
         if row.mark and row.mark.startswith(str(tmp_path)):
             procfs.send(row.id, signal.SIGKILL)
 
 
-def docker_bench(request: pytest.FixtureRequest, root: Path, until_up: Callable[[Path], object]) -> Bench:
+def docker_bench(request: pytest.FixtureRequest, root: Path) -> Bench:
     socket, image = request.getfixturevalue("docker_engine").socket, request.getfixturevalue("wrapper_image")
     confinement = Confinement("", default_user(), ("python3", "-c", PROGRAM))
     settings = DockerSettings(socket, image, confinement=confinement)
@@ -93,51 +78,60 @@ def docker_bench(request: pytest.FixtureRequest, root: Path, until_up: Callable[
         await runtime.close()
 
     request.addfinalizer(lambda: asyncio.run(remove_all()))
-    return Bench(root, make, lambda path: (path / "end").touch(), until_up)
+    return Bench(root, make)
 
 
-async def start(bench: Bench, runtime: Runtime, order: Order) -> Instance:
+async def facts_of(order: Order) -> dict[str, Any]:
+    """Once the program is up and has told them."""
+    async with asyncio.timeout(20):
+        while not (order.session_dir / "facts").exists():
+            await asyncio.sleep(0.02)
+    facts: dict[str, Any] = json.loads((order.session_dir / "facts").read_text())
+    return facts
+
+
+async def start(runtime: Runtime, order: Order) -> Instance:
     await runtime.prepare(order)
     instance = await runtime.start(order)
-    await bench.until_up(order.session_dir)
+    await facts_of(order)
     return instance
 
 
 async def test_a_started_workload_is_found_by_its_directory(bench: Bench) -> None:
     runtime, order = bench.make(bench.root), bench.order()
     assert await runtime.find() == []
-    instance = await start(bench, runtime, order)
+    instance = await start(runtime, order)
     assert instance.session_dir == order.session_dir
     assert await runtime.find() == [instance]
 
 
 async def test_the_end_of_a_workload_is_awaited_with_its_exit_code(bench: Bench) -> None:
     runtime, order = bench.make(bench.root), bench.order()
-    instance = await start(bench, runtime, order)
+    instance = await start(runtime, order)
     waiting = asyncio.create_task(runtime.wait(instance))
     await asyncio.sleep(0)
     assert not waiting.done()
-    bench.end_by_itself(order.session_dir)
+    (order.session_dir / "end").touch()
     assert await asyncio.wait_for(waiting, 20) == 7
     assert await runtime.find() == []
 
 
 async def test_waiting_can_be_given_up_without_harm(bench: Bench) -> None:
     runtime, order = bench.make(bench.root), bench.order()
-    instance = await start(bench, runtime, order)
+    instance = await start(runtime, order)
     waiting = asyncio.create_task(runtime.wait(instance))
     await asyncio.sleep(0)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert await runtime.find() == [instance]
-    bench.end_by_itself(order.session_dir)
+    (order.session_dir / "end").touch()
     assert await asyncio.wait_for(runtime.wait(instance), 20) == 7
 
 
 async def test_killing_leaves_nothing_and_can_be_repeated(bench: Bench) -> None:
     runtime, order = bench.make(bench.root), bench.order()
-    instance = await start(bench, runtime, order)
+    instance = await start(runtime, order)
     assert await runtime.kill(order.session_dir, instance.process) >= 1
     assert await asyncio.wait_for(runtime.wait(instance), 20) == -signal.SIGKILL
     assert await runtime.find() == []
@@ -146,7 +140,7 @@ async def test_killing_leaves_nothing_and_can_be_repeated(bench: Bench) -> None:
 
 async def test_another_runtime_on_the_same_directory_takes_over(bench: Bench) -> None:
     first, order = bench.make(bench.root), bench.order()
-    instance = await start(bench, first, order)
+    instance = await start(first, order)
     await first.close()
     second = bench.make(bench.root)
     assert await second.find() == [instance]
@@ -160,7 +154,7 @@ async def test_workloads_of_another_directory_are_invisible_and_safe(bench: Benc
     elsewhere = tmp_path / "other"
     elsewhere.mkdir()
     mine, other, order = bench.make(bench.root), bench.make(elsewhere), bench.order()
-    instance = await start(bench, mine, order)
+    instance = await start(mine, order)
     assert await other.find() == []
     assert await other.kill(elsewhere / order.session_dir.name, None) == 0
     assert await mine.find() == [instance]
@@ -184,10 +178,7 @@ async def test_a_process_has_a_clean_surrounding_of_its_own(tmp_path: Path) -> N
     runtime = ProcessRuntime(tmp_path, (sys.executable, "-c", PROGRAM), limits, secret)
     instance = await runtime.start(order)
     try:
-        async with asyncio.timeout(20):
-            while not (order.session_dir / "facts").exists():
-                await asyncio.sleep(0.02)
-        facts = json.loads((order.session_dir / "facts").read_text())
+        facts = await facts_of(order)
         assert facts["env"].keys() - {"LC_CTYPE"} == {
             "PATH", "HOME", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", procfs.MARK,
         }  # fmt: skip
@@ -209,7 +200,7 @@ async def test_what_a_workload_uses_is_told_while_it_runs(bench: Bench) -> None:
     runtime = bench.make(bench.root)
     instance = await runtime.start(order)
     try:
-        await bench.until_up(order.session_dir)
+        await facts_of(order)
         used = await runtime.usage([order.session_dir, bench.root / "none.1"])
         assert list(used) == [order.session_dir]
         assert used[order.session_dir].processes >= 1
