@@ -233,9 +233,9 @@ def _renting(settings: Settings) -> Renting:
 
 
 def _policy(settings: Settings) -> Policy:
-    from controlplane.domain.host import Silence
     from controlplane.domain.queueing import Bounds
     from controlplane.domain.session import Limits
+    from controlplane.domain.silence import Silence
     from controlplane.usecases.world import Policy
 
     return Policy(

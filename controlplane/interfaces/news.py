@@ -9,14 +9,19 @@ from typing import Protocol
 
 from controlplane.domain.deadletter import DeadLetter
 from controlplane.domain.events import Event, EventDraft
-from controlplane.domain.host import Feed, HostState
+from controlplane.domain.host import HostState
 from controlplane.domain.session import SessionState
+from controlplane.domain.silence import Feed
 from controlplane.domain.vm import VmState
 from controlplane.interfaces.fleet import Page
 
 
 class FeedRows(Protocol):
     async def get(self) -> Feed: ...
+
+    async def lock(self) -> Feed:
+        """As `get`; nobody else saves it until the transaction ends."""
+        ...
 
     async def save(self, feed: Feed) -> None: ...
 

@@ -11,7 +11,7 @@ from controlplane.domain import subjects
 from controlplane.domain.errors import Forbidden, NotFound, Unauthenticated, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment
-from controlplane.domain.host import Host, HostState, HostTrigger, Inventory, feed_after_batch
+from controlplane.domain.host import Host, HostState, HostTrigger, Inventory
 from controlplane.domain.identity import CredentialKind, Principal
 from controlplane.domain.reconcile import (
     Report,
@@ -23,6 +23,7 @@ from controlplane.domain.reconcile import (
     wants_other_ports,
 )
 from controlplane.domain.session import PortLease, Session
+from controlplane.domain.silence import feed_after_batch
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.usage import total
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
@@ -193,24 +194,30 @@ async def goodbye(world: World, host_id: str, epoch: int) -> None:
 
 async def beat(world: World, host_ids: Sequence[str]) -> None:
     """Writes one batch of heartbeats, and brings back those who had gone silent. An empty batch still shows that the
-    feed flows: silence is only judged while it does."""
-    hints: list[str] = []
+    feed flows: silence only counts while it does."""
     async with world.store.tx() as tx:
         now = await tx.now()
-        await tx.feed.save(feed_after_batch(await tx.feed.get(), now, world.policy.silence))
-        if not host_ids:
-            return
-        await tx.hosts.beat(host_ids, now)
-        for host_id in await tx.hosts.silent_among(host_ids):
-            host = await tx.hosts.lock(host_id)
-            if host is None or host.state not in (HostState.STALE, HostState.LOST):
-                continue
-            back, events = host.on(HostTrigger.HEARD, now)
-            await tx.hosts.save(back)
-            await tx.outbox.append(events)
-            hints.extend(await mark_reachability(tx, host_id, now, reachable=True))
+        hints = await _heard_from(tx, host_ids, now) if host_ids else []
+        # Last, so that no other batch waits for its row while this one waits for a host's.
+        feed = feed_after_batch(await tx.feed.lock(), now, world.policy.silence, world.policy.remembered_s)
+        await tx.feed.save(feed)
     if hints:
         await world.tell(*hints)
+
+
+async def _heard_from(tx: Tx, host_ids: Sequence[str], now: datetime) -> list[str]:
+    """Returns hints to give."""
+    hints: list[str] = []
+    await tx.hosts.beat(host_ids, now)
+    for host_id in await tx.hosts.silent_among(host_ids):
+        host = await tx.hosts.lock(host_id)
+        if host is None or host.state not in (HostState.STALE, HostState.LOST):
+            continue
+        back, events = host.on(HostTrigger.HEARD, now)
+        await tx.hosts.save(back)
+        await tx.outbox.append(events)
+        hints.extend(await mark_reachability(tx, host_id, now, reachable=True))
+    return hints
 
 
 async def accept_report(world: World, host_id: str, report: Report) -> bool:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
-from controlplane.domain.host import Host, HostState, HostTrigger, judge, listening
+from controlplane.domain.host import Host, HostState, HostTrigger
 from controlplane.domain.reconcile import never_started, untaken
 from controlplane.domain.session import SESSION_MACHINE, SessionReason, SessionTrigger
+from controlplane.domain.silence import judge, listening, silence_s
 from controlplane.interfaces import Tx
 from controlplane.usecases.allocation import settle
 from controlplane.usecases.world import World
@@ -82,13 +83,17 @@ async def expire_unreachable(world: World) -> int:
 
 async def expire_untaken(world: World) -> int:
     """Ends sessions that their host, though it is there, has not begun with by the deadline: what was allocated to them
-    is free again. Judged only while we hear what hosts say; returns how many."""
-    deadline_s = world.policy.start_deadline_s
+    is free again. Only time counts in which we heard what hosts say; returns how many."""
+    deadline_s, limits = world.policy.start_deadline_s, world.policy.silence
     async with world.store.reading() as tx:
-        now = await tx.now()
-        if not listening(await tx.feed.get(), now, world.policy.silence):
+        now, feed = await tx.now(), await tx.feed.get()
+        if not listening(feed, now, limits):
             return 0
-        overdue = await tx.sessions.starting(now - timedelta(seconds=deadline_s))
+        overdue = [
+            session
+            for session in await tx.sessions.starting(now - timedelta(seconds=deadline_s))
+            if silence_s(feed, session.stages.allocated_at or now, now, limits) >= deadline_s
+        ]
     ended = 0
     for stale in overdue:
         async with world.store.tx() as tx:

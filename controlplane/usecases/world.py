@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from controlplane.domain import subjects
 from controlplane.domain.errors import Forbidden
-from controlplane.domain.host import Silence
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.provisioning import Patience
 from controlplane.domain.queueing import Bounds
 from controlplane.domain.session import Limits
+from controlplane.domain.silence import Silence
 from controlplane.interfaces import Bus, CertificateAuthority, Ids, Objects, Provider, Store, StreamTokens
 from controlplane.usecases.combining import Combiner
 from controlplane.usecases.offers import OfferBook
@@ -62,6 +62,11 @@ class Policy:
     log_retention_s: float = 14 * 86400.0
     log_session_bytes: int = 256 << 20
     renting: Renting = field(default_factory=Renting)
+
+    @property
+    def remembered_s(self) -> float:
+        """How much of what was heard decides of anybody's silence."""
+        return max(self.silence.lost_after_s, self.start_deadline_s) + self.silence.restart_grace_s
 
 
 @dataclass(frozen=True)

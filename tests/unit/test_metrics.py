@@ -13,7 +13,7 @@ from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store import open_store
 from controlplane.api.metrics import Metrics as ApiMetrics
-from controlplane.domain.host import Feed
+from controlplane.domain.silence import Feed
 from controlplane.gateway.metrics import Metrics as GatewayMetrics
 from controlplane.processor.metrics import Metrics as ProcessorMetrics
 from controlplane.processor.standing import StandingPage

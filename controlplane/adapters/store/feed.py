@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from controlplane.adapters.store.codec import from_row, to_row
 from controlplane.adapters.store.connection import TxConnection
 from controlplane.adapters.store.tables import feed as table
-from controlplane.domain.host import Feed
+from controlplane.domain.silence import Feed
 
 
 class SqlFeed:
@@ -15,10 +15,16 @@ class SqlFeed:
         self._connection = connection
 
     async def get(self) -> Feed:
-        row = await self._connection.row(sa.select(table))
-        return from_row(Feed, row) if row else Feed()
+        return await self._one(sa.select(table))
+
+    async def lock(self) -> Feed:
+        return await self._one(sa.select(table).with_for_update())
 
     async def save(self, feed: Feed) -> None:
         values = to_row(feed)
         insert = self._connection.insert(table).values(id=1, **values)
         await self._connection.write(insert.on_conflict_do_update(index_elements=["id"], set_=values))
+
+    async def _one(self, statement: sa.Select[tuple[object, ...]]) -> Feed:
+        row = await self._connection.row(statement)
+        return from_row(Feed, row) if row else Feed()

@@ -79,7 +79,7 @@ async def test_nothing_is_held_against_a_host_while_we_do_not_hear_hosts(world: 
     session = await asked(world)
     clock.now += timedelta(seconds=500)
     assert await watch.expire_untaken(world) == 0
-    await pass_by(world, clock, 119)
+    await pass_by(world, clock, 236)  # the grace, and then the deadline
     assert await watch.expire_untaken(world) == 0
     await pass_by(world, clock, 2)
     assert await watch.expire_untaken(world) == 1

@@ -9,9 +9,9 @@ import pytest
 
 from controlplane.domain.container import Container
 from controlplane.domain.errors import AlreadyExists, NotFound
-from controlplane.domain.host import Feed
 from controlplane.domain.identity import CredentialKind
 from controlplane.domain.region import Region
+from controlplane.domain.silence import Feed, Span
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces import Page, Store
 from tests.contract.store.rows import NOW, a_credential, a_deployment, a_game, at, furnish
@@ -193,9 +193,11 @@ async def test_a_template_and_a_region_are_put_and_put_again(store: Store) -> No
 
 
 async def test_the_feed_is_one(store: Store) -> None:
+    whole = Feed(at(2), at(1), (Span(at(0), at(1)), Span(at(2), at(2))))
     async with store.tx() as tx:
-        assert await tx.feed.get() == Feed()
+        assert await tx.feed.get() == await tx.feed.lock() == Feed()
         await tx.feed.save(Feed(at(1), None))
-        await tx.feed.save(Feed(at(2), at(1)))
+        await tx.feed.save(whole)
+        assert await tx.feed.get() == await tx.feed.lock() == whole
     async with store.reading() as tx:
-        assert await tx.feed.get() == Feed(at(2), at(1))
+        assert await tx.feed.get() == whole

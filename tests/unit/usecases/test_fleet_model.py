@@ -30,10 +30,11 @@ from hypothesis.stateful import (
 from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.domain.errors import AlreadyExists, Exhausted, WrongState
 from controlplane.domain.game import Picture
-from controlplane.domain.host import Host, Silence
+from controlplane.domain.host import Host
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.queueing import Bounds
 from controlplane.domain.session import Session, SessionReason, SessionState
+from controlplane.domain.silence import Silence
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm, VmState
 from controlplane.usecases import assignment, creation, hosts, queue, replacement, watch

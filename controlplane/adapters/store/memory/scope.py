@@ -10,9 +10,9 @@ from controlplane.adapters.store.memory.tables import TxTables, exists, paged
 from controlplane.adapters.store.versions import in_use
 from controlplane.domain.errors import NotFound
 from controlplane.domain.game import Deployment, Game
-from controlplane.domain.host import Feed
 from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.domain.region import Region
+from controlplane.domain.silence import Feed
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces import Page
 
@@ -175,6 +175,8 @@ class MemoryFeed:
     async def get(self) -> Feed:
         feed: Feed = self._tables.seen("feed").get(1, Feed())
         return feed
+
+    lock = get
 
     async def save(self, feed: Feed) -> None:
         self._tables.own("feed")[1] = feed

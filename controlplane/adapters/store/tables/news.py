@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from controlplane.adapters.store.columns import flag, id_column, integer, json, moment, reference, text
+from controlplane.adapters.store.columns import JSON, flag, id_column, integer, json, moment, reference, text
 from controlplane.adapters.store.tables.base import metadata, project
 
 # What was last told of a project's capacity in a region; `version` counts the tellings.
@@ -25,6 +25,7 @@ feed = sa.Table(
     sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False),
     moment("last_batch_at", optional=True),
     moment("gap_ended_at", optional=True),
+    sa.Column("heard", JSON, nullable=False, server_default="[]"),
     sa.CheckConstraint("id = 1", name="single"),
 )
 
