@@ -7,12 +7,13 @@ all the rest is left alone.
 from __future__ import annotations
 
 import asyncio
+import os
 
 import structlog
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent import statuses
-from hostagent.procfs import is_alive
+from hostagent.procfs import is_alive, mark_of
 from hostagent.runtime import Instance
 from hostagent.sessiondir import STATUS, Launch, SessionDir
 from hostagent.workload import Workload
@@ -71,5 +72,7 @@ def _wrapper(directory: SessionDir, launch: Launch | None, found: Instance | Non
     if found is not None and found.process == recorded:
         return found
     # On record and alive, though the mark is not to be seen: the data directory goes by another path now.
+    # The name in the mark must be this one all the same: the record lies where a game may have changed it.
     known = launch is not None and launch.this_boot and is_alive(recorded)
-    return Instance(directory.path, recorded) if known else None
+    ours = known and os.path.basename(mark_of(recorded.pid) or "") == directory.path.name
+    return Instance(directory.path, recorded) if ours else None

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from hostagent.sessiondir import write_atomic
+from hostagent.files import write_atomic
 
 _FILE = "identity.json"
 _PENDING_KEY = "enrolling.key"

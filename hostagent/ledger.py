@@ -9,8 +9,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from hostagent.files import write_atomic
 from hostagent.plan import WorkloadKey
-from hostagent.sessiondir import parse_name, write_atomic
+from hostagent.sessiondir import parse_name
 
 # At a thousand sessions a day this is half a year, and 6 MB.
 _MAX_LINES = 200_000

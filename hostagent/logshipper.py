@@ -108,7 +108,9 @@ class LogShipper:
         """Takes stock of the spools that there are."""
         kept = {directory.key: directory.path for directory in SessionDir.scan(self._kept)}
         live = {directory.key: directory.path / LOG for directory in SessionDir.scan(self._workloads.root)}
-        found: Mapping[WorkloadKey, Path] = kept | {key: path for key, path in live.items() if path.is_dir()}
+        found: Mapping[WorkloadKey, Path] = kept | {
+            key: path for key, path in live.items() if path.is_dir() and not path.is_symlink()
+        }
         for key in self._shipments.keys() - found.keys():
             del self._shipments[key]
         for key, path in found.items():
@@ -133,8 +135,8 @@ class LogShipper:
             async with self._slots:
                 await self._ship(key, shipment)
             shipment.failures = 0
-        except LinkBroken:
-            return  # the next look tries again
+        except (LinkBroken, FileNotFoundError):
+            return  # the next look tries again; the log of a session that is over moves meanwhile
         except grpc.aio.AioRpcError as error:
             self._put_off(shipment)
             if shipment.failures in (1, 10):

@@ -66,7 +66,7 @@ def rows() -> Iterator[ProcessRow]:
             continue
         stat = read_stat(int(entry))
         if stat is not None:
-            yield ProcessRow(stat[0], stat[1], stat[2], _mark(int(entry)))
+            yield ProcessRow(stat[0], stat[1], stat[2], mark_of(int(entry)))
 
 
 def tree_of(session_dir: Path, leader: ProcessId | None, words: Set[str] = frozenset()) -> set[ProcessId]:
@@ -92,7 +92,7 @@ def figures_of(marks: set[str]) -> dict[str, tuple[float, int, int, int]]:
     and at least at most, how many there are. One look at the table for all of them."""
     table = {row.id.pid: row for row in rows()}
 
-    def mark_of(row: ProcessRow) -> str | None:
+    def found_in(row: ProcessRow) -> str | None:
         for _ in range(_DEEPEST):
             if row.mark in marks:
                 return row.mark
@@ -104,7 +104,7 @@ def figures_of(marks: set[str]) -> dict[str, tuple[float, int, int, int]]:
 
     found: dict[str, tuple[float, int, int, int]] = {}
     for row in table.values():
-        if (mark := mark_of(row)) is not None and (own := _figures(row.id.pid)) is not None:
+        if (mark := found_in(row)) is not None and (own := _figures(row.id.pid)) is not None:
             seconds, memory, _, count = found.get(mark, (0.0, 0, 0, 0))
             memory += own[1]
             found[mark] = (seconds + own[0], memory, memory, count + 1)
@@ -159,7 +159,8 @@ def _arguments(pid: int) -> list[str]:
         return []
 
 
-def _mark(pid: int) -> str | None:
+def mark_of(pid: int) -> str | None:
+    """The session directory in the environment that the process began with; None where there is none to be seen."""
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
     except (FileNotFoundError, ProcessLookupError, PermissionError):

@@ -23,9 +23,10 @@ from quarterdeck.v1 import agent_pb2, wrapper_pb2
 from hostagent import archive, tree
 from hostagent.archive import ArchiveRefused, FilesChanging, Places
 from hostagent.backoff import full_jitter_s
+from hostagent.files import write_atomic
 from hostagent.plan import WorkloadKey
 from hostagent.runtime import StartFailed
-from hostagent.sessiondir import SPEC, SessionDir, parse_name, write_atomic
+from hostagent.sessiondir import SPEC, SessionDir, parse_name
 from hostagent.transfer import ArchiveLink, NotNow, Refused
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from hostagent import tree
+from hostagent.files import open_plain, write_atomic
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
 
@@ -30,9 +30,11 @@ SOCKET = "wrapper.sock"
 LOG = "log"
 # What the wrapper says before it has a log of its own, and the last words of its interpreter.
 OUTPUT = "wrapper.output"
-_LAUNCH = "launch.json"
+LAUNCH = "launch.json"
 _WRAPPER_PID = "wrapper.pid"
 _MAX_FILE_BYTES = 4 * 1024 * 1024
+# No clock and no count of ticks since boot is ever so far.
+_FAR = 1e12
 
 
 class InvalidSessionId(ValueError):
@@ -109,15 +111,11 @@ class SessionDir:
     def read(self, name: str) -> bytes | None:
         """A file of the directory, or None; a symbolic link or an oversized file counts as none."""
         try:
-            descriptor = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = open_plain(self.path / name)
         except OSError:
             return None
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_FILE_BYTES:
-            os.close(descriptor)
-            return None
         with os.fdopen(descriptor, "rb") as file:
-            return file.read(_MAX_FILE_BYTES)
+            return file.read(_MAX_FILE_BYTES) if os.fstat(descriptor).st_size <= _MAX_FILE_BYTES else None
 
     def write(self, name: str, content: bytes, mode: int = 0o600) -> None:
         """Replaces a file atomically and durably."""
@@ -125,17 +123,17 @@ class SessionDir:
 
     def launch(self) -> Launch | None:
         """The launch record; None when the workload was never started. An unreadable one counts as a start long ago."""
-        content = self.read(_LAUNCH)
+        content = self.read(LAUNCH)
         if content is None:
             return None
         try:
-            return Launch(**json.loads(content))
-        except (ValueError, TypeError):
+            return _launch_of(content)
+        except (ValueError, TypeError, RecursionError):
             return Launch("", 0.0, time.time())
 
     def record_launch(self, launch: Launch) -> None:
         """Writes the launch record; a wrapper reads it too, as another user where it has a container."""
-        self.write(_LAUNCH, json.dumps(asdict(launch)).encode(), 0o644)
+        self.write(LAUNCH, json.dumps(asdict(launch)).encode(), 0o644)
 
     def wrapper_process(self) -> ProcessId | None:
         """The wrapper's own word on who it is: pid and start time in `wrapper.pid`."""
@@ -150,11 +148,13 @@ class SessionDir:
     def strip(self, keep_log_in: Path | None = None) -> None:
         """Removes all but the records that this workload was started here and has ended; a log that somebody still
         waits for moves to `keep_log_in`."""
-        if keep_log_in is not None and (self.path / LOG).is_dir() and not (keep_log_in / self.path.name).exists():
+        spool = self.path / LOG
+        kept = keep_log_in is not None and spool.is_dir() and not spool.is_symlink()
+        if keep_log_in is not None and kept and not (keep_log_in / self.path.name).exists():
             keep_log_in.mkdir(mode=0o700, exist_ok=True)
-            (self.path / LOG).rename(keep_log_in / self.path.name)
+            spool.rename(keep_log_in / self.path.name)
         for entry in self.path.iterdir() if self.path.exists() else ():
-            if entry.name in (_LAUNCH, STATUS):
+            if entry.name in (LAUNCH, STATUS):
                 continue
             if entry.is_dir() and not entry.is_symlink():
                 tree.remove(entry)
@@ -172,21 +172,15 @@ def parse_name(name: str) -> WorkloadKey | None:
     return WorkloadKey(match["session"], int(match["generation"])) if match else None
 
 
-def write_atomic(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """Writes a file so that a crash leaves either the old or the new content."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(file.fileno(), mode)  # whatever the umask
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+def _launch_of(content: bytes) -> Launch:
+    """Raises ValueError, TypeError for what no agent has written: it is told with every report of the host."""
+    launch = Launch(**json.loads(content))
+    numbers = (launch.boot_s, launch.wall_s, launch.pid, launch.start_ticks)
+    if not isinstance(launch.boot_id, str) or any(type(number) not in (int, float) for number in numbers):
+        raise TypeError("a launch has other fields")
+    if not all(0 <= number < _FAR for number in numbers):
+        raise ValueError("a launch is of another time")
+    return replace(launch, pid=int(launch.pid), start_ticks=int(launch.start_ticks))
 
 
 def _boot_id() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
@@ -11,6 +12,8 @@ from hostagent.runtime import Usage
 
 Reason = sessions_pb2.SessionReason
 MAX_DETAIL_CHARACTERS = 500
+# Ten years, in seconds.
+_LONGEST_S = 10 * 365 * 86400
 
 _STATE_OF = {
     Phase.PREPARING: wrapper_pb2.WORKLOAD_STATE_STARTING,
@@ -39,7 +42,24 @@ def parse(content: bytes | None, key: WorkloadKey) -> wrapper_pb2.WorkloadStatus
         status = wrapper_pb2.WorkloadStatus.FromString(content)
     except DecodeError:
         return None
-    return status if (status.session_id, status.generation) == (key.session_id, key.generation) else None
+    return bounded(status) if (status.session_id, status.generation) == (key.session_id, key.generation) else None
+
+
+def bounded(said: wrapper_pb2.WorkloadStatus) -> wrapper_pb2.WorkloadStatus:
+    """A wrapper's word within what a report may carry: a game may have spoken in its place, and one report is the whole
+    host's."""
+    status = wrapper_pb2.WorkloadStatus()
+    status.CopyFrom(said)
+    status.DiscardUnknownFields()
+    status.ClearField("usage")
+    status.reason_detail = said.reason_detail[:MAX_DETAIL_CHARACTERS]
+    if status.HasField("stream"):
+        status.stream.encoder_name = said.stream.encoder_name[:MAX_DETAIL_CHARACTERS]
+    for message in (status, status.stream) if status.HasField("stream") else (status,):
+        for field, value in message.ListFields():
+            if isinstance(value, Duration) and not (0 <= value.seconds < _LONGEST_S and 0 <= value.nanos < 10**9):
+                message.ClearField(field.name)
+    return status
 
 
 def exited(

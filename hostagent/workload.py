@@ -231,7 +231,7 @@ class Workload:
         if hashlib.sha256(content).hexdigest() != self._digest or not self._load_spec(content):
             raise StartFailed("the spec does not match the plan")
         self.directory.create()
-        self.directory.write(SPEC, content)
+        self.directory.write(SPEC, content, 0o640)  # for the group: of its container, where it gets one
         await asyncio.to_thread(netports.check, leases_of(self._spec))
         await self._around.saves.restore(self.directory, self._spec, self._tell)
         await self._around.runtime.prepare(order_of(self.directory.path, self._spec), self._tell)
@@ -302,6 +302,7 @@ class Workload:
         if (status.session_id, status.generation) != (self.key.session_id, self.key.generation):
             log.error("a wrapper speaks of another session", workload=str(self.key), of=status.session_id[:80])
             return
+        status = statuses.bounded(status)
         urgent = not statuses.same_but_for_figures(self._last, status)
         self._heard = True
         self._take(status)

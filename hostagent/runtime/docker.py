@@ -21,6 +21,7 @@ import structlog
 from docker.errors import APIError, DockerException
 
 from hostagent import procfs
+from hostagent.files import write_atomic
 from hostagent.netports import PortTaken
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Order, Pull, StartFailed, Usage, cgroups, images
@@ -30,7 +31,7 @@ from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.graphics import Graphics
 from hostagent.runtime.pidfd import gone
 from hostagent.runtime.process import kill_all
-from hostagent.sessiondir import OUTPUT
+from hostagent.sessiondir import LAUNCH, OUTPUT, SPEC
 from hostagent.usage import together
 
 log = structlog.get_logger()
@@ -313,15 +314,19 @@ class DockerRuntime:
 
 
 def _hand_over(order: Order, user: str) -> None:
-    """Makes the session's directory ready for `user`, to whom it belongs from now on."""
+    """Makes the session's directory ready for `user`, who shares it from now on."""
     uid, gid = (int(part) for part in user.split(":"))
     parts = [spec.HOME, spec.STAGE, spec.DISPLAY_SOCKETS, *(f"{spec.VOLUMES}/{v.volume_name}" for v in order.volumes)]
     for part in parts:
         (order.session_dir / part).mkdir(mode=0o700, parents=True, exist_ok=True)
     (order.session_dir / spec.DISPLAY_SOCKETS).chmod(0o1777)
-    if os.geteuid() == 0:
-        for path in (order.session_dir, *order.session_dir.rglob("*")):
-            os.chown(path, uid, gid, follow_symlinks=False)
+    if os.geteuid() != 0:
+        return
+    # The directory and the agent's own records stay its own: who shares it adds files, and replaces only those.
+    kept = {order.session_dir, order.session_dir / SPEC, order.session_dir / LAUNCH}
+    for path in (order.session_dir, *order.session_dir.rglob("*")):
+        os.chown(path, 0 if path in kept else uid, gid, follow_symlinks=False)
+    order.session_dir.chmod(0o1770)
 
 
 def _unpack(archive: bytes, place: Path) -> None:
@@ -340,9 +345,9 @@ def _unpack(archive: bytes, place: Path) -> None:
 
 def _keep_output(session_dir: Path, output: str) -> None:
     path = session_dir / OUTPUT
-    if output and session_dir.is_dir() and not path.exists():
+    if output and session_dir.is_dir() and not os.path.lexists(path):
         try:
-            path.write_text(output)
+            write_atomic(path, output.encode())
         except OSError as error:
             log.warning("a wrapper's last words are lost", of=session_dir.name, why=str(error), words=output[-300:])
 

@@ -18,6 +18,7 @@ from controlplane.domain.usage import Usage
 
 MAX_WORKLOADS = 500
 MAX_DETAIL_CHARACTERS = 1000
+LONGEST_S = 10 * 365 * 86400
 STATE_PREFIX, REASON_PREFIX = "WORKLOAD_STATE_", "SESSION_REASON_"
 
 
@@ -110,7 +111,8 @@ def _usage(message: sessions_pb2.ResourceUsage) -> Usage:
 
 
 def _seconds(duration: Duration) -> float:
-    return max(0.0, timedelta(seconds=duration.seconds, microseconds=duration.nanos // 1000).total_seconds())
+    seconds = min(max(duration.seconds, 0), LONGEST_S)  # what no clock has measured ends no link of a host
+    return max(0.0, timedelta(seconds=seconds, microseconds=duration.nanos // 1000).total_seconds())
 
 
 def _state(number: int) -> WorkloadState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -334,3 +335,27 @@ async def test_a_data_directory_that_was_moved_keeps_its_sessions(plane: FakePla
     plane.plan()
     await plane.until(lambda: plane.reported("game-1") is None)
     assert agents.marked() == []
+
+
+async def test_a_forged_record_of_a_start_makes_no_stranger_a_wrapper(plane: FakePlane, agents: Agents) -> None:
+    """Or the agent would adopt, and at the end kill, whatever process of its host a game has named there."""
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agent = agents.start()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+    agent.kill()
+    agent.wait()
+    for row in agents.marked():
+        procfs.send(row.id, signal.SIGKILL)
+    await eventually(lambda: not agents.marked())
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        try:
+            identity = procfs.identify(stranger.pid)
+            path = agents.session_dir("game-1") / "launch.json"
+            named = {"pid": identity.pid, "start_ticks": identity.start_ticks}
+            path.write_text(json.dumps(json.loads(path.read_text()) | named))
+            agents.start()
+            await plane.until(lambda: plane.is_in("game-1", EXITED))
+            assert plane.reported("game-1").reason == REASON.SESSION_REASON_WRAPPER_LOST
+            assert stranger.poll() is None
+        finally:
+            stranger.kill()

@@ -129,3 +129,9 @@ def test_no_bytes_break_the_reader(payload: bytes):
     except InvalidRequest as refused:
         reason = refused.reason
     assert reason.startswith("REPORT_")
+
+
+def test_a_time_that_no_clock_has_measured_ends_no_hosts_link():
+    wild = Duration(seconds=2**62, nanos=-(2**31))
+    (workload,) = codec.decode_report(message(status(age=wild, first_frame_after=wild))).workloads
+    assert 0 < workload.age_s < 400_000_000

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -141,3 +143,40 @@ def test_what_has_no_number_holds_back_nothing_that_has_one(tmp_path: Path) -> N
     batch = Spool(log).read(1000)
     assert batch is not None
     assert sequences(batch.records) == [1, 2, 3, 4]
+
+
+def test_nothing_that_a_game_has_laid_is_followed_read_or_waited_for(tmp_path: Path) -> None:
+    log, host = tmp_path / "log", tmp_path / "host"
+    write(host, 1, 3)
+    write(log, 1, 3)
+    (log / f"{5:020d}").symlink_to(host / f"{1:020d}")
+    os.mkfifo(log / f"{6:020d}")
+    os.mkfifo(log / ACKED)
+    with (log / f"{7:020d}").open("wb") as huge:
+        huge.truncate(1 << 40)
+    spool = Spool(log)
+    batch = spool.read(1000)
+    assert batch is not None
+    assert sequences(batch.records) == [1, 2, 3]
+    assert spool.pending_bytes() < 1000
+    spool.acknowledge(3, batch)
+    assert (log / ACKED).read_bytes() == b"3\n"
+    assert sorted(path.name for path in host.iterdir()) == [f"{1:020d}"]
+
+
+def test_a_log_that_is_a_link_is_not_looked_into(tmp_path: Path) -> None:
+    write(tmp_path / "host", 1, 3)
+    (tmp_path / "log").symlink_to(tmp_path / "host")
+    spool = Spool(tmp_path / "log")
+    assert spool.pending_bytes() == 0
+    with pytest.raises(OSError, match="Not a directory"):
+        spool.read(1000)
+
+
+def test_a_directory_of_more_names_than_any_wrapper_makes_is_none_of_its_spools(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.mkdir()
+    for number in range(1, 1003):
+        (log / f"{number:020d}").touch()
+    write(log, 1, 3)
+    assert Spool(log).read(1000) is None

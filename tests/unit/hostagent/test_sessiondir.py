@@ -102,3 +102,47 @@ def test_the_ledger_remembers_the_newest_ended_generation(tmp_path: Path) -> Non
     assert reloaded.newest == {"game": 3, "other": 1}
     reloaded.add(WorkloadKey("next", 1))
     assert Ledger(path).newest == {"game": 3, "other": 1, "next": 1}
+
+
+def test_a_file_is_written_in_its_place_whatever_links_a_game_has_laid(tmp_path: Path) -> None:
+    directory = SessionDir.of(tmp_path, WorkloadKey("game", 1))
+    directory.create()
+    for name in ("status.binpb", f".status.binpb.{os.getpid()}"):
+        (directory.path / name).symlink_to(tmp_path / f"host-{name}")
+    directory.write("status.binpb", b"told")
+    assert (directory.path / "status.binpb").read_bytes() == b"told"
+    assert not (directory.path / "status.binpb").is_symlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["game.1"]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        '{"boot_id": "b", "boot_s": "x", "wall_s": 1}',
+        '{"boot_id": "b", "boot_s": NaN, "wall_s": 1}',
+        '{"boot_id": "b", "boot_s": -1e308, "wall_s": 1}',
+        '{"boot_id": 1, "boot_s": 1, "wall_s": 1}',
+        '{"boot_id": "b", "boot_s": 1, "wall_s": 1, "pid": true}',
+        '{"boot_id": "b", "boot_s": 1, "wall_s": 1, "pid": 1' + "0" * 30 + "}",
+        "[" * 100_000,
+    ],
+)
+def test_a_launch_record_that_no_agent_wrote_is_a_start_long_ago(tmp_path: Path, forged: str) -> None:
+    directory = SessionDir.of(tmp_path, WorkloadKey("game", 1))
+    directory.create()
+    (directory.path / "launch.json").write_text(forged)
+    launch = directory.launch()
+    assert launch is not None
+    assert (launch.process, launch.unfinished, launch.this_boot) == (None, False, False)
+    assert launch.age_s() < 60
+
+
+def test_a_log_that_is_a_link_goes_nowhere(tmp_path: Path) -> None:
+    directory = SessionDir.of(tmp_path / "sessions", WorkloadKey("game", 1))
+    directory.path.mkdir(parents=True)
+    (tmp_path / "host").mkdir()
+    (directory.path / "log").symlink_to(tmp_path / "host")
+    directory.strip(tmp_path / "logs")
+    assert not (directory.path / "log").is_symlink()
+    assert not (tmp_path / "logs").exists()
+    assert (tmp_path / "host").is_dir()

@@ -108,3 +108,23 @@ def test_a_bound_that_could_not_be_watched_says_why() -> None:
         "What its files take cannot be measured (shut: Permission denied); its deployment allows 4.0 MiB. "
         "It did not stop."
     )
+
+
+def test_a_word_that_no_wrapper_says_does_not_get_into_the_hosts_report() -> None:
+    wild = said(state=wrapper_pb2.WORKLOAD_STATE_RUNNING, reason_detail="x" * 2_000_000)
+    wild.first_frame_after.seconds = 2**62
+    wild.game_started_after.nanos = -5
+    wild.image_ready_after.seconds = 1
+    wild.usage.memory_bytes = 7
+    wild.stream.encoder_name = "y" * 2_000_000
+    wild.stream.players = 1
+    wild.stream.idle.seconds = -(2**62)
+    wild.MergeFromString(b"\xfa\x3f\x7f" + b"z" * 127)  # a field that nobody knows
+    for told in (statuses.bounded(wild), statuses.parse(wild.SerializeToString(), KEY)):
+        assert told is not None
+        assert told.ByteSize() < 2000
+        assert not told.HasField("first_frame_after")
+        assert not told.HasField("game_started_after")
+        assert not told.HasField("usage")
+        assert not told.stream.HasField("idle")
+        assert (told.image_ready_after.seconds, told.stream.players) == (1, 1)
