@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -20,6 +21,7 @@ from wrapper.supervisor import KeeperLostError, StartError, pump
 _CHUNK_BYTES = 65536
 _APPEARS_S = 60.0
 _LAST_WORDS_S = 2.0
+_REPORT = re.compile(rb"(started|exited) ([0-9]{1,9})\n")
 
 
 class Beside:
@@ -117,8 +119,13 @@ class Beside:
         return reader
 
     async def _next_report(self) -> tuple[str, int]:
-        word, _, number = (await self._reports.readline()).decode("ascii", "replace").strip().partition(" ")
-        return (word, int(number)) if number.isdigit() else ("", 0)
+        """("", 0) at the end, and for what no launcher says: the game has the launcher's rights."""
+        try:
+            line = await self._reports.readline()
+        except ValueError:  # longer than any line of a launcher's
+            return "", 0
+        match = _REPORT.fullmatch(line)
+        return (match[1].decode(), int(match[2])) if match else ("", 0)
 
     async def _take_output(self, output: asyncio.StreamReader, errors: asyncio.StreamReader) -> None:
         await asyncio.gather(

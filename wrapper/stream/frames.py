@@ -11,7 +11,7 @@ import numpy as np
 
 from wrapper import sdk
 from wrapper.stream.inputs import Event, to_line
-from wrapper.stream.source import Captured
+from wrapper.stream.source import Captured, SourceError
 
 _PIXEL_FORMATS = {sdk.I420: "yuv420p", sdk.BGRA: "bgra"}
 
@@ -20,8 +20,11 @@ class FrameSource:
     """The reading end of the frames file."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Takes what sdk.prepare() made."""
-        self._memory = sdk.FrameMemory(environment["QUARTERDECK_FRAMES"])
+        """Takes what sdk.prepare() made. Raises SourceError when a game has already spoilt it."""
+        try:
+            self._memory = sdk.FrameMemory(environment["QUARTERDECK_FRAMES"])
+        except ValueError as error:
+            raise SourceError(str(error)) from error
         # Open for both, so that the pipe never ends when the game closes it.
         self._ready = os.open(environment["QUARTERDECK_FRAME_READY"], os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         self._given = 0
@@ -53,8 +56,11 @@ class FrameSource:
             return None
         width, height = self._memory.width, self._memory.height
         shape = (height * 3 // 2, width) if picture.pixel_format == sdk.I420 else (height, width, 4)
-        pixels = np.frombuffer(picture.pixels, np.uint8).reshape(shape)
-        frame = av.VideoFrame.from_ndarray(pixels, format=_PIXEL_FORMATS[picture.pixel_format])
+        try:
+            pixels = np.frombuffer(picture.pixels, np.uint8).reshape(shape)
+            frame = av.VideoFrame.from_ndarray(pixels, format=_PIXEL_FORMATS[picture.pixel_format])
+        except ValueError as error:
+            raise SourceError(f"the frames file holds no pictures of {width}x{height}: {error}") from error
         if not self._memory.still_valid(picture):
             return None
         return Captured(frame, picture.published_ns)

@@ -13,6 +13,7 @@ from tests.nobody import as_nobody
 from wrapper import sdk
 from wrapper.stream.frames import FrameSource, PipeSink
 from wrapper.stream.inputs import Button, Key, Pad
+from wrapper.stream.source import SourceError
 
 
 @pytest.fixture
@@ -149,3 +150,16 @@ def test_the_sdk_needs_no_library(environment: dict[str, str]) -> None:
         [sys.executable, "-c", program], env=os.environ | environment, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_frames_file_that_its_game_has_spoilt_is_a_source_that_broke(environment: dict[str, str]) -> None:
+    with sdk.Deck(environment) as deck:
+        draw(deck, 50)
+    with Path(environment["QUARTERDECK_FRAMES"]).open("r+b") as file:
+        file.seek(len(sdk.MAGIC))
+        file.write((4096).to_bytes(4, "little"))  # wider than a slot holds
+    with pytest.raises(SourceError, match="holds no pictures of 4096x32"):
+        FrameSource(environment).next(0.0)
+    Path(environment["QUARTERDECK_FRAMES"]).write_bytes(b"spoilt" * 1000)
+    with pytest.raises(SourceError, match="is not a frames file"):
+        FrameSource(environment)
