@@ -47,7 +47,7 @@ class Gauge:
 
     def __init__(self, session_dir: Path, limit_bytes: int) -> None:
         """`limit_bytes` 0: no bound."""
-        self._session_dir = session_dir
+        self.session_dir = session_dir
         self._limit_bytes = limit_bytes
         self._counting: Iterator[Taken] | None = None
         self._next_at = 0.0
@@ -61,7 +61,7 @@ class Gauge:
         if self._counting is None:
             if now < self._next_at:
                 return self._taken
-            self._counting = _counting(self._session_dir)
+            self._counting = _counting(self.session_dir)
         for so_far in self._counting:
             self._so_far = so_far
             if 0 < self._limit_bytes < so_far.disk_bytes:

@@ -3,26 +3,68 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from hostagent.disk import Gauge
+from hostagent.disk import Gauge, Taken
 from hostagent.runtime import Runtime, Usage
 
 log = structlog.get_logger()
 MEASURE_S = 10.0
+ANSWER_S = 10.0
+_UNANSWERED = 3
+
+
+class _Disk:
+    """Of one session. One that hangs, as a game's own file system may (FUSE), holds up nobody, nor the agent's end."""
+
+    def __init__(self, gauge: Gauge) -> None:
+        self._gauge = gauge
+        self._last = Taken()
+        self._asked: asyncio.Future[Taken] | None = None
+        self._unanswered = 0
+
+    async def taken(self, answer_s: float) -> Taken:
+        """The newest measurement; `unmeasured` once none has come for so long, three times in a row."""
+        if self._asked is None:
+            self._asked = _in_a_thread_of_its_own(self._gauge.go_on)
+        done, _ = await asyncio.wait({self._asked}, timeout=answer_s)
+        if done:
+            self._last, self._asked, self._unanswered = self._asked.result(), None, 0
+            return self._last
+        self._unanswered += 1
+        return self._last if self._unanswered < _UNANSWERED else replace(self._last, unmeasured="its disk hangs")
+
+
+def _in_a_thread_of_its_own(work: Callable[[], Taken]) -> asyncio.Future[Taken]:
+    """Shared threads would all be waiting at last, for the hanging disks of some; and nobody waits for a daemon."""
+    answer: Future[Taken] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except Exception as error:  # noqa: BLE001 - raised again by whoever awaits the answer
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="disk", daemon=True).start()
+    return asyncio.wrap_future(answer)
 
 
 class Meter:
     """`told` is called with the usage of each running session's directory."""
 
-    def __init__(self, runtime: Runtime, told: Callable[[Mapping[Path, Usage]], None]) -> None:
+    def __init__(
+        self, runtime: Runtime, told: Callable[[Mapping[Path, Usage]], None], answer_s: float = ANSWER_S
+    ) -> None:
         self._runtime = runtime
         self._told = told
-        self._gauges: dict[Path, Gauge] = {}
+        self._answer_s = answer_s
+        self._disks: dict[Path, _Disk] = {}
 
     async def run(self, running: Callable[[], Mapping[Path, int]], every_s: float = MEASURE_S) -> None:
         """For ever. `running`: with the bound of each one's disk in bytes, 0 for none."""
@@ -35,11 +77,12 @@ class Meter:
 
     async def measure(self, bounds: Mapping[Path, int]) -> None:
         """Once, each by itself: what fails for one is told of the others."""
-        for gone in self._gauges.keys() - bounds.keys():
-            del self._gauges[gone]
+        for gone in self._disks.keys() - bounds.keys():
+            del self._disks[gone]
         for path, usage in (await self._runtime.usage(list(bounds))).items() if bounds else ():
             try:
-                taken = await asyncio.to_thread(self._gauges.setdefault(path, Gauge(path, bounds[path])).go_on)
+                disk = self._disks.setdefault(path, _Disk(Gauge(path, bounds[path])))
+                taken = await disk.taken(self._answer_s)
             except Exception:
                 log.exception("a session's disk is not measured", of=path.name)
                 continue

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from hostagent import tree
+from hostagent import statuses, tree
+from hostagent.disk import Gauge, Taken
 from hostagent.procfs import MARK
 from hostagent.runtime import Usage
 from hostagent.runtime.process import ProcessRuntime
@@ -43,8 +45,35 @@ async def test_all_are_told_whatever_the_trees_of_some(tmp_path: Path, sessions:
         told.update(usage)
 
     meter = Meter(ProcessRuntime(tmp_path), tell)
-    await meter.measure(dict.fromkeys(sessions, 0))
+    while len(told) < 2 or not told[sessions[0]].disk_bytes:  # a busy machine takes several turns
+        await meter.measure(dict.fromkeys(sessions, 0))
     assert told.keys() == set(sessions)
     assert told[sessions[0]].disk_bytes >= 2400 * 512
     assert told[sessions[1]].disk_bytes >= MIB
     assert {usage.disk_unmeasured for usage in told.values()} == {""}
+
+
+async def test_a_disk_that_hangs_holds_up_nobody_else_and_breaks_a_bound_in_the_end(
+    tmp_path: Path, sessions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mended, go_on = threading.Event(), Gauge.go_on
+
+    def hanging(gauge: Gauge) -> Taken:
+        if gauge.session_dir == sessions[0]:
+            mended.wait()
+        return go_on(gauge)
+
+    monkeypatch.setattr(Gauge, "go_on", hanging)
+    told: list[Mapping[Path, Usage]] = []
+    meter, bounds = Meter(ProcessRuntime(tmp_path), told.append, answer_s=0.5), dict.fromkeys(sessions, 64 * MIB)
+    try:
+        for _ in range(3):
+            await meter.measure(bounds)
+        last = {path: usage for one in told for path, usage in one.items()}
+        assert last[sessions[0]].disk_unmeasured == "its disk hangs"
+        assert last[sessions[1]].disk_unmeasured == ""
+        assert statuses.breaks_disk_limit(last[sessions[0]], 64 * MIB)
+    finally:
+        mended.set()
+    while told[-1].get(sessions[0], last[sessions[0]]).disk_unmeasured or sessions[0] not in told[-1]:
+        await meter.measure({sessions[0]: 64 * MIB})
