@@ -27,6 +27,8 @@ from wrapper.stream.source import Source, SourceError
 from wrapper.stream.x264 import X264Encoder
 
 PEERS_MAX = 16
+# Of these; the rest is for players, whom no crowd keeps from coming back.
+VIEWERS_MAX = 12
 _FIGURES_S = 1.0
 
 
@@ -121,8 +123,9 @@ class Hub:
         """
         if self._port is None or self._pipeline is None:
             raise StreamError("the stream is not ready")
-        if len(self._peers) >= PEERS_MAX:
-            raise TooManyPeersError(f"this session serves at most {PEERS_MAX} browsers")
+        viewers = sum(not peer.player for peer in self._peers)
+        if len(self._peers) >= PEERS_MAX or (not player and viewers >= VIEWERS_MAX):
+            raise TooManyPeersError(f"this session serves at most {PEERS_MAX} browsers, {VIEWERS_MAX} of them viewers")
 
         def ended(peer: Peer, reason: str) -> None:
             self._ended(peer)

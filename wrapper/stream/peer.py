@@ -32,6 +32,7 @@ from wrapper.stream.sound import SoundPacket
 
 CONNECT_TIMEOUT_S = 20.0
 """From the offer to a connection; after it the browser must ask for a new offer."""
+# In an answer, and one by one. Each is asked several times, whoever it belongs to.
 _CANDIDATES_MAX = 64
 _UNREAD_MAX_BYTES = 64 * 1024
 _CANDIDATE_LINE = re.compile(r"^a=(?:candidate:(?P<candidate>.*)|end-of-candidates)\r?\n", re.MULTILINE)
@@ -125,12 +126,13 @@ class Peer:
     async def answer(self, sdp: str) -> None:
         """Takes the browser's answer.
 
-        Raises AnswerError when it does not answer the offer.
+        Raises AnswerError when it does not answer the offer, or names so many addresses that asking each were a flood.
         """
+        sdp = without_names(sdp)
+        if sdp.count("a=candidate:") > _CANDIDATES_MAX:
+            raise AnswerError("too many candidates")
         try:
-            await self._connection.setRemoteDescription(
-                RTCSessionDescription(refusals_told(without_names(sdp)), "answer")
-            )
+            await self._connection.setRemoteDescription(RTCSessionDescription(refusals_told(sdp), "answer"))
         except Exception as error:
             raise AnswerError(f"the answer cannot be used: {error}") from error
 

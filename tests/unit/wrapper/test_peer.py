@@ -3,12 +3,16 @@
 import random
 import re
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
+from wrapper.stream.hub import PEERS_MAX, VIEWERS_MAX, Hub, HubEvents, TooManyPeersError
 from wrapper.stream.mediaport import MediaPort
 from wrapper.stream.peer import AnswerError, Peer, PeerEvents
+from wrapper.stream.soundserver import SoundDoor
 
 SECTION = re.compile(r"^(?=m=)", re.MULTILINE)
 STREAM = re.compile(r"^a=msid:(\S+) ", re.MULTILINE)
@@ -87,6 +91,33 @@ async def test_names_and_ends_of_candidates_are_ignored_and_floods_refused(port:
     with pytest.raises(AnswerError, match="too many"):
         await peer.candidate("candidate:64 1 udp 2113937151 10.0.0.1 6000 typ host", "0")
     await peer.close("done")
+
+
+async def test_an_answer_of_many_addresses_asks_none_of_them(port: MediaPort) -> None:
+    """Or a player would have his session's host knock at thousands of strangers' doors."""
+    peer = Peer(True, port, [], {}, NOTHING)
+    answer = await answer_to(await peer.offer())
+    flood = "".join(f"a=candidate:{n} 1 udp 2113937151 192.0.2.1 {5000 + n} typ host\r\n" for n in range(65))
+    with pytest.raises(AnswerError, match="too many"):
+        await peer.answer(answer + flood)
+    await peer.close("done")
+
+
+async def test_a_crowd_of_viewers_leaves_places_for_players(port: MediaPort) -> None:
+    video = SimpleNamespace(width=64, height=32, fps=30, bitrate_kbps=1000)
+    spec: Any = SimpleNamespace(video=video, ice_servers=())
+    hub = Hub(spec, SoundDoor(), HubEvents(*[lambda *_: None] * 5), dict)
+    pipeline: Any = SimpleNamespace(request_keyframe=lambda: None, set_watched=lambda _: None, close=lambda: None)
+    hub._port, hub._pipeline = port, pipeline
+    for _ in range(VIEWERS_MAX):
+        await hub.connect(False, lambda _: None)
+    with pytest.raises(TooManyPeersError, match="12 of them viewers"):
+        await hub.connect(False, lambda _: None)
+    for _ in range(PEERS_MAX - VIEWERS_MAX):
+        await hub.connect(True, lambda _: None)
+    with pytest.raises(TooManyPeersError):
+        await hub.connect(True, lambda _: None)
+    await hub.close("done")
 
 
 async def test_refused_sound_is_no_bad_answer(port: MediaPort) -> None:
