@@ -20,6 +20,8 @@ _GOODBYE_S = 2.0
 _DEFAULT_HEARTBEAT_S = 2.5
 # The link's queue towards the control plane: signalling only. Heartbeats and reports are made when they are sent.
 _MAX_QUEUED_SIGNALS = 256
+# Between two looks at what else is due: a session that floods its channel silences no host.
+_SIGNALS_AT_ONCE = 16
 
 Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.ControlMessage]
 
@@ -148,7 +150,7 @@ class LinkStream:
         beat_at = loop.time() + self._heartbeat_s
         while True:
             self._wake.clear()
-            while not self._signals.empty():
+            for _ in range(min(self._signals.qsize(), _SIGNALS_AT_ONCE)):
                 await call.write(agent_pb2.AgentMessage(signal=self._signals.get_nowait()))
             if self._schedule.due_at() <= loop.time():
                 await call.write(agent_pb2.AgentMessage(report=self._report(loop.time())))
@@ -159,6 +161,8 @@ class LinkStream:
             if beat_at <= loop.time():
                 await call.write(agent_pb2.AgentMessage(heartbeat=agent_pb2.Heartbeat()))
                 beat_at = loop.time() + self._heartbeat_s
+            if not self._signals.empty():
+                continue
             try:
                 async with asyncio.timeout_at(min(beat_at, self._schedule.due_at())):
                     await self._wake.wait()

@@ -40,6 +40,8 @@ class Timing:
     spec_retry_s: float = 1.0
     ready_s: float = 60.0
     reconnect_s: float = 0.5
+    # Between two statuses of one wrapper: each may be a report of the whole host.
+    pace_s: float = 0.02
     default_grace_s: float = 10.0
     # What a wrapper gets beyond its game's grace before all of it is killed.
     firm_margin_s: float = 10.0
@@ -296,6 +298,7 @@ class Workload:
                     return
             async for status in link.watch():
                 self._hear(status)
+                await asyncio.sleep(self._around.timing.pace_s)  # it gives the newest, however many there were
             await asyncio.sleep(self._around.timing.reconnect_s)
 
     def _hear(self, status: wrapper_pb2.WorkloadStatus) -> None:

@@ -23,7 +23,8 @@ _OPTIONS = (
     ("grpc.default_authority", "localhost"),
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.max_reconnect_backoff_ms", 500),
-    ("grpc.max_receive_message_length", 1024 * 1024),
+    # More than a wrapper says at once, and less than one message of this host's link may hold.
+    ("grpc.max_receive_message_length", 256 * 1024),
 )
 
 
