@@ -339,11 +339,7 @@ async def test_a_data_directory_that_was_moved_keeps_its_sessions(plane: FakePla
 
 async def test_a_forged_record_of_a_start_makes_no_stranger_a_wrapper(plane: FakePlane, agents: Agents) -> None:
     """Or the agent would adopt, and at the end kill, whatever process of its host a game has named there."""
-    plane.plan(run_line("game-1", plane.add_spec("game-1")))
-    agent = agents.start()
-    await plane.until(lambda: plane.is_in("game-1", RUNNING))
-    agent.kill()
-    agent.wait()
+    kill(await playing(plane, agents))
     for row in agents.marked():
         procfs.send(row.id, signal.SIGKILL)
     await eventually(lambda: not agents.marked())
