@@ -85,7 +85,8 @@ def follow(vm: Vm, before: Provisioning, after: Provisioning, now: datetime) -> 
         on(VmTrigger.FAIL, failure.told, failure=str(failure.kind))
     elif failure is not None and failure != before.failure and vm.state is VmState.ERROR:
         vm = replace(vm, reason_detail=failure.told, updated_at=now, version=vm.version + 1)
-    if after.phase is Phase.RELEASED and vm.terminate_requested_at is not None:
+    # Who plays on it yet may be placed elsewhere: the last to leave ends it.
+    if after.phase is Phase.RELEASED and vm.terminate_requested_at is not None and not vm.active_sessions:
         on(VmTrigger.TERMINATE, vm.reason_detail)
     return vm, told
 

@@ -35,6 +35,7 @@ from controlplane.domain.vm import Vm
 from controlplane.interfaces import RegionFigure, Tx, Wanted
 from controlplane.usecases import saves
 from controlplane.usecases.survey import Way, explained, in_words, ways, with_renting
+from controlplane.usecases.vacating import vacated
 from controlplane.usecases.world import Policy
 
 # How many machines are looked at: most batches need few; when those are not enough, all there are.
@@ -104,11 +105,11 @@ class Placement:
 
 
 async def surveyed(
-    tx: Tx, asks: Sequence[Ask], found: Sequence[Way], now: datetime
+    tx: Tx, asks: Sequence[Ask], found: Sequence[Way], now: datetime, limit: int = ALL
 ) -> tuple[Sequence[Need], Sequence[Candidate]]:
-    """What each asks of a VM, and the VMs that take sessions where they may go. Only reads."""
+    """What each asks of a VM, and the VMs that take sessions where they may go, at most `limit`. Only reads."""
     placing = _Placing(tx, asks, found, now)
-    return placing.needs, await placing.candidates(ALL)
+    return placing.needs, await placing.candidates(limit)
 
 
 async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool = False) -> Sequence[Placement]:
@@ -374,7 +375,7 @@ async def settle_all(
             continue
         if session.vm_id not in vms:
             raise RuntimeError(f"{session.name} is bound to a VM that does not exist: {session.vm_id}")
-        vms[session.vm_id], vm_events = vms[session.vm_id].give_back(session.units, now)
+        vms[session.vm_id], vm_events = await vacated(tx, vms[session.vm_id], session.units, now)
         told.extend((session.event("released"), *vm_events))
     if ended:
         await tx.batch.save_vms(list(vms.values()))

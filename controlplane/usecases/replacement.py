@@ -11,6 +11,7 @@ from controlplane.interfaces import Tx
 from controlplane.usecases.allocation import place_many
 from controlplane.usecases.queue import asks_of
 from controlplane.usecases.saves import forsake
+from controlplane.usecases.vacating import vacated
 from controlplane.usecases.world import Policy, World
 
 
@@ -55,7 +56,7 @@ async def _replace_one(tx: Tx, world: World, stale: Session) -> tuple[str, ...]:
     if not SESSION_MACHINE.allows(session.state, SessionTrigger.REPLACED):
         return ()
     now = await tx.now()
-    freed, vm_events = vm.give_back(session.units, now)
+    freed, vm_events = await vacated(tx, vm, session.units, now)
     await tx.vms.save(freed)
     # The game may have held them until a moment ago, and nobody can ask.
     await tx.ports.release([session.id], now + timedelta(seconds=world.policy.lost_port_quarantine_s))

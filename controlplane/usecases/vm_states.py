@@ -21,6 +21,8 @@ from controlplane.usecases.world import World, operators_only
 
 # On their way to a machine that has not joined (again); what is given back when their VM fails.
 UNJOINED = domain.SELF_MOVING - {Phase.RELEASING, Phase.PARKING}
+# An agent that is heard now is of a machine that goes, or is gone.
+WITHOUT_MACHINE = frozenset({Phase.WANTED, Phase.RELEASING, Phase.RELEASED, Phase.PARKING, Phase.PARKED})
 
 
 async def stop_vm(world: World, who: Principal, vm_id: str, request_id: str) -> Vm:
@@ -33,8 +35,7 @@ async def stop_vm(world: World, who: Principal, vm_id: str, request_id: str) -> 
         row = await _rented(tx, vm)
         if vm.active_sessions:
             raise WrongState("VM_BUSY", f"{vm.name} has {vm.active_sessions} sessions: drain it first")
-        if vm.terminate_requested_at is not None:
-            raise WrongState("VM_BEING_RELEASED", f"{vm.name} is being terminated")
+        _stays(vm)
         now = await tx.now()
         if row.phase is Phase.BOOTING:  # READY already, and its worker has not looked since
             row = domain.joined(row, now)
@@ -54,6 +55,7 @@ async def start_vm(world: World, who: Principal, vm_id: str, request_id: str) ->
         if vm.state is VmState.BOOTING:
             return vm
         row = await _rented(tx, vm)
+        _stays(vm)
         if row.phase is Phase.PARKING:
             raise WrongState("VM_STOPPING", f"{vm.name} is still being switched off: try again in a moment")
         now = await tx.now()
@@ -103,8 +105,9 @@ async def mark_vm_ready(world: World, who: Principal, vm_id: str, request_id: st
         if host is None or host.state is not HostState.ONLINE or host.revoked_at is not None:
             raise WrongState("AGENT_NOT_HEALTHY", f"the agent of {vm.name} is not enrolled and healthy: start it first")
         row = await tx.provisionings.get(vm.id)
-        if row is not None and row.phase in (Phase.RELEASING, Phase.RELEASED, Phase.PARKING, Phase.PARKED):
-            raise WrongState("VM_BEING_RELEASED", f"{vm.name} has no machine to be ready with: create a new VM")
+        if row is not None and row.phase in WITHOUT_MACHINE:
+            raise WrongState("VM_BEING_RELEASED", f"{vm.name} has no machine to be ready with")
+        _stays(vm)
         if vm.active_sessions:
             raise WrongState("VM_BUSY", f"{vm.name} has {vm.active_sessions} unfinished sessions: they must end first")
         events: list[EventDraft] = []
@@ -141,6 +144,12 @@ async def provisionings(world: World, vms: Sequence[Vm]) -> Mapping[str, Provisi
         return {}
     async with world.store.reading() as tx:
         return await tx.provisionings.of_vms(rented)
+
+
+def _stays(vm: Vm) -> None:
+    """Nothing is placed on a machine that goes (I14). Raises WrongState."""
+    if vm.terminate_requested_at is not None:
+        raise WrongState("VM_BEING_RELEASED", f"{vm.name} is being terminated")
 
 
 async def _rented(tx: Tx, vm: Vm) -> Provisioning:

@@ -14,11 +14,15 @@ from controlplane.domain.errors import Conflict, WrongState
 from controlplane.domain.host import HostState, Inventory
 from controlplane.domain.instance import InstanceState, ProviderRefused
 from controlplane.domain.provisioning import Phase
+from controlplane.domain.region import Law
 from controlplane.domain.retry import FailureKind, Remedy
+from controlplane.domain.session import SessionState
+from controlplane.domain.template import Preset
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Tx
-from controlplane.usecases import hosts, vm_states, vms
+from controlplane.usecases import hosts, vm_states, vms, watch
 from controlplane.usecases.provisioning import Worker
+from tests.contract.store.rows import a_deployment, a_game, a_session
 from tests.unit.usecases.rig import OPERATOR, START, Rig
 
 NO = ProviderRefused(Failure(FailureKind.PROVIDER_API, "NOT_NOW", "maintenance", Remedy.RETRY))
@@ -325,3 +329,53 @@ async def test_a_vm_put_into_service_again_while_its_end_begins_keeps_its_machin
         await Worker(rig.world, row, "lease").step()
     vm, row = await rig.vm()
     assert (again, vm.state, row.phase) == (True, VmState.READY, Phase.HELD)
+
+
+async def playing(rig: Rig) -> None:
+    async with rig.world.store.tx() as tx:
+        vm = await tx.vms.lock("v")
+        assert vm is not None
+        await tx.vms.save(vm.take(12, rig.now)[0])
+        await tx.catalogue.add_game(a_game(law=Law()))
+        await tx.catalogue.add_deployment(a_deployment())
+        await tx.shapes.put(Preset("seat", "Seat", 640, 360, 30, 900, 500, 1500, "p3"))
+        row = a_session(vm_id="v", deployment_number=1, preset_id="seat", units=12, save_id="", lost_after_s=300)
+        alone = {"state": SessionState.RUNNING, "ended_at": None, "unreachable_at": rig.now, "lease_s": 0.0}
+        await tx.sessions.add(replace(row, **alone))
+
+
+@pytest.mark.parametrize("force_first", [True, False])
+async def test_a_vm_that_is_to_end_with_its_last_session_ends_though_its_machine_is_gone(force_first: bool) -> None:
+    rig = await held()
+    await playing(rig)
+    rig.provider.machines.clear()
+    await away(rig)
+    if force_first:
+        await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=True)
+    await swept(rig, 2)
+    assert (await rig.vm())[1].phase is Phase.RELEASED
+    if not force_first:
+        await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=True)
+    assert (await rig.vm())[0].state is not VmState.TERMINATED, "a session is bound to it yet"
+    rig.now += timedelta(seconds=300)
+    assert await watch.expire_unreachable(rig.world) == 1
+    vm, _ = await rig.vm()
+    assert (vm.state, vm.active_sessions) == (VmState.TERMINATED, 0)
+
+
+async def test_nothing_is_put_into_service_that_is_being_terminated() -> None:
+    rig = await held()
+    await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="smoke")
+    await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False)
+    with pytest.raises(WrongState, match="is being terminated"):
+        await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")
+    await rig.until(VmState.TERMINATED, Phase.RELEASED)
+
+
+async def test_a_stopped_vm_is_not_started_while_it_is_being_terminated() -> None:
+    rig = await held()
+    await vm_states.stop_vm(rig.world, OPERATOR, "v", "")
+    await rig.until(VmState.STOPPED, Phase.PARKED)
+    await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False)
+    with pytest.raises(WrongState, match="is being terminated"):
+        await vm_states.start_vm(rig.world, OPERATOR, "v", "")
