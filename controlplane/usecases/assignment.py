@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from controlplane.domain.errors import Exhausted, NotFound, WrongState
-from controlplane.domain.fallback import Wish, forbidden
-from controlplane.domain.game import Picture
+from controlplane.domain.fallback import forbidden
+from controlplane.domain.game import Deployment, Picture
 from controlplane.domain.identity import Principal
-from controlplane.domain.placement import Candidate, Need, PassedOver
+from controlplane.domain.placement import Candidate, PassedOver, rank
 from controlplane.domain.region import Law
 from controlplane.domain.session import Session, SessionState
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import AuditEntry, Tx
-from controlplane.usecases.allocation import place_on
+from controlplane.usecases.allocation import ALL, NEAR, Ask, place_on, surveyed
 from controlplane.usecases.queue import asks_of
 from controlplane.usecases.sessions import SessionView, owned, stop_session, view_of
-from controlplane.usecases.survey import explained, fitting, in_words, known_preset, known_region, ways
+from controlplane.usecases.survey import explained, in_words, known_preset, known_region, ways
 from controlplane.usecases.vms import owned as owned_vm
 from controlplane.usecases.world import World, operators_only
 
@@ -47,32 +48,48 @@ async def find_vm(world: World, who: Principal, wish: VmWish) -> VmFound:
     Raises NotFound (game), InvalidRequest (preset, region)."""
     operators_only(who)
     async with world.store.reading() as tx:
-        picture, law, default_preset_id = await _game(tx, who, wish.game_id)
+        now = await tx.now()
+        law, default_preset_id, deployment = await _game(tx, who, wish.game_id, now)
         preset_id = wish.preset_id or default_preset_id or world.policy.default_preset_id
         preset = await known_preset(tx, who.project_id, wish.game_id, preset_id)
         await known_region(tx, wish.region_id)
-        wished = Wish(wish.region_id, wish.coordinates, wish.territory, law)
-        (found,) = ways(await tx.shapes.regions(), [wished])
+        session = Session(
+            id="",
+            project_id=who.project_id,
+            game_id=wish.game_id,
+            deployment_number=deployment.number,
+            preset_id=preset.id,
+            state=SessionState.PENDING,
+            created_at=now,
+            updated_at=now,
+            region_id=wish.region_id,
+            coordinates=wish.coordinates,
+            territory=wish.territory,
+        )
+        ask = Ask(session, deployment, preset, law)
+        found = ways(await tx.shapes.regions(), [ask.wish])
+        for limit in (NEAR, ALL):  # most fleets have room on one of the first few
+            (need,), candidates = await surveyed(tx, [ask], found, now, limit)
+            choices, passed = rank(need, candidates)
+            if choices or len(candidates) < limit:
+                break
+        best = choices[0] if choices else None
+        vm = next((candidate.vm for candidate in candidates if best and candidate.vm.id == best.vm_id), None)
         figures = await tx.figures.regions(who.project_id)
-        passed: list[PassedOver] = []
-        async for choices, unfit in fitting(tx, Need(who.project_id, preset, picture, found.regions)):
-            passed.extend(unfit)
-            if choices:
-                best = choices[0]
-                vm = await tx.vms.get(best.vm_id)
-                told = explained(found, figures, passed, vm.region_id if vm else "")
-                return VmFound(vm, best.units, told)
-        return VmFound(None, 0, explained(found, figures, passed, ""))
+        told = explained(found[0], figures, passed, vm.region_id if vm else "")
+        return VmFound(vm, best.units if best else 0, told)
 
 
-async def _game(tx: Tx, who: Principal, game_id: str) -> tuple[Picture, Law, str]:
+async def _game(tx: Tx, who: Principal, game_id: str, now: datetime) -> tuple[Law, str, Deployment]:
+    """Its law, its preset, and what it runs; of none, or of one that runs nothing yet, what any with a picture does."""
+    anything = Deployment(game_id, who.project_id, 0, (), Picture.FRAMES, now)
     if not game_id:
-        return Picture.FRAMES, Law(), ""
+        return Law(), "", anything
     found = await tx.catalogue.current(who.project_id, game_id)
     if found is None:
         raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{game_id}'", field="game")
     game, deployment = found
-    return deployment.picture if deployment else Picture.FRAMES, game.law, game.default_preset_id
+    return game.law, game.default_preset_id, deployment or anything
 
 
 async def assign_session(world: World, who: Principal, session_id: str, vm_id: str, request_id: str) -> SessionView:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.fallback import Wish, order
-from controlplane.domain.placement import Candidate, Choice, Need, PassedOver, rank
+from controlplane.domain.placement import PassedOver
 from controlplane.domain.pool import RENTING
 from controlplane.domain.queueing import Rivals, rivals, wait_s
 from controlplane.domain.region import Region
@@ -17,7 +17,6 @@ from controlplane.domain.template import Preset
 from controlplane.domain.vm import PLACEABLE
 from controlplane.interfaces import RegionFigure, Tx
 
-CANDIDATES = 50
 TOLD = 20
 MEASURED_S = 900.0
 
@@ -44,17 +43,6 @@ def ways(regions: Sequence[Region], wishes: Sequence[Wish]) -> Sequence[Way]:
                 tuple(entry for forbidden, entry in closed if not forbidden),
             )
     return [known[wish] for wish in wishes]
-
-
-async def fitting(tx: Tx, need: Need) -> AsyncIterator[tuple[Sequence[Choice], Sequence[PassedOver]]]:
-    """The VMs that fit, best first, in portions: many VMs of one region that do not fit hide no other region."""
-    remaining = need.regions
-    while remaining:
-        snapshot = await tx.vms.placeable(need.project_id, remaining, CANDIDATES)
-        yield rank(need, (Candidate(vm, host) for vm, host in snapshot))
-        if len(snapshot) < CANDIDATES:
-            return
-        remaining = remaining[remaining.index(snapshot[-1][0].region_id) + 1 :]
 
 
 def explained(

@@ -140,6 +140,36 @@ async def test_find_reserves_nothing_and_names_what_a_session_then_gets(world: W
     assert (await asked(world, region_id="eu-west-1")).session.vm_id == found.vm.id
 
 
+async def test_find_names_no_vm_that_the_games_session_would_be_refused_on(world: World) -> None:
+    await machines(world, eu_west_1="READY")
+    async with world.store.tx() as tx:
+        host = await tx.hosts.lock("vm-eu-west-1")
+        assert host is not None
+        bare = replace(host.inventory, runtimes=("process",))
+        await tx.hosts.save(replace(host, inventory=bare, version=host.version + 1))
+    assert (await assignment.find_vm(world, OPERATOR, VmWish())).vm is not None
+
+    found = await assignment.find_vm(world, OPERATOR, VmWish("orbit"))
+
+    assert found.vm is None
+    with pytest.raises(Exhausted) as refusal:
+        await asked(world, queue_timeout_s=0)
+    assert [entry.why for entry in found.passed_over if entry.vm_id] == ["its host runs no containers"]
+    assert "its host runs no containers" in str(refusal.value)
+
+
+async def test_find_looks_behind_many_vms_that_have_too_little_left(world: World) -> None:
+    async with world.store.tx() as tx:
+        for number in range(60):
+            vm = a_vm(f"vm-{number:02d}", region_id="eu-west-1", used_units=20, terminate_requested_at=None)
+            await tx.vms.add(vm)
+            await tx.hosts.add(a_host(vm.id, last_heartbeat_at=None))
+    await machines(world, eu_west_1="READY")
+    found = await assignment.find_vm(world, OPERATOR, VmWish("orbit", region_id="eu-west-1"))
+    assert found.vm is not None
+    assert (await asked(world, region_id="eu-west-1")).session.vm_id == found.vm.id
+
+
 async def test_a_waiting_session_is_assigned_to_one_vm_and_released_from_it(world: World) -> None:
     await machines(world, eu_west_1="FULL")
     view = await asked(world, region_id="eu-west-1", queue_timeout_s=60)
