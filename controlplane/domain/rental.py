@@ -54,6 +54,16 @@ def choose(offers: Iterable[Offer], row: Provisioning) -> Offer | None:
     return min(fitting, key=lambda o: (order[o.region_id], o.price_micro_per_hour, o.key), default=None)
 
 
+def without_offer(offers: Sequence[Offer], row: Provisioning) -> str:
+    """Why `choose` found nothing among these."""
+    if not offers:
+        where = ", ".join(row.region_ids)
+        return f"'{row.provider}' has no machine for template '{row.template_id}' in {where}"
+    if all(offer.key in row.refused for offer in offers):
+        return "all that is offered was refused: it is tried again from the first"
+    return "nothing is offered at the price that was decided on"
+
+
 def _within(mandate: Offer | None, offer: Offer) -> bool:
     if mandate is None or offer.price_micro_per_hour == 0:
         return True

@@ -27,7 +27,10 @@ from controlplane.domain.vm import Vm
 from controlplane.interfaces import Provider, Tx
 from controlplane.usecases.world import World
 
-BATCH = 20
+# Rows that one replica works on at the same time; and how many it takes up in one turn.
+AT_ONCE, BATCH = 20, 200
+# While some are worked on, how often others are looked for.
+LOOK_S = 1.0
 STEPS_AT_ONCE = 6
 # What a call over a network may end in that leaves unknown whether it was done.
 UNKNOWN = (TimeoutError, OSError, Unavailable)
@@ -37,24 +40,65 @@ Decision = Callable[[Provisioning, Vm, datetime], tuple[Provisioning, Vm]]
 
 
 async def advance(world: World) -> int:
-    """Carries every row that is due as far as it goes now; returns how many there were. Any number of replicas may.
+    """Carries every row that is due as far as it goes now, and what falls due meanwhile: a provider that takes its time
+    holds up no other row. Returns how many there were. Any number of replicas may.
 
-    Raises an ExceptionGroup of what was not foreseen; the rows concerned go on from what they have committed."""
+    Raises Unavailable; an ExceptionGroup of what was not foreseen, of rows that are put off and told so."""
+    carried, broken = list[str](), list[Exception]()
+    running = set[asyncio.Task[None]]()
+    try:
+        while True:
+            room = len(running) < AT_ONCE and len(carried) < BATCH
+            if room and (claim := await _claim(world)) is not None:
+                running.add(asyncio.create_task(_work(world, claim)))
+                carried.append(claim.row.id)
+            elif running:
+                done, running = await asyncio.wait(running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                broken.extend(error for task in done if (error := _told(task)) is not None)
+            else:
+                break
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    if broken:
+        raise broken[0] if isinstance(broken[0], Unavailable) else ExceptionGroup("provisioning", broken)
+    return len(set(carried))
+
+
+def _told(task: asyncio.Task[None]) -> Exception | None:
+    error = task.exception()
+    if error is not None and not isinstance(error, Exception):
+        raise error
+    return error
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A row under a lease of its own; `at` by our own clock, read before the database's."""
+
+    row: Provisioning
+    token: str
+    at: float
+
+
+async def _claim(world: World) -> _Claim | None:
+    """The row that has waited longest; None when there is none."""
     token, claimed_at = world.ids.new("lease"), asyncio.get_running_loop().time()
     async with world.store.tx() as tx:
-        rows = await tx.provisionings.claim(BATCH, world.policy.renting.lease_s, token)
-    if not rows:
-        return 0
+        rows = await tx.provisionings.claim(1, world.policy.renting.lease_s, token)
+    return _Claim(rows[0], token, claimed_at) if rows else None
+
+
+async def _work(world: World, claim: _Claim) -> None:
     try:
-        async with _leased(world, token, claimed_at):
-            outcomes = await asyncio.gather(*(_carry(world, row, token) for row in rows), return_exceptions=True)
+        async with _leased(world, claim.token, claim.at):
+            (outcome,) = await asyncio.gather(_carry(world, claim.row, claim.token), return_exceptions=True)
     finally:
         async with world.store.tx() as tx:
-            await tx.provisionings.lease(token, 0)
-    broken = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
-    if broken:
-        raise ExceptionGroup("provisioning", broken)
-    return len(rows)
+            await tx.provisionings.lease(claim.token, 0)
+    if outcome is not None:
+        raise outcome
 
 
 @asynccontextmanager
@@ -89,9 +133,26 @@ async def _carry(world: World, row: Provisioning, token: str) -> None:
             after = await Worker(world, row, token).step()
         except Conflict:
             return  # somebody has changed the row: it is claimed anew, and looked at again
+        except Unavailable:
+            raise
+        except Exception as error:
+            await _put_off(world, row.id, token, error)
+            raise
         if after is None or loop.time() > until:
             return
         row = after
+
+
+async def _put_off(world: World, vm_id: str, token: str, error: Exception) -> None:
+    """A fault of ours, or of a provider's adapter, in one row's step is for people to mend. Meanwhile it is not tried
+    at every turn, before all other rows; its VM says so."""
+    why = f"an unforeseen {type(error).__name__}: the processor's log says where"
+    unforeseen = Failure(FailureKind.PROVIDER_API, "UNFORESEEN", why, Remedy.RETRY)
+    async with world.store.tx() as tx:
+        row = await tx.provisionings.get(vm_id)
+        if row is not None:
+            after = domain.postponed(row, await tx.now(), world.policy.renting.patience.poll_s, unforeseen)
+            await tx.provisionings.apply(after, token, keep=True)
 
 
 @dataclass(frozen=True)
@@ -140,7 +201,8 @@ class Worker:
             return await self._fail(_failure(FailureKind.PROVIDER_API, "PROVIDER_AWAY", error))
         offer = rental.choose(offers, self.row)
         if offer is None:
-            nothing = Failure(FailureKind.PROVISIONING, "NO_OFFER", "no offer fits now", Remedy.RETRY)
+            why = rental.without_offer(offers, self.row)
+            nothing = Failure(FailureKind.PROVISIONING, "NO_OFFER", why, Remedy.RETRY)
             return await self._fail(nothing, forget_refusals=True)
         secret = self.world.ids.secret()
         intent = await self._apply(lambda row, vm, now: (domain.buying(row, offer, now), vm), self._invite(secret))
@@ -213,10 +275,10 @@ class Worker:
 
     async def _power(self, step: Step, began_at: datetime) -> Provisioning:
         stops = step is Step.STOP
-        call = self._provider.stop if stops else self._provider.start
         purpose = Purpose.STOP if stops else Purpose.START
         failure = None
         try:
+            call = self._provider.stop if stops else self._provider.start
             await self._call(call(self.row.instance_id))
         except (ProviderRefused, *UNKNOWN) as error:
             failure = _failure(FailureKind.NETWORK, "NO_REPLY", error)

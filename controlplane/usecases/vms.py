@@ -292,11 +292,18 @@ async def towards_termination(tx: Tx, vm: Vm, waits: bool, now: datetime, reason
         ended, events = vm.on(VmTrigger.DRAIN, now, reason)
         ended = replace(ended, terminate_requested_at=now)
     else:
-        wished = replace(vm, terminate_requested_at=now, reason_detail=reason)
+        wished = replace(vm, terminate_requested_at=now, reason_detail=_why(vm, reason))
         ended, events = replace(wished, version=vm.version + 1, updated_at=now), ()
     await tx.vms.save(ended)
     await tx.outbox.append(events)
     return ended
+
+
+def _why(vm: Vm, reason: str) -> str:
+    """An error stays told, and before why its VM goes."""
+    if vm.state is not VmState.ERROR or not vm.reason_detail:
+        return reason
+    return vm.reason_detail if vm.reason_detail in reason else f"{vm.reason_detail}; to be terminated: {reason}"
 
 
 def owned(vm: Vm | None, who: Principal, vm_id: str) -> Vm:

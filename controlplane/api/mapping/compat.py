@@ -18,7 +18,7 @@ from controlplane.interfaces import RegionFigure
 from controlplane.usecases.assignment import VmFound
 from controlplane.usecases.capacity import Capacity
 
-FAULT = re.compile(r"(?P<code>[A-Za-z][A-Za-z0-9_.-]{0,63})(?:: (?P<message>.*))?", re.DOTALL)
+FAULT = re.compile(r"(?P<code>[A-Za-z][A-Za-z0-9_.-]{0,63})(?:[:;] (?P<message>.*))?", re.DOTALL)
 RESOLUTIONS = {720: "720p", 1080: "1080p", 1440: "1440p", 2160: "4K"}
 
 

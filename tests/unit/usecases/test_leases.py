@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,10 +17,11 @@ from controlplane.adapters.store.schema import migrate
 from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import Unavailable
 from controlplane.domain.instance import Instance, Invitation
+from controlplane.domain.provisioning import Phase
 from controlplane.interfaces import Store, Tx
-from controlplane.usecases import provisioning
+from controlplane.usecases import provisioning, vms
 from controlplane.usecases.world import World
-from tests.unit.usecases.rig import Fake, Fate, Rig
+from tests.unit.usecases.rig import OPERATOR, Fake, Fate, Rig
 
 LEASE_S = 3.0
 
@@ -107,3 +108,54 @@ async def test_work_whose_lease_cannot_be_renewed_is_cut_off(shop: Shop) -> None
     with pytest.raises(Unavailable):
         await working
     assert (shop.provider.cut_off, shop.provider.made) == (True, 0)
+
+
+async def test_an_order_that_takes_its_time_holds_up_no_other_row(shop: Shop) -> None:
+    working = asyncio.create_task(provisioning.advance(shop.world))
+    await shop.provider.ordered.wait()
+    shop.provider.ordered.clear()
+    await vms.create_vm(shop.world, OPERATOR, vms.VmRequest("w", "local", provider="fake"), "")
+    await shop.provider.ordered.wait()
+    assert not working.done(), "the first order has its answer"
+    shop.provider.answer.set()
+    assert await working == 2
+    assert shop.provider.made == 2
+
+
+async def test_a_step_that_breaks_is_put_off_and_told_and_stops_nothing_else(shop: Shop) -> None:
+    class Broken(Fake):
+        async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
+            raise ValueError("of an answer that nobody had thought of")
+
+    broken = Broken(Fate(), lambda: datetime.now(UTC), name="broken")
+    world = replace(shop.world, providers={**shop.world.providers, "broken": broken})
+    shop.provider.answer.set()
+    for number in range(3):
+        await vms.create_vm(world, OPERATOR, vms.VmRequest(f"b{number}", "local", provider="broken"), "")
+    with pytest.raises(ExceptionGroup) as group:
+        await provisioning.advance(world)
+    assert [type(error) for error in group.value.exceptions] == [ValueError] * 3
+    assert shop.provider.made == 1, "the rows of the other provider go on"
+    async with shop.store.reading() as tx:
+        row, now = await tx.provisionings.get("b0"), await tx.now()
+    assert row is not None
+    assert row.failure is not None
+    assert (row.failure.code, "nobody had thought" in row.failure.message) == ("UNFORESEEN", False)
+    assert row.next_attempt_at is not None
+    assert row.next_attempt_at > now
+    assert await provisioning.advance(world) == 0, "they rest, and are nobody's any more"
+
+
+async def test_a_machine_of_a_provider_that_is_not_set_up_here_says_so(shop: Shop) -> None:
+    shop.provider.answer.set()
+    await provisioning.advance(shop.world)
+    async with shop.store.tx() as tx:
+        row = await tx.provisionings.get("v")
+        assert row is not None
+        await tx.provisionings.save(replace(row, phase=Phase.PARKING, next_attempt_at=None, version=row.version + 1))
+    assert await provisioning.advance(replace(shop.world, providers={})) == 1
+    async with shop.store.reading() as tx:
+        row = await tx.provisionings.get("v")
+    assert row is not None
+    assert row.failure is not None
+    assert "'fake' is not set up here" in row.failure.message

@@ -9,20 +9,22 @@ from datetime import timedelta
 
 import pytest
 
-from controlplane.domain.attempt import Failure, Outcome, Purpose
+from controlplane.api.mapping.compat import vm_dto
+from controlplane.domain.attempt import Failure, Offer, Outcome, Purpose
 from controlplane.domain.errors import Conflict, WrongState
 from controlplane.domain.host import HostState, Inventory
 from controlplane.domain.instance import InstanceState, ProviderRefused
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.region import Law
+from controlplane.domain.rental import without_offer
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.session import SessionState
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import VmState
-from controlplane.interfaces import Tx
+from controlplane.interfaces import Page, Tx
 from controlplane.usecases import hosts, vm_states, vms, watch
 from controlplane.usecases.provisioning import Worker
-from tests.contract.store.rows import a_deployment, a_game, a_session
+from tests.contract.store.rows import a_deployment, a_game, a_session, a_vm
 from tests.unit.usecases.rig import OPERATOR, START, Rig
 
 NO = ProviderRefused(Failure(FailureKind.PROVIDER_API, "NOT_NOW", "maintenance", Remedy.RETRY))
@@ -94,7 +96,10 @@ async def test_a_vm_that_waits_in_error_tells_the_newest_failure_and_keeps_what_
     for _ in range(40):
         await rig.tick()
         reasons.add((await rig.vm())[0].reason_detail)
-    assert reasons >= {"SOLD_OUT: none left", "NO_OFFER: no offer fits now"}
+    assert reasons >= {
+        "SOLD_OUT: none left",
+        "NO_OFFER: all that is offered was refused: it is tried again from the first",
+    }
     await rig.until(VmState.READY, Phase.HELD)
     rig.provider.silent = True
     await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="smoke")
@@ -379,3 +384,29 @@ async def test_a_stopped_vm_is_not_started_while_it_is_being_terminated() -> Non
     await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False)
     with pytest.raises(WrongState, match="is being terminated"):
         await vm_states.start_vm(rig.world, OPERATOR, "v", "")
+
+
+async def test_an_error_stays_told_while_its_vm_is_being_terminated() -> None:
+    rig = await held()
+    await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="GPU_FAILURE: fell off the bus")
+    vm = await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False, reason="worn out")
+    told = vm_dto(vm)
+    assert (told.error_code, told.error_message) == ("GPU_FAILURE", "fell off the bus; to be terminated: worn out")
+    await rig.until(VmState.TERMINATED, Phase.RELEASED)
+    (last, *_) = await vm_states.list_transitions(rig.world, OPERATOR, "v", Page())
+    assert (last.state, last.detail) == ("TERMINATED", "GPU_FAILURE: fell off the bus; to be terminated: worn out")
+
+
+def test_an_error_of_a_code_alone_is_taken_apart_too() -> None:
+    vm = a_vm(state=VmState.ERROR, reason_detail="GPU_FAILURE; to be terminated: worn out")
+    assert (vm_dto(vm).error_code, vm_dto(vm).error_message) == ("GPU_FAILURE", "to be terminated: worn out")
+
+
+async def test_who_finds_no_offer_says_what_there_is_none_of() -> None:
+    rig = Rig()
+    await rig.rent()
+    _, row = await rig.vm()
+    offers = [Offer("fake", "local", "a", "local", 100)]
+    assert without_offer([], row) == "'fake' has no machine for template 'local' in local"
+    assert "was refused" in without_offer(offers, replace(row, refused=frozenset({offers[0].key})))
+    assert "at the price" in without_offer(offers, replace(row, mandate=replace(offers[0], price_micro_per_hour=99)))
