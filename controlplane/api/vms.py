@@ -88,7 +88,7 @@ class VmServicer(rpc.VmServiceServicer):
         return await self._do(vms.undrain_vm, request.name)
 
     async def TerminateVm(self, request: pb.TerminateVmRequest, context: Any) -> pb.Vm:
-        return await self._do(partial(vms.terminate_vm, force=request.force), request.name)
+        return await self._do(partial(vms.terminate_vm, force=request.force, reason=request.reason), request.name)
 
     async def StopVm(self, request: pb.StopVmRequest, context: Any) -> pb.Vm:
         return await self._do(vm_states.stop_vm, request.name)

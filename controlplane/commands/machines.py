@@ -34,6 +34,7 @@ def create_vm(
 
     \b
     quarterdeck vms create --provider local
+    quarterdeck vms create den-1 --region eu-west-1 --template RTX-4090 && quarterdeck vms invite den-1
     """
     from quarterdeck.v1 import hosts_pb2, vms_pb2
 
@@ -87,7 +88,7 @@ def _plain(verb: str, method: str, about: str) -> None:
 
         _call(method, getattr(vms_pb2, f"{method}Request")(name=_vm(name)), target, token_file, output)
 
-    app.command(verb, help=about)(run)
+    app.command(verb, help=f"{about}\n\n\b\nquarterdeck vms {verb} vm-7")(run)
 
 
 _plain("get", "GetVm", "Show one VM; of a rented one, how far it is and when the next attempt begins.")
@@ -120,14 +121,20 @@ def fail_vm(
 def terminate_vm(
     name: VmName,
     force: Annotated[bool, typer.Option("--force", help="End its sessions first.")] = False,
+    reason: Annotated[str, typer.Option(help="Kept in its history.")] = "",
     target: Target = None,
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Give the machine back; a rented one is TERMINATED once its provider confirms that it is gone."""
+    """Give the machine back; a rented one is TERMINATED once its provider confirms that it is gone.
+
+    \b
+    quarterdeck vms terminate vm-7 --force --reason "the lease ends"
+    """
     from quarterdeck.v1 import vms_pb2
 
-    _call("TerminateVm", vms_pb2.TerminateVmRequest(name=_vm(name), force=force), target, token_file, output)
+    request = vms_pb2.TerminateVmRequest(name=_vm(name), force=force, reason=reason)
+    _call("TerminateVm", request, target, token_file, output)
 
 
 @app.command("transitions")
@@ -138,7 +145,11 @@ def list_transitions(
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Every change of its state, newest first."""
+    """Every change of its state, newest first.
+
+    \b
+    quarterdeck vms transitions vm-7 --limit 10
+    """
     from quarterdeck.v1 import vms_pb2, vms_pb2_grpc
 
     from controlplane.commands.calls import calling, clock, enum_word, pages, show_list
@@ -165,7 +176,11 @@ def list_attempts(
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Every attempt to rent, stop or start its machine, newest first, and what went wrong."""
+    """Every attempt to rent, stop or start its machine, newest first, and what went wrong.
+
+    \b
+    quarterdeck vms attempts vm-7 --output json
+    """
     from quarterdeck.v1 import vms_pb2, vms_pb2_grpc
 
     from controlplane.commands.calls import calling, clock, pages, show_list

@@ -23,7 +23,11 @@ MICRO = 10**6
 
 @app.command("list")
 def list_pools(target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE) -> None:
-    """Pools, their machines, and why one has fewer free slots than it should."""
+    """Pools, their machines, and why one has fewer free slots than it should.
+
+    \b
+    quarterdeck pools list
+    """
     from quarterdeck.v1 import pools_pb2, pools_pb2_grpc
 
     from controlplane.commands.calls import calling, show_list
@@ -81,7 +85,11 @@ def update_pool(
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Change a pool's figures."""
+    """Change a pool's figures.
+
+    \b
+    quarterdeck pools update evening --min-free 4 --max-vms 6
+    """
     from google.protobuf.field_mask_pb2 import FieldMask
     from quarterdeck.v1 import pools_pb2
 
@@ -95,7 +103,11 @@ def update_pool(
 
 @app.command("delete")
 def delete_pool(name: PoolName, target: Target = None, token_file: TokenFile = None) -> None:
-    """Forget a pool; its machines go when they have been empty for a while. Ends no session."""
+    """Forget a pool; its machines go when they have been empty for a while. Ends no session.
+
+    \b
+    quarterdeck pools delete evening
+    """
     from quarterdeck.v1 import pools_pb2, pools_pb2_grpc
 
     from controlplane.commands.calls import calling, resource

@@ -28,6 +28,7 @@ def replace_vms(
 
     \b
     quarterdeck vms replace --pool evening
+    quarterdeck vms replace --cancel r-4k2j9x-000
     """
     from quarterdeck.v1 import replacements_pb2, replacements_pb2_grpc
 
@@ -52,7 +53,11 @@ def list_replacements(
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """How far replacements are, newest first."""
+    """How far replacements are, newest first.
+
+    \b
+    quarterdeck vms replacements --limit 10
+    """
     from quarterdeck.v1 import replacements_pb2, replacements_pb2_grpc
 
     from controlplane.commands.calls import calling, pages

@@ -134,7 +134,11 @@ regions = _of(
 
 @regions.command("capacity")
 def capacity(target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE) -> None:
-    """How much room there is in each region, and how long one waits for it."""
+    """How much room there is in each region, and how long one waits for it.
+
+    \b
+    quarterdeck regions capacity
+    """
     from quarterdeck.v1 import shapes_pb2, shapes_pb2_grpc
 
     from controlplane.commands.calls import calling, show_list

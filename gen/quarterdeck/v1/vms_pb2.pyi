@@ -194,12 +194,14 @@ class UndrainVmRequest(_message.Message):
     def __init__(self, name: _Optional[str] = ...) -> None: ...
 
 class TerminateVmRequest(_message.Message):
-    __slots__ = ("name", "force")
+    __slots__ = ("name", "force", "reason")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FORCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
     name: str
     force: bool
-    def __init__(self, name: _Optional[str] = ..., force: _Optional[bool] = ...) -> None: ...
+    reason: str
+    def __init__(self, name: _Optional[str] = ..., force: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class StopVmRequest(_message.Message):
     __slots__ = ("name",)

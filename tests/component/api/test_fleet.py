@@ -34,8 +34,9 @@ async def test_a_machine_is_drained_undrained_and_terminated(api: Plane, operato
         assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "NO_CAPACITY")
         back = await operator.vms.UndrainVm(vms_pb2.UndrainVmRequest(name="vms/vm-1"))
         assert back.state == vms_pb2.VM_STATE_IN_USE
-        ending = await operator.vms.TerminateVm(vms_pb2.TerminateVmRequest(name="vms/vm-1", force=True))
-        assert ending.state == vms_pb2.VM_STATE_DRAINING
+        goes = vms_pb2.TerminateVmRequest(name="vms/vm-1", force=True, reason="its lease ends")
+        ending = await operator.vms.TerminateVm(goes)
+        assert (ending.state, ending.reason_detail) == (vms_pb2.VM_STATE_DRAINING, "its lease ends")
         stopped = await operator.sessions.GetSession(sessions_pb2.GetSessionRequest(name=session.name))
         assert stopped.state == sessions_pb2.SESSION_STATE_STOPPING
         assert stopped.reason == sessions_pb2.SESSION_REASON_VM_TERMINATED
