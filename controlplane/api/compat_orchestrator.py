@@ -116,4 +116,4 @@ class OrchestratorServicer(rpc.OrchestratorServiceServicer):
         return pb.ListVmSessionsResponse(vm_id=vm.id, sessions=[vm_session(view.session) for view in views])
 
     async def GetVmCapacity(self, request: pb.GetVmCapacityRequest, context: Any) -> pb.VmCapacity:
-        return vm_capacity(await vms.get_vm(self._world, identity.principal(), request.vm_id))
+        return vm_capacity(*await availability.vm_room(self._world, identity.principal(), request.vm_id))

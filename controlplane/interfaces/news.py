@@ -166,6 +166,10 @@ class FigureRows(Protocol):
         """Every project, by id."""
         ...
 
+    async def low(self) -> frozenset[tuple[str, str]]:
+        """(project, region) where capacity is remembered to be low."""
+        ...
+
     async def turn(self, project_id: str, region_id: str, low: bool) -> int:
         """Remembers that capacity is low, or no longer. 0 when that was known, else how often it has turned."""
         ...

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import product
 
 from controlplane.domain.errors import NotFound
 from controlplane.domain.identity import Principal
 from controlplane.domain.pool import RENTING
 from controlplane.domain.queueing import wait_s
-from controlplane.domain.region import low_capacity, tide
+from controlplane.domain.region import Region, low_capacity, tide
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import PLACEABLE, VmState
 from controlplane.interfaces import Flow, RegionFigure, Tx
@@ -108,22 +107,30 @@ async def watch_tides(world: World) -> int:
     """Tells each project once of each region with machines of its own in service whose free slots have sunk below the
     region's low-water mark (VMPoolLowCapacity of seed 001), and again only after they had risen; returns how often it
     told."""
-    told = 0
+    turned: list[tuple[str, Region, bool, int]] = []
     async with world.store.reading() as tx:
         marked = [region for region in await tx.shapes.regions() if region.low_water_seats]
-        projects = await tx.figures.projects() if marked else ()
-    for project_id, region in product(projects, marked):
-        async with world.store.tx() as tx:
+        known = await tx.figures.low()
+        for project_id in await tx.figures.projects() if marked else ():
             figures = await tx.figures.regions(project_id)
-            room = capacity_of(region.id, figures, ())
-            seats = room.capacity_units // UNITS_PER_SEAT
-            serving = any(figure.region_id == region.id and figure.state in IN_SERVICE for figure in figures)
-            low = serving and tide(region, False, room.free_slots, seats)
-            if serving and not low and tide(region, True, room.free_slots, seats):
-                continue  # between the marks: as it was
+            for region in marked:
+                was, room = (project_id, region.id) in known, capacity_of(region.id, figures, ())
+                low = _serves(region, figures) and tide(
+                    region, was, room.free_slots, room.capacity_units // UNITS_PER_SEAT
+                )
+                if low != was:
+                    turned.append((project_id, region, low, room.free_slots))
+    told = 0
+    for project_id, region, low, free_slots in turned:
+        async with world.store.tx() as tx:
             turns = await tx.figures.turn(project_id, region.id, low)
             if turns and low:
-                await tx.outbox.append([low_capacity(region, project_id, room.free_slots, turns)])
+                await tx.outbox.append([low_capacity(region, project_id, free_slots, turns)])
                 told += 1
+    if told:
         await world.tell()
     return told
+
+
+def _serves(region: Region, figures: Sequence[RegionFigure]) -> bool:
+    return any(figure.region_id == region.id and figure.state in IN_SERVICE for figure in figures)

@@ -75,6 +75,10 @@ class SqlFigures:
             moved.setdefault(row["region_id"], [0, 0])[row["what"]] += int(row["rows"])
         return [Flow(region_id, *moved[region_id]) for region_id in sorted(moved)]
 
+    async def low(self) -> frozenset[tuple[str, str]]:
+        rows = await self._connection.rows(sa.select(tides.c.project_id, tides.c.region_id).where(tides.c.low))
+        return frozenset((row["project_id"], row["region_id"]) for row in rows)
+
     async def turn(self, project_id: str, region_id: str, low: bool) -> int:
         first = {"project_id": project_id, "region_id": region_id, "low": False, "version": 0}
         await self._connection.write(self._connection.insert(tides).values(first).on_conflict_do_nothing())

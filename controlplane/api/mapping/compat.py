@@ -63,7 +63,7 @@ def vm_session(session: Session) -> orchestrator.VmSession:
     )
 
 
-def vm_capacity(vm: Vm) -> orchestrator.VmCapacity:
+def vm_capacity(vm: Vm, accepts: bool) -> orchestrator.VmCapacity:
     """Seats: what is left over of one is not available, so that total = used + available."""
     total, available = vm.capacity_units // UNITS_PER_SEAT, vm.free_units // UNITS_PER_SEAT
     return orchestrator.VmCapacity(
@@ -72,7 +72,7 @@ def vm_capacity(vm: Vm) -> orchestrator.VmCapacity:
         used_capacity=total - available,
         available_capacity=available,
         active_sessions=vm.active_sessions,
-        accepts_sessions=vm.state in PLACEABLE and available > 0,
+        accepts_sessions=accepts,
     )
 
 
@@ -137,7 +137,7 @@ def region_capacity(room: Capacity) -> orchestrator.RegionCapacity:
 
 def metrics(figures: Sequence[RegionFigure], regions: Sequence[Capacity]) -> orchestrator.Metrics:
     """Capacity counts whole seats, so that total = used + available."""
-    taking = [figure for figure in figures if figure.state in PLACEABLE]
+    taking = [figure for figure in figures if figure.state in PLACEABLE and figure.online]
     total, available = sum(f.capacity_units for f in taking) // UNITS_PER_SEAT, sum(f.free_seats for f in taking)
     return orchestrator.Metrics(
         total_vms=sum(figure.vms for figure in figures),

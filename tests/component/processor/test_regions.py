@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.api.mapping.compat import metrics, vm_capacity
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
@@ -15,7 +16,7 @@ from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Store
-from controlplane.usecases import assignment, capacity, creation, queue, sessions
+from controlplane.usecases import assignment, availability, capacity, creation, queue, sessions
 from controlplane.usecases.assignment import VmWish
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
@@ -204,6 +205,32 @@ async def test_low_capacity_is_told_by_default_where_machines_are_in_service_and
     assert [(e.draft.type, e.draft.subject, e.draft.data["free_seats"]) for e in told] == [
         ("quarterdeck.region.low_capacity", "regions/eu-west-1", 0)
     ]
+
+
+async def test_where_no_tide_turns_nothing_is_written(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await machines(world, eu_west_1="READY", us_east_1="FULL")
+    assert [await capacity.watch_tides(world) for _ in range(2)] == [1, 0]
+    monkeypatch.setattr(type(world.store), "tx", None)
+    assert await capacity.watch_tides(world) == 0
+
+
+async def test_what_is_away_counts_nowhere_as_capacity(world: World) -> None:
+    await machines(world, eu_west_1="READY", us_east_1="STALE")
+    rooms = await capacity.capacities(world, OPERATOR)
+    told = metrics(await availability.vm_figures(world, OPERATOR), rooms)
+    assert (told.total_vms, told.total_capacity, told.available_capacity) == (2, 2, sum(r.free_slots for r in rooms))
+    taking = [vm_capacity(*await availability.vm_room(world, OPERATOR, vm)) for vm in ("vm-eu-west-1", "vm-us-east-1")]
+    assert [one.accepts_sessions for one in taking] == [True, False]
+
+
+async def test_vms_that_are_away_hide_none_that_is_free(world: World) -> None:
+    async with world.store.tx() as tx:
+        for number in range(120):
+            vm = a_vm(f"vm-{number:03d}", region_id="eu-west-1", used_units=13, terminate_requested_at=None)
+            await tx.vms.add(vm)
+            await tx.hosts.add(a_host(vm.id, last_heartbeat_at=None))
+    await machines(world, eu_west_1="READY")
+    assert [vm.id for vm in await availability.available_vms(world, OPERATOR, "eu-west-1")] == ["vm-eu-west-1"]
 
 
 async def test_low_capacity_is_told_to_every_project_of_its_own_machines(world: World) -> None:

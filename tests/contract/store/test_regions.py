@@ -60,6 +60,11 @@ async def test_a_turn_of_the_tide_is_new_exactly_once(store: Store) -> None:
             return await tx.figures.turn("default", "local", low)
 
     assert [await turn(low) for low in (False, True, True, False, False, True)] == [0, 1, 0, 2, 0, 3]
+    async with store.reading() as tx:
+        assert await tx.figures.low() == {("default", "local")}
+    await turn(False)
+    async with store.reading() as tx:
+        assert await tx.figures.low() == frozenset()
 
 
 async def test_regions_keep_their_chain_law_and_mark(store: Store) -> None:

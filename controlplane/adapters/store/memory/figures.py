@@ -65,6 +65,9 @@ class MemoryFigures:
         waiting = [s.region_id for s in rows if s.state is SessionState.PENDING]
         return [Flow(r, released.count(r), waiting.count(r)) for r in sorted({*released, *waiting})]
 
+    async def low(self) -> frozenset[tuple[str, str]]:
+        return frozenset(key for key, (low, _) in self._tables.seen("tides").items() if low)
+
     async def turn(self, project_id: str, region_id: str, low: bool) -> int:
         was, version = self._tables.seen("tides").get((project_id, region_id), (False, 0))
         if was == low:
