@@ -243,6 +243,11 @@ class Session:
         }
         return {name: _seconds(self.created_at, at) for name, at in reached.items() if at is not None}
 
+    def overdue(self, now: datetime) -> bool:
+        """It waits, and has for as long as it may."""
+        until = self.queue_deadline_at
+        return self.state is SessionState.PENDING and until is not None and until <= now
+
     def patient(self, wait_s: float) -> Session:
         """With a deadline that a machine which is on its way for it can meet: `wait_s` after its creation; unless that
         is no later, or its caller has said how long to wait."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from controlplane.domain import subjects
 from controlplane.domain.errors import Conflict
 from controlplane.domain.game import Deployment, Game
-from controlplane.domain.session import Session, SessionReason, SessionState, SessionTrigger
+from controlplane.domain.session import Session, SessionReason, SessionTrigger
 from controlplane.domain.template import Preset
 from controlplane.interfaces import Tx, Wanted
 from controlplane.usecases.allocation import Ask, Placement, place_many, settle
@@ -28,18 +28,23 @@ async def place_queue(world: World) -> int:
     behind who ask for the same, and nobody else."""
     async with world.store.reading() as tx:
         wanted = await tx.queue.wanted()
-    placed, last, unmet = 0, None, frozenset[Wanted]()
+    placed, last, unmet, wait = 0, None, frozenset[Wanted](), False
     while wanted - unmet:
-        placements, asks = await _place_batch(world, last, unmet)
+        placements, asks = await _place_batch(world, last, unmet, wait=wait)
         if not asks:
             break
         placed += sum(placement.bound is not None for placement in placements)
+        wait = not wait and any(placement.contended for placement in placements)
+        if wait:
+            continue  # whoever creates sessions beside us must not always be first: what they hold is waited for
         unmet |= {ask.wanted for ask, placement in zip(asks, placements, strict=True) if placement.bound is None}
         last = (asks[-1].session.created_at, asks[-1].session.id)
     return placed
 
 
-async def _place_batch(world: World, last: Last, unmet: frozenset[Wanted]) -> tuple[Sequence[Placement], Sequence[Ask]]:
+async def _place_batch(
+    world: World, last: Last, unmet: frozenset[Wanted], *, wait: bool
+) -> tuple[Sequence[Placement], Sequence[Ask]]:
     """Places among the BATCH sessions behind `last` those who do not ask for what is `unmet`. Raises Conflict."""
     for attempt in range(TRIES):
         try:
@@ -47,7 +52,7 @@ async def _place_batch(world: World, last: Last, unmet: frozenset[Wanted]) -> tu
                 now = await tx.now()
                 asks = await asks_of(tx, await tx.queue.after(last, BATCH))
                 hopeful = [index for index, ask in enumerate(asks) if ask.wanted not in unmet]
-                found = await place_many(tx, [asks[index] for index in hopeful], now, wait=attempt > 0)
+                found = await place_many(tx, [asks[index] for index in hopeful], now, wait=wait or attempt > 0)
                 await tx.batch.save_sessions([placement.bound for placement in found if placement.bound is not None])
             break
         except Conflict:  # one was stopped, or placed by another replica
@@ -89,9 +94,9 @@ async def expire_queue(world: World) -> int:
     for stale in overdue:
         async with world.store.tx() as tx:
             session = await tx.sessions.get(stale.id)
-            if session is None or session.state is not SessionState.PENDING:
-                continue
             now = await tx.now()
+            if session is None or not session.overdue(now):
+                continue  # placed, stopped, or given more time since we looked
             detail = session.reason_detail.replace("waits for a slot", "no slot became free in time")
             ended, events = session.on(SessionTrigger.DEADLINE, now, SessionReason.QUEUE_DEADLINE, detail)
             hints = await settle(tx, ended, events, now, world.policy)

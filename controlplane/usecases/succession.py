@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from controlplane.domain import subjects
-from controlplane.domain.errors import Conflict, NotFound, WrongState
+from controlplane.domain.errors import Conflict, NotFound, Unavailable, WrongState
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.pool import Market
 from controlplane.domain.provisioning import Phase, Provisioning
@@ -91,7 +91,9 @@ async def cancel_series(world: World, who: Principal, replacement_id: str, reque
 
 
 async def advance(world: World) -> int:
-    """One step for each series that has something to do; returns how many rows changed. Any number of replicas may."""
+    """One step for each series that has something to do; returns how many rows changed. Any number of replicas may.
+
+    Raises an ExceptionGroup of what was not foreseen, when all other series have had their step."""
     async with world.store.reading() as tx:
         unfinished = await tx.replacements.unfinished()
     series: dict[str, Replacement] = {}
@@ -99,12 +101,18 @@ async def advance(world: World) -> int:
         first = series.get(row.series_id)
         if first is None or (first.state is S.QUEUED and row.state is not S.QUEUED):
             series[row.series_id] = row
-    changed = 0
+    changed, broken = 0, list[Exception]()
     for row in series.values():
         try:
             changed += await _step(world, row)
         except Conflict:  # another replica was faster
             continue
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - raised below
+            broken.append(error)
+    if broken:
+        raise ExceptionGroup("succession", broken)
     return changed
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from controlplane.adapters.store.batch import SqlBatch
 from controlplane.api.mapping.compat import metrics, vm_capacity
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.host import HostState
@@ -14,7 +17,7 @@ from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.placement import PassedOver
 from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
-from controlplane.domain.vm import VmState
+from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Store
 from controlplane.usecases import assignment, availability, capacity, creation, queue, sessions
 from controlplane.usecases.assignment import VmWish
@@ -262,3 +265,28 @@ async def test_low_capacity_is_told_once_and_again_only_after_it_had_risen(world
     assert [(e.draft.type, e.draft.subject, e.draft.data["free_seats"]) for e in told] == [
         ("quarterdeck.region.low_capacity", "regions/eu-west-1", 1)
     ]
+
+
+async def test_who_waits_gets_a_vm_that_somebody_else_holds_at_this_moment(
+    world: World, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else those who create sessions, one batch after another, would always be first."""
+    await machines(world, eu_west_1="FULL")
+    view = await asked(world, region_id="eu-west-1", queue_timeout_s=60)
+    await machines(world, us_east_1="READY")
+    waits, lock_vms = asyncio.Event(), SqlBatch.lock_vms
+
+    async def told(batch: SqlBatch, vm_ids: Sequence[str], *, wait: bool) -> Sequence[Vm]:
+        if wait:
+            waits.set()
+        return await lock_vms(batch, vm_ids, wait=wait)
+
+    monkeypatch.setattr(SqlBatch, "lock_vms", told)
+    async with world.store.tx() as tx:
+        await tx.vms.lock("vm-us-east-1")
+        placing, waiting = asyncio.ensure_future(queue.place_queue(world)), asyncio.ensure_future(waits.wait())
+        if store_url.startswith("postgres"):  # SQLite has one writer at a time
+            await asyncio.wait([placing, waiting], return_when=asyncio.FIRST_COMPLETED)
+    assert await placing == 1
+    waiting.cancel()
+    assert (await sessions.get_session(world, OPERATOR, view.session.id)).session.vm_id == "vm-us-east-1"

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,10 @@ from controlplane.domain.pool import Pool
 from controlplane.domain.session import SessionState
 from controlplane.domain.succession import Replacement, ReplacementState
 from controlplane.domain.vm import PLACEABLE, VmState
-from controlplane.interfaces import Page
+from controlplane.interfaces import Page, Tx
 from controlplane.usecases import pools, succession, vms
 from controlplane.usecases.vms import VmRequest
+from controlplane.usecases.world import World
 from tests.component.processor.renting_rig import OPERATOR, START, Rig
 
 S = ReplacementState
@@ -164,3 +166,21 @@ async def test_what_has_not_begun_is_called_off_and_what_is_put_into_service_aga
     assert (await rig.see(session)).session.state is SessionState.STARTING
     with pytest.raises(NotFound):
         await succession.cancel_series(rig.world, OPERATOR, "none", "r")
+
+
+async def test_a_step_that_breaks_stops_no_other_series(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = await warmed(rig, most=4)
+    for vm_id in (first, second):
+        await succession.replace_vms(rig.world, OPERATOR, f"vms/{vm_id}", "", "r")
+    broken = (await rows(rig))[0].vm_id
+    begin = succession._begin
+
+    async def breaks(tx: Tx, world: World, row: Replacement, *rest: Any) -> Replacement:
+        if row.vm_id == broken:
+            raise ValueError("nobody had thought of it")
+        return await begin(tx, world, row, *rest)
+
+    monkeypatch.setattr(succession, "_begin", breaks)
+    with pytest.raises(ExceptionGroup):
+        await succession.advance(rig.world)
+    assert await states(rig) == [S.QUEUED, S.RENTING]

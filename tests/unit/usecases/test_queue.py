@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -16,10 +19,12 @@ from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.queueing import Bounds, Rivals, rivals
 from controlplane.domain.region import Law, Region
 from controlplane.domain.session import SessionState
+from controlplane.interfaces import Tx
 from controlplane.usecases import creation, games, queue, sessions
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import Policy, World
+from tests.contract.store.rows import NOW as START
 from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm, furnish
 
 ALICE, BOB = (Principal(DEFAULT_PROJECT, name, Role.PLAYER) for name in ("alice", "bob"))
@@ -129,3 +134,31 @@ async def test_who_waits_for_a_port_of_one_deployment_stands_before_nobody_of_th
     assert (await ask(world, queue_timeout_s=0.0)).session.state is STARTING
     # Nor do those of the next wait behind it when the queue is gone through.
     assert await queue.place_queue(world) == 0
+
+
+async def test_who_is_given_more_time_at_the_last_moment_is_not_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = START
+    world = replace(a_world(Bounds()), store=MemoryStore(lambda: now))
+    await furnish(world.store)
+    view = await ask(world)
+    now += timedelta(seconds=3600)
+    whole, given = world.store.tx, False
+
+    @asynccontextmanager
+    async def late() -> AsyncIterator[Tx]:
+        nonlocal given
+        if not given:
+            given = True
+            async with whole() as tx:
+                session = await tx.sessions.get(view.session.id)
+                assert session is not None
+                more = replace(session.patient(7200), version=session.version + 1)
+                await tx.sessions.save(more)
+        async with whole() as tx:
+            yield tx
+
+    monkeypatch.setattr(world.store, "tx", late)
+    assert await queue.expire_queue(world) == 0
+    assert (await sessions.get_session(world, ALICE, view.session.id)).session.state is WAITING
+    now += timedelta(seconds=3600)
+    assert await queue.expire_queue(world) == 1
