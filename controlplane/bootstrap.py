@@ -287,6 +287,7 @@ async def _api(
     said = await _monitoring(stack, settings, world, registry, "api", settings.api_http_port) if alone else {}
     return said | {
         "enrolment_target": f"{settings.advertised_host}:{ports.enrolment}",
+        "link_target": f"{settings.advertised_host}:{ports.link}",
         "ca_sha256": world.authority.ca_sha256,
     }
 

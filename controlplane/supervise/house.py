@@ -140,6 +140,8 @@ class House:
             *_python("hostagent", "run"),
             *("--data-dir", str(settings.data_dir / "agent")),
             *("--enrolment-target", welcome["enrolment_target"]),
+            # It may have enrolled when the house was on another port.
+            *("--link-target", welcome["link_target"]),
             *("--ca-sha256", welcome["ca_sha256"]),
             *("--join-token-file", welcome["join_token_file"]),
             *("--media-ports", "-".join(map(str, settings.media_ports))),

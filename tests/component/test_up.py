@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.conftest import free_port
 from tests.house import House
 
 pytestmark = pytest.mark.timeout(300)
@@ -103,6 +104,7 @@ def test_a_killed_house_leaves_its_games_to_the_next(house: House) -> None:
 
     assert gone(others) == []
     assert psutil.Process(wrapper).is_running()
+    house.environment["QUARTERDECK_LINK_PORT"] = str(free_port())  # another house may have taken the old one
     house.start()
     watched = house.run("sessions", "stop", session["name"], "--wait", timeout_s=60)
     assert watched.returncode == 0, watched.stderr
