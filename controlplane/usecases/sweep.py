@@ -34,10 +34,10 @@ class Sweeper:
             try:
                 async with asyncio.timeout(self.world.policy.renting.patience.call_timeout_s * 4):
                     await self._sweep(provider, reaped)
-            except (ProviderRefused, *UNKNOWN) as error:
-                failures.append(error)
             except ExceptionGroup as several:
                 failures.extend(several.exceptions)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failures.append(error)
         if failures:
             raise ExceptionGroup("sweep", failures)
         return tuple(reaped)

@@ -13,12 +13,12 @@ import pytest
 from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import QuarterdeckError, WrongState
 from controlplane.domain.host import Inventory
-from controlplane.domain.instance import Instance, InstanceState
+from controlplane.domain.instance import Instance, InstanceState, Listing
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page
 from controlplane.usecases import hosts, vm_states, vms
-from tests.unit.usecases.rig import LAG_S, OPERATOR, START, Authority, Rig
+from tests.unit.usecases.rig import LAG_S, OPERATOR, START, Authority, Fake, Rig
 
 LOSSES = [[], ["done"], ["not_done"], ["refused"], ["not_done", "refused", "done"]]
 
@@ -185,6 +185,21 @@ async def test_the_sweeper_believes_no_partial_listing() -> None:
     assert await sweep(rig) == set()
     rig.provider.complete = True
     assert await sweep(rig) == {"x-1"}
+
+
+async def test_a_provider_that_answers_nonsense_keeps_the_sweeper_from_no_other() -> None:
+    class Broken(Fake):
+        async def list_owned(self, prefix: str) -> Listing:
+            raise ValueError("no listing that anybody could read")
+
+    rig = Rig()
+    stray(rig, 1)
+    broken = Broken(rig.fate, lambda: rig.now, name="broken")
+    rig.sweeper.world = replace(rig.world, providers={"broken": broken, **rig.world.providers})
+    for _ in range(2):
+        with pytest.raises(ExceptionGroup):
+            await sweep(rig)
+    assert rig.provider.machines == {}
 
 
 async def test_the_sweeper_reaps_a_second_machine_of_a_tag_that_has_one() -> None:
