@@ -20,16 +20,26 @@ class Admission:
         self._held: Counter[str] = Counter()
 
     @contextmanager
-    def place(self, who: str = "") -> Iterator[None]:
-        """One place, given back at the end; one caller gets at most `each`. Raises Exhausted."""
-        if self._free <= 0 or self._held[who] >= self._each:
+    def place(self) -> Iterator[None]:
+        """One place, given back at the end. Raises Exhausted."""
+        if self._free <= 0:
             raise Exhausted("TOO_MANY_REQUESTS", f"too many {self._what} at once; try again", retry_after_s="1")
         self._free -= 1
-        self._held[who] += 1
         try:
             yield
         finally:
             self._free += 1
+
+    @contextmanager
+    def share(self, who: str) -> Iterator[None]:
+        """That one's, of whom a place is; at most `each`, given back at the end. Raises Exhausted."""
+        if self._held[who] >= self._each:
+            told = f"you have {self._each} {self._what} at once, the most that one caller may; end one or try again"
+            raise Exhausted("TOO_MANY_REQUESTS", told, retry_after_s="1")
+        self._held[who] += 1
+        try:
+            yield
+        finally:
             self._held[who] -= 1
             if not self._held[who]:
                 del self._held[who]
@@ -40,14 +50,16 @@ class Patience:
     """How an RPC comes to wait for what it has begun: in a place of another kind, so that it keeps nobody out (I18).
     `place` is the one that it came in by, `cut` ends it early."""
 
+    who: str
     admission: Admission
     place: ExitStack
     others: ExitStack
     cut: Callable[[], AbstractAsyncContextManager[None]]
 
-    def reserve(self, who: str) -> None:
+    def reserve(self) -> None:
         """Before anything is begun. Raises Exhausted."""
-        self.others.enter_context(self.admission.place(who))
+        self.others.enter_context(self.admission.place())
+        self.others.enter_context(self.admission.share(self.who))
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:

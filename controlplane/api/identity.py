@@ -40,6 +40,12 @@ class Caller:
     forsaken: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     patience: Patience | None = None
 
+    @property
+    def name(self) -> str:
+        """By which his share of places is kept, however many connections he has or shares with others; "" of one who
+        has not said who he is."""
+        return f"{self.principal.project_id}/{self.principal.subject}" if self.principal else self.host_id
+
 
 _caller: ContextVar[Caller] = ContextVar("caller")
 

@@ -51,12 +51,13 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class Limits:
     """Of one listener. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream;
     `write_s` is how long one message of a stream may wait for its reader; `waiting` calls may wait for what they have
-    begun, `waiting_each` of one caller, and take no place of the others."""
+    begun, and take no place of the others; `…_each` is what one caller gets."""
 
     unary_in_flight: int = 512
     waiting: int = 512
     waiting_each: int = 128
     open_streams: int = 4096
+    open_streams_each: int = 1024
     strangers_streams: int = 256
     unary_s: float = 300.0
     recheck_s: float = 2.5
@@ -90,7 +91,7 @@ class Chain:
         self._spans = spans or NoSpans()
         self._requests = Admission(limits.unary_in_flight, "requests")
         self._waiting = Admission(limits.waiting, "calls that wait", limits.waiting_each)
-        self._streams = Admission(limits.open_streams, "streams")
+        self._streams = Admission(limits.open_streams, "streams", limits.open_streams_each)
         self._strangers = Admission(limits.strangers_streams, "streams without a token")
 
     def wrap(self, method: str, handler: Handler) -> Handler:
@@ -212,7 +213,9 @@ class Chain:
                 if method not in UNBOUNDED:
                     place.enter_context(admission.place())
                 caller = await self._caller(method, context, request_id)
-                patience = Patience(self._waiting, place, places, lambda: self._guarded(method, context))
+                if caller.name:
+                    place.enter_context(admission.share(caller.name))
+                patience = Patience(caller.name, self._waiting, place, places, lambda: self._guarded(method, context))
                 identity.enter(replace(caller, patience=patience))
                 yield outcome
                 outcome.code = grpc.StatusCode.OK.name

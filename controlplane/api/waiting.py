@@ -15,8 +15,7 @@ log = structlog.get_logger(__name__)
 
 def reserve() -> None:
     """A place to wait in, before anything is made that nobody could wait for. Raises Exhausted."""
-    who = identity.principal()
-    identity.patience().reserve(f"{who.project_id}/{who.subject}")
+    identity.patience().reserve()
 
 
 async def playable(world: World, session: Session) -> SessionView:

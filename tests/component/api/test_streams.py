@@ -14,7 +14,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from quarterdeck.v1 import accounts_pb2, agent_pb2, events_pb2, sessions_pb2, streaming_pb2
+from quarterdeck.v1 import accounts_pb2, agent_pb2, events_pb2, sessions_pb2, sessions_pb2_grpc, streaming_pb2
 
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.store import open_store
@@ -198,6 +198,45 @@ async def test_more_requests_than_we_take_are_told_when_to_come_again(
         answer.set()
         await asyncio.gather(*held)
         await caller.accounts.GetAccount(get)  # what is over makes room again
+
+
+async def test_a_caller_has_a_share_of_the_streams_whatever_connections_they_come_by(
+    tmp_path: Path, broker: MemoryBroker
+) -> None:
+    limits = Limits(open_streams=4, open_streams_each=2)
+    async with (
+        narrow(tmp_path, broker, limits) as running,
+        calling(running, running.operator) as operator,
+        calling(running, running.player) as player,
+        running.channel() as gateway,  # carries streams of both
+    ):
+        await make_game(operator)
+        watch = sessions_pb2.WatchSessionRequest(name=(await create_session(player)).name)
+        carried = sessions_pb2_grpc.SessionServiceStub(gateway).WatchSession
+
+        def own() -> Any:
+            return aiter(player.sessions.WatchSession(watch))
+
+        def through_gateway(token: str) -> Any:
+            return aiter(carried(watch, metadata=(("authorization", f"Bearer {token}"),)))
+
+        held = [own(), through_gateway(running.player)]
+        for stream in held:
+            await anext(stream)
+        for more in (own(), through_gateway(running.player)):
+            refusal = await refused(anext(more))
+            assert (refusal.code, refusal.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+            assert "you have 2 streams at once" in refusal.message
+            assert refusal.retry_s == 1.0
+        others = through_gateway(running.operator)
+        await anext(others)
+        await player.accounts.GetAccount(accounts_pb2.GetAccountRequest())
+        # What is over makes room again.
+        await operator.sessions.StopSession(sessions_pb2.StopSessionRequest(name=watch.name))
+        async with asyncio.timeout(WITHIN_S):
+            for stream in (*held, others):
+                assert [session.state async for session in stream][-1] == State.SESSION_STATE_STOPPED
+        assert await anext(own())
 
 
 async def test_an_open_stream_survives_a_database_that_is_away(
