@@ -89,7 +89,7 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
         said: dict[str, Any] = {}
         spans = tracing.opened(stack, settings.otlp_endpoint, role, settings.replica_id)
         if role != "gateway":
-            world = await _world(stack, settings, spans)
+            world = await _world(stack, settings, registry, spans)
             if role in ("all", "api"):
                 said |= await _api(stack, settings, world, registry, spans, alone=role == "api")
                 if welcome:
@@ -161,16 +161,18 @@ async def _migrate(settings: Settings) -> None:
     log.info("database.migrated", revision=revision)
 
 
-async def _world(stack: AsyncExitStack, settings: Settings, spans: Spans) -> World:
+async def _world(stack: AsyncExitStack, settings: Settings, registry: CollectorRegistry, spans: Spans) -> World:
     from controlplane.adapters.bus.jetstream import JetStreamBus
     from controlplane.adapters.ca import FileCertificateAuthority, stream_token_key
     from controlplane.adapters.ids import RandomIds
     from controlplane.adapters.objects import open_objects
     from controlplane.adapters.store import open_store
+    from controlplane.adapters.store.lanes import PoolSize
     from controlplane.adapters.stream_tokens import JwtStreamTokens
     from controlplane.usecases.world import World
 
-    store = tracing.traced(open_store(settings.database_url), spans)
+    size = PoolSize(settings.database_connections, settings.database_connections_kept, settings.database_wait_s)
+    store = tracing.traced(open_store(settings.database_url, size=size, registry=registry), spans)
     stack.push_async_callback(store.close)
     objects = open_objects(settings.objects_url, settings.objects_endpoint)
     stack.push_async_callback(objects.close)

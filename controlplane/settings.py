@@ -14,149 +14,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from controlplane import values
 
 ENV_PREFIX = "QUARTERDECK_"
 CONFIG_VARIABLE = f"{ENV_PREFIX}CONFIG"
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to dial where one listens on everything
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-DATABASES = {"sqlite:///": "sqlite:///", "postgresql://": "postgresql+psycopg://"}
 
 
 class SettingsError(Exception):
     """Settings that cannot be used; the message names each variable, what is wrong and the remedy, one line each."""
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    return value
-
-
-def _path(value: Any) -> Path:
-    return Path(value).expanduser().absolute()
-
-
-def _seconds(at_least: float, above: bool = False) -> Callable[[Any], float]:
-    def parse(value: Any) -> float:
-        try:
-            seconds = float(value)
-        except (TypeError, ValueError):
-            raise ValueError("must be a number of seconds") from None
-        if not at_least <= seconds < float("inf") or (above and seconds == at_least):
-            raise ValueError(f"must be {'more than' if above else 'at least'} {at_least:g} seconds")
-        return seconds
-
-    return parse
-
-
-def _port(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdecimal() or not 1 <= int(value) <= 65535:
-        raise ValueError("must be a port from 1 to 65535")
-    return int(value)
-
-
-def _port_range(value: Any) -> tuple[int, int]:
-    first, dash, last = str(value).partition("-")
-    if not (dash and first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535):
-        raise ValueError("must be FIRST-LAST within 1024-65535")
-    return int(first), int(last)
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    words = value.split(",") if isinstance(value, str) else value
-    if not isinstance(words, list | tuple) or not all(isinstance(word, str) for word in words):
-        raise ValueError("must be a list of texts, in the environment with commas between them")
-    return tuple(word.strip() for word in words if word.strip())
-
-
-def _ice_servers(value: Any) -> tuple[str, ...]:
-    urls = _words(value)
-    if not all(url.startswith(("stun:", "turn:", "turns:")) and "@" not in url for url in urls):
-        raise ValueError("must be stun:HOST:PORT, turn:HOST:PORT or turns:HOST:PORT, with commas between them")
-    return urls
-
-
-def _one_of(*allowed: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in allowed:
-            raise ValueError(f"must be one of {', '.join(allowed)}")
-        return str(value)
-
-    return parse
-
-
-def _database(value: Any) -> str:
-    """The short forms are good too; the rest of the house sees the driver named."""
-    for short, full in DATABASES.items():
-        if _text(value).startswith((short, full)):
-            return full + str(value).removeprefix(short).removeprefix(full)
-    raise ValueError("must start with sqlite:/// or postgresql+psycopg://")
-
-
-def _objects(value: Any) -> str:
-    parts = urlsplit(_text(value))
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("must hold no credentials and no options; those come from the environment (AWS_ACCESS_KEY_ID)")
-    if not (parts.scheme == "file" and parts.path and not parts.netloc) and not (parts.scheme == "s3" and parts.netloc):
-        raise ValueError("must be file:///DIRECTORY or s3://BUCKET/PREFIX")
-    return str(value)
-
-
-def _endpoint(value: Any) -> str:
-    parts = urlsplit(_text(value))
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.username or parts.query:
-        raise ValueError("must be https://HOST:PORT (or http://), without credentials")
-    return str(value)
-
-
-def _replica(value: Any) -> str:
-    if len(_text(value)) > 40 or not value.replace("-", "").isalnum() or not value.isascii() or value != value.lower():
-        raise ValueError("must be up to 40 lower-case letters, digits and dashes")
-    return str(value)
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not str(value).isdecimal():
-        raise ValueError("must be a whole number from 0")
-    return int(value)
-
-
-def _figures(bounds: Mapping[str, tuple[float, float]]) -> Callable[[Any], dict[str, float]]:
-    """Some of these figures, each within its bounds; the others keep their defaults."""
-
-    def parse(value: Any) -> dict[str, float]:
-        entries = [entry.partition("=")[::2] for entry in value.split(",")] if isinstance(value, str) else value.items()
-        figures = {}
-        for word, figure in entries:
-            name = str(word).strip()
-            if name not in bounds:
-                raise ValueError(f"knows no '{name}', only {', '.join(bounds)}")
-            least, most = bounds[name]
-            figures[name] = float(figure)
-            if not least <= figures[name] <= most:
-                raise ValueError(f"{name} must be from {least:g} to {most:g}")
-        return figures
-
-    return parse
-
-
-SCHEDULE_WORDS = "attempts=5,first_delay_s=5,multiplier=2,cap_s=300,jitter=0.5,budget_s=3600; or some of these"
-_schedule = _figures(
-    {
-        "attempts": (1, 1000),
-        "first_delay_s": (0, 86400),
-        "multiplier": (1, 100),
-        "cap_s": (0, 86400),
-        "jitter": (0, 1),
-        "budget_s": (0, 31 * 86400),
-    }
-)
-FAULTS = ("sold_out", "lost_order", "lost_reply", "broken", "silent", "api_error", "forbidden", "stubborn")
-_faults = _figures(dict.fromkeys(FAULTS, (0, 1)))
-
-
-POSITIVE, NOT_NEGATIVE = _seconds(0, above=True), _seconds(0)
 
 
 def _of(parse: Callable[[Any], Any], default: Any, about: str = "", *, secret: bool = False) -> Any:
@@ -172,92 +40,105 @@ class Settings:
     """Everything the control plane is told from outside. Durations are in seconds. Made by `load`."""
 
     # Where things are.
-    data_dir: Path = _of(_path, Path(".quarterdeck"), "the house's files: database, bus, CA, logs")
-    database_url: str = _of(_database, "", "default: SQLite in data_dir")
-    nats_url: str = _of(_text, "", "default: `up` brings its own, other roles use nats://127.0.0.1:4222")
-    nats_token_file: Path | None = _of(_path, None, "file with the token of that server")
-    ca_dir: Path = _of(_path, Path(), "default: ca in data_dir")
-    objects_url: str = _of(_objects, "", "logs, saves, backups: file:///DIRECTORY or s3://BUCKET; default: in data_dir")
-    objects_endpoint: str = _of(_endpoint, "", "of an S3 that is not Amazon's")
+    data_dir: Path = _of(values.path, Path(".quarterdeck"), "the house's files: database, bus, CA, logs")
+    database_url: str = _of(values.database, "", "default: SQLite in data_dir")
+    database_connections: int = _of(values.count, 16, "to PostgreSQL, at most, of each API and each processor")
+    database_connections_kept: int = _of(values.count, 8, "of those, when there is nothing to do")
+    database_wait_s: float = _of(values.POSITIVE, 10.0, "for one of them, before a caller is told UNAVAILABLE")
+    nats_url: str = _of(values.text, "", "default: `up` brings its own, other roles use nats://127.0.0.1:4222")
+    nats_token_file: Path | None = _of(values.path, None, "file with the token of that server")
+    ca_dir: Path = _of(values.path, Path(), "default: ca in data_dir")
+    objects_url: str = _of(
+        values.objects, "", "logs, saves, backups: file:///DIRECTORY or s3://BUCKET; default: in data_dir"
+    )
+    objects_endpoint: str = _of(values.endpoint, "", "of an S3 that is not Amazon's")
 
     # Who listens where.
-    http_host: str = _of(_text, "127.0.0.1")
-    http_port: int = _of(_port, 8080)
-    api_http_port: int = _of(_port, 0, "health and metrics of an API on its own; default: any free port")
-    processor_http_port: int = _of(_port, 0, "health and metrics of a processor on its own; default: any free port")
-    http_connections: int = _of(_count, 0, "open at once; default: 16384, at most half of this process's descriptors")
-    http_connections_per_peer: int = _of(_count, 0, "of one address, as a proxy is; default: a quarter of those")
-    grpc_host: str = _of(_text, "127.0.0.1")
-    grpc_port: int = _of(_port, 50051)
-    link_host: str = _of(_text, "127.0.0.1", "where agents are listened to")
-    link_port: int = _of(_port, 0, "default: grpc_port + 1")
-    enrolment_port: int = _of(_port, 0, "default: grpc_port + 2")
-    advertised_host: str = _of(_text, "", "the name that agents dial; default: link_host")
-    allowed_hosts: tuple[str, ...] = _of(_words, (), "names it is called by, beside this machine's and its origins'")
-    allowed_origins: tuple[str, ...] = _of(_words, (), "browser origins beside the gateway's own")
-    media_ports: tuple[int, int] = _of(_port_range, (28000, 28999), "ports that sessions may lease on a host")
+    http_host: str = _of(values.text, "127.0.0.1")
+    http_port: int = _of(values.port, 8080)
+    api_http_port: int = _of(values.port, 0, "health and metrics of an API on its own; default: any free port")
+    processor_http_port: int = _of(
+        values.port, 0, "health and metrics of a processor on its own; default: any free port"
+    )
+    http_connections: int = _of(
+        values.count, 0, "open at once; default: 16384, at most half of this process's descriptors"
+    )
+    http_connections_per_peer: int = _of(values.count, 0, "of one address, as a proxy is; default: a quarter of those")
+    grpc_host: str = _of(values.text, "127.0.0.1")
+    grpc_port: int = _of(values.port, 50051)
+    link_host: str = _of(values.text, "127.0.0.1", "where agents are listened to")
+    link_port: int = _of(values.port, 0, "default: grpc_port + 1")
+    enrolment_port: int = _of(values.port, 0, "default: grpc_port + 2")
+    advertised_host: str = _of(values.text, "", "the name that agents dial; default: link_host")
+    allowed_hosts: tuple[str, ...] = _of(
+        values.words, (), "names it is called by, beside this machine's and its origins'"
+    )
+    allowed_origins: tuple[str, ...] = _of(values.words, (), "browser origins beside the gateway's own")
+    media_ports: tuple[int, int] = _of(values.port_range, (28000, 28999), "ports that sessions may lease on a host")
 
-    ice_servers: tuple[str, ...] = _of(_ice_servers, (), "stun: and turn: URLs for browsers and hosts behind NAT")
-    turn_username: str = _of(_text, "", "for all turn: URLs")
-    turn_credential: str = _of(_text, "", secret=True)
+    ice_servers: tuple[str, ...] = _of(values.ice_servers, (), "stun: and turn: URLs for browsers and hosts behind NAT")
+    turn_username: str = _of(values.text, "", "for all turn: URLs")
+    turn_credential: str = _of(values.text, "", secret=True)
 
     # When a host counts as gone (seed 004; a beat of 2.5 s lets three go missing).
-    heartbeat_interval_s: float = _of(POSITIVE, 2.5)
-    stale_after_s: float = _of(POSITIVE, 10.0)
-    lost_after_s: float = _of(POSITIVE, 60.0)
-    restart_grace_s: float = _of(NOT_NEGATIVE, 120.0)
+    heartbeat_interval_s: float = _of(values.POSITIVE, 2.5)
+    stale_after_s: float = _of(values.POSITIVE, 10.0)
+    lost_after_s: float = _of(values.POSITIVE, 60.0)
+    restart_grace_s: float = _of(values.NOT_NEGATIVE, 120.0, "what a pause of all heartbeats excuses, at most")
 
     # When a session ends by itself (0: never), and how long it may wait.
-    session_lost_after_s: float = _of(POSITIVE, 900.0)
-    idle_timeout_s: float = _of(NOT_NEGATIVE, 900.0)
-    disconnect_timeout_s: float = _of(NOT_NEGATIVE, 120.0)
-    max_duration_s: float = _of(NOT_NEGATIVE, 14400.0)
-    queue_timeout_s: float = _of(NOT_NEGATIVE, 30.0)
-    rented_queue_timeout_s: float = _of(NOT_NEGATIVE, 900.0, "the same, once a machine is being rented for it")
-    queue_max_per_project: int = _of(_count, 5000, "sessions that may wait at once; 0: any number")
-    queue_max_per_subject: int = _of(_count, 1000, "the same, of those whom one token's subject asked for")
-    start_deadline_s: float = _of(POSITIVE, 120.0, "for a host to begin with a session, images not counted")
+    session_lost_after_s: float = _of(values.POSITIVE, 900.0)
+    idle_timeout_s: float = _of(values.NOT_NEGATIVE, 900.0)
+    disconnect_timeout_s: float = _of(values.NOT_NEGATIVE, 120.0)
+    max_duration_s: float = _of(values.NOT_NEGATIVE, 14400.0)
+    queue_timeout_s: float = _of(values.NOT_NEGATIVE, 30.0)
+    rented_queue_timeout_s: float = _of(values.NOT_NEGATIVE, 900.0, "the same, once a machine is being rented for it")
+    queue_max_per_project: int = _of(values.count, 5000, "sessions that may wait at once; 0: any number")
+    queue_max_per_subject: int = _of(values.count, 1000, "the same, of those whom one token's subject asked for")
+    start_deadline_s: float = _of(values.POSITIVE, 120.0, "for a host to begin with a session, images not counted")
 
     # How long lines of sessions' logs are kept, where their game does not say.
-    log_retention_s: float = _of(_seconds(60), 14 * 86400.0)
+    log_retention_s: float = _of(values.seconds(60), 14 * 86400.0)
     log_session_mib: int = _of(
-        _count, 256, "MiB of a session's lines, compressed, beyond which the oldest go; at least 1"
+        values.count, 256, "MiB of a session's lines, compressed, beyond which the oldest go; at least 1"
     )
 
     # Renting. An order that stays unanswered is looked for; listings may be this much behind the provider's own doings.
-    local_vms: int = _of(_count, 2, "machines that the provider local may start on this machine; 0: none")
-    local_vm_delay_s: float = _of(NOT_NEGATIVE, 0.0, "how long the provider local takes for an order")
-    local_vm_failures: dict[str, float] = _of(_faults, {}, "its share of orders gone wrong, such as sold_out=0.2")
-    local_vm_regions: tuple[str, ...] = _of(_words, ("local",), "where the provider local offers machines")
-    local_vm_ports: tuple[int, int] = _of(_port_range, (27000, 27999), "for its machines' sessions, in equal parts")
-    local_vm_price_micro_per_hour: int = _of(_count, 0, "what the provider local asks")
-    rented_idle_s: float = _of(POSITIVE, 600.0, "empty for so long, a machine that no pool keeps is given back")
-    vm_running_timeout_s: float = _of(POSITIVE, 600.0, "for a rented machine to run")
-    vm_boot_timeout_s: float = _of(POSITIVE, 600.0, "for its agent to join, once it runs")
-    provider_poll_s: float = _of(POSITIVE, 5.0)
-    provider_listing_lag_s: float = _of(NOT_NEGATIVE, 30.0)
-    retry_provisioning: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
-    retry_boot: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
-    retry_network: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
-    retry_provider_api: dict[str, float] = _of(_schedule, {}, SCHEDULE_WORDS)
+    local_vms: int = _of(values.count, 2, "machines that the provider local may start on this machine; 0: none")
+    local_vm_delay_s: float = _of(values.NOT_NEGATIVE, 0.0, "how long the provider local takes for an order")
+    local_vm_failures: dict[str, float] = _of(values.faults, {}, "its share of orders gone wrong, such as sold_out=0.2")
+    local_vm_regions: tuple[str, ...] = _of(values.words, ("local",), "where the provider local offers machines")
+    local_vm_ports: tuple[int, int] = _of(
+        values.port_range, (27000, 27999), "for its machines' sessions, in equal parts"
+    )
+    local_vm_price_micro_per_hour: int = _of(values.count, 0, "what the provider local asks")
+    rented_idle_s: float = _of(values.POSITIVE, 600.0, "empty for so long, a machine that no pool keeps is given back")
+    vm_running_timeout_s: float = _of(values.POSITIVE, 600.0, "for a rented machine to run")
+    vm_boot_timeout_s: float = _of(values.POSITIVE, 600.0, "for its agent to join, once it runs")
+    provider_poll_s: float = _of(values.POSITIVE, 5.0)
+    provider_listing_lag_s: float = _of(values.NOT_NEGATIVE, 30.0)
+    retry_provisioning: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
+    retry_boot: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
+    retry_network: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
+    retry_provider_api: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
 
     # How long credentials live.
-    stream_token_ttl_s: float = _of(POSITIVE, 60.0)
-    sign_in_code_ttl_s: float = _of(POSITIVE, 600.0)
-    cert_ttl_s: float = _of(POSITIVE, 86400.0)
-    join_token_ttl_s: float = _of(POSITIVE, 2700.0)
+    stream_token_ttl_s: float = _of(values.POSITIVE, 60.0)
+    sign_in_code_ttl_s: float = _of(values.POSITIVE, 600.0)
+    cert_ttl_s: float = _of(values.POSITIVE, 86400.0)
+    join_token_ttl_s: float = _of(values.POSITIVE, 2700.0)
 
     # What the operator's verbs speak to.
-    target: str = _of(_text, "", "HOST:PORT of the API; default: 127.0.0.1 and grpc_port")
-    token: str = _of(_text, "", "the caller's token; default: read from token_file", secret=True)
-    token_file: Path = _of(_path, Path(), "default: operator.token in data_dir")
+    target: str = _of(values.text, "", "HOST:PORT of the API; default: 127.0.0.1 and grpc_port")
+    token: str = _of(values.text, "", "the caller's token; default: read from token_file", secret=True)
+    token_file: Path = _of(values.path, Path(), "default: operator.token in data_dir")
 
-    log_format: str = _of(_one_of("console", "json"), "console")
-    log_level: str = _of(_one_of("debug", "info", "warning", "error"), "info")
+    log_format: str = _of(values.one_of("console", "json"), "console")
+    log_level: str = _of(values.one_of("debug", "info", "warning", "error"), "info")
     otlp_endpoint: str = _of(
-        _endpoint, "", "where traces go by OTLP/gRPC, such as http://127.0.0.1:4317; default: none"
+        values.endpoint, "", "where traces go by OTLP/gRPC, such as http://127.0.0.1:4317; default: none"
     )
-    replica_id: str = _of(_replica, "", "default: made anew at each start")
+    replica_id: str = _of(values.replica, "", "default: made anew at each start")
 
     def listeners(self) -> dict[str, int]:
         """Port by the name of its setting."""
@@ -290,17 +171,17 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 def load(**options: object) -> Settings:
     """Reads file, environment and options (None means: not given). Raises SettingsError."""
     given, sources = _gather(options)
-    values: dict[str, Any] = {}
+    meant: dict[str, Any] = {}
     problems: list[str] = []
     for name, value in given.items():
         try:
-            values[name] = FIELDS[name].metadata["parse"](value)
+            meant[name] = FIELDS[name].metadata["parse"](value)
         except (ValueError, TypeError) as error:
             about = FIELDS[name].metadata["about"]
             problems.append(f"{sources[name]}: {error}{f' ({about})' if about else ''}; change it")
     if problems:
         raise SettingsError("\n".join(problems))
-    settings = _derived(Settings(**values))
+    settings = _derived(Settings(**meant))
     _check(settings)
     return settings
 
@@ -324,21 +205,21 @@ def foreign_environment() -> dict[str, str]:
 def _gather(options: Mapping[str, object]) -> tuple[dict[str, object], dict[str, str]]:
     """The value that wins for each field that has one, and what to call its source."""
     file = os.environ.get(CONFIG_VARIABLE, "")
-    values = dict(_read_file(file)) if file else {}
-    sources = {name: f"{name} in {file}" for name in values}
+    said = dict(_read_file(file)) if file else {}
+    sources = {name: f"{name} in {file}" for name in said}
     for name in FIELDS:
         variable = f"{ENV_PREFIX}{name.upper()}"
         mounted = f"{variable}_FILE"
         if os.environ.get(variable):
-            values[name], sources[name] = os.environ[variable], variable
+            said[name], sources[name] = os.environ[variable], variable
         elif os.environ.get(mounted) and f"{name}_file" not in FIELDS:
-            values[name], sources[name] = _read_value(mounted), mounted
+            said[name], sources[name] = _read_value(mounted), mounted
         if options.get(name) is not None:
-            values[name], sources[name] = options[name], f"--{name.replace('_', '-')} or {variable}"
-    unknown = sorted(name for name in values if name not in FIELDS)
+            said[name], sources[name] = options[name], f"--{name.replace('_', '-')} or {variable}"
+    unknown = sorted(name for name in said if name not in FIELDS)
     if unknown:
         raise SettingsError("\n".join(f"{name} in {file}: there is no such setting; remove it" for name in unknown))
-    return values, sources
+    return said, sources
 
 
 def _read_file(file: str) -> dict[str, Any]:
@@ -358,7 +239,7 @@ def _read_value(variable: str) -> str:
 
 def _derived(settings: Settings) -> Settings:
     """Fills what follows from other settings, so that nobody derives it twice."""
-    data_dir = _path(settings.data_dir)
+    data_dir = values.path(settings.data_dir)
     empty = Path()
     return dataclasses.replace(
         settings,
@@ -377,6 +258,10 @@ def _derived(settings: Settings) -> Settings:
 def _check(settings: Settings) -> None:
     ports = settings.listeners()
     problems = []
+    if settings.database_connections < 2:
+        problems.append("DATABASE_CONNECTIONS: must be at least 2; raise it")
+    if settings.database_connections_kept > settings.database_connections:
+        problems.append("DATABASE_CONNECTIONS_KEPT: must not exceed database_connections; change either")
     if settings.stale_after_s <= settings.heartbeat_interval_s:
         problems.append("STALE_AFTER_S: must be longer than heartbeat_interval_s; change either")
     if settings.lost_after_s <= settings.stale_after_s:

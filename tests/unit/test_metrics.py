@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Metric
 from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store import open_store
+from controlplane.adapters.store.metrics import Metrics as StoreMetrics
 from controlplane.api.metrics import Metrics as ApiMetrics
 from controlplane.domain.silence import Feed
 from controlplane.gateway.metrics import Metrics as GatewayMetrics
@@ -45,7 +46,7 @@ def shown(families: list[Metric]) -> Told:
 
 async def test_the_document_lists_what_is_told() -> None:
     told: Told = {}
-    for make in (ApiMetrics, ProcessorMetrics, GatewayMetrics):
+    for make in (ApiMetrics, ProcessorMetrics, GatewayMetrics, StoreMetrics):
         registry = CollectorRegistry()
         make(registry)
         told |= own(registry)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -40,6 +41,16 @@ class Connections(Protocol):
     async def open(self) -> Opened: ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class PoolSize:
+    """How many connections a process opens to PostgreSQL: `most` at once, `kept` of them when there is nothing to do.
+    Who gets none within `wait_s` is refused."""
+
+    most: int = 16
+    kept: int = 8
+    wait_s: float = 10.0
 
 
 class Pool:

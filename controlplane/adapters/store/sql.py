@@ -26,8 +26,9 @@ from controlplane.adapters.store.dead_letters import SqlDeadLetters
 from controlplane.adapters.store.feed import SqlFeed
 from controlplane.adapters.store.figures import SqlFigures
 from controlplane.adapters.store.hosts import SqlHosts
-from controlplane.adapters.store.lanes import Connections, Lanes, Pool
+from controlplane.adapters.store.lanes import Connections, Lanes, Pool, PoolSize
 from controlplane.adapters.store.logs import SqlLogs
+from controlplane.adapters.store.metrics import Metrics
 from controlplane.adapters.store.outbox import SqlOutbox
 from controlplane.adapters.store.ports import SqlPorts
 from controlplane.adapters.store.provisionings import SqlAttempts, SqlProvisionings, SqlTransitions
@@ -44,7 +45,6 @@ Clock = Callable[[], datetime]
 
 BUSY_TIMEOUT_MS = 5000
 SQLITE_READERS = 4
-POSTGRES_POOL, POSTGRES_OVERFLOW, POOL_TIMEOUT_S = 8, 8, 10.0
 POSTGRES_OPTIONS = {
     "timezone": "UTC",
     "statement_timeout": "10s",
@@ -94,10 +94,13 @@ class SqlTx:
 
 
 class SqlStore:
-    def __init__(self, writer: Connections, reader: Connections, clock: Clock | None, *, on_postgres: bool) -> None:
+    def __init__(
+        self, writer: Connections, reader: Connections, clock: Clock | None, metrics: Metrics, *, on_postgres: bool
+    ) -> None:
         self._writer = writer
         self._reader = reader
         self._clock = clock
+        self._metrics = metrics
         self._on_postgres = on_postgres
 
     def tx(self) -> AbstractAsyncContextManager[Tx]:
@@ -112,7 +115,7 @@ class SqlStore:
 
     @asynccontextmanager
     async def _transaction(self, connections: Connections, *, writable: bool) -> AsyncIterator[Tx]:
-        with refusing():
+        with refusing(), self._metrics.waiting():
             opened = await connections.open()
         try:
             tx = SqlTx(TxConnection(opened, self._clock, on_postgres=self._on_postgres, writable=writable))
@@ -132,26 +135,26 @@ class SqlStore:
             await asyncio.shield(opened.close())
 
 
-def postgres_store(url: sa.URL, clock: Clock | None) -> SqlStore:
+def postgres_store(url: sa.URL, clock: Clock | None, size: PoolSize, metrics: Metrics) -> SqlStore:
     options = " ".join(f"-c {name}={value}" for name, value in POSTGRES_OPTIONS.items())
     engine = create_async_engine(
         url,
         connect_args={"options": options, "connect_timeout": 5},
-        pool_size=POSTGRES_POOL,
-        max_overflow=POSTGRES_OVERFLOW,
-        pool_timeout=POOL_TIMEOUT_S,
+        pool_size=size.kept,
+        max_overflow=size.most - size.kept,
+        pool_timeout=size.wait_s,
         pool_pre_ping=True,
         execution_options=COUNTED,
         json_deserializer=orjson.loads,
     )
     reader = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return SqlStore(Pool(engine), Pool(reader), clock, on_postgres=True)
+    return SqlStore(Pool(engine), Pool(reader), clock, metrics, on_postgres=True)
 
 
-def sqlite_store(url: sa.URL, clock: Clock | None) -> SqlStore:
+def sqlite_store(url: sa.URL, clock: Clock | None, metrics: Metrics) -> SqlStore:
     writer = Lanes(_sqlite_engine(url, begin="BEGIN IMMEDIATE"), 1)
     reader = Lanes(_sqlite_engine(url, begin="BEGIN", pragmas=("query_only=ON",)), SQLITE_READERS)
-    return SqlStore(writer, reader, clock, on_postgres=False)
+    return SqlStore(writer, reader, clock, metrics, on_postgres=False)
 
 
 def _sqlite_engine(url: sa.URL, *, begin: str, pragmas: tuple[str, ...] = ()) -> sa.Engine:

@@ -14,7 +14,8 @@ from controlplane.adapters.clouds import agent_process
 from controlplane.adapters.clouds.local import Fault, LocalProvider, MachineType, Terms
 from controlplane.domain.instance import Instance, InstanceState, Invitation, ProviderRefused
 from controlplane.domain.retry import FailureKind, Remedy
-from controlplane.settings import FAULTS, foreign_environment
+from controlplane.settings import foreign_environment
+from controlplane.values import FAULTS
 from tests.conftest import free_port
 
 # Nobody listens there: the agents try for ever, as they do while a control plane is away.

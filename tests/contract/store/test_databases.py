@@ -15,8 +15,10 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from prometheus_client import CollectorRegistry
 
 from controlplane.adapters.store import open_store, schema, sql
+from controlplane.adapters.store.lanes import PoolSize
 from controlplane.domain.errors import Conflict, InvalidRequest, Unavailable
 from controlplane.interfaces import Store
 from tests.contract.store.rows import NOW, a_vm, furnish, next_of, synchronous
@@ -50,6 +52,24 @@ async def test_a_moment_without_a_time_zone_is_refused(database: str, opened: Ca
     store = opened(database)
     with pytest.raises(sa.exc.StatementError, match="no time zone"):
         await add_vm(store, created_at=NOW.replace(tzinfo=None))
+
+
+async def test_a_pool_is_as_large_as_it_is_told_and_says_how_long_one_waited(postgres_store_url: str) -> None:
+    registry = CollectorRegistry()
+    store = open_store(postgres_store_url, size=PoolSize(most=2, kept=1, wait_s=0.1), registry=registry)
+    async with store.tx(), store.reading():
+        with pytest.raises(Unavailable) as refused:
+            await add_vm(store)
+    assert refused.value.reason == "DATABASE_BUSY"
+    async with store.reading() as tx:
+        await tx.now()
+    await store.close()
+
+    def told(figure: str, outcome: str) -> float | None:
+        return registry.get_sample_value(f"quarterdeck_database_wait_seconds_{figure}", {"outcome": outcome})
+
+    assert (told("count", "got"), told("count", "refused")) == (3, 1)
+    assert (told("sum", "refused") or 0) >= 0.1
 
 
 async def test_a_letter_that_dies_again_keeps_its_last_error(database: str, opened: Callable[[str], Store]) -> None:
