@@ -60,7 +60,6 @@ client_tokens = sa.Table(
     moment("created_at"),
     text("made"),
     sa.PrimaryKeyConstraint("project_id", "verb", "token"),
-    sa.Index(None, "created_at"),
 )
 
 games = sa.Table(
