@@ -52,13 +52,19 @@ async def mark_reachability(tx: Tx, vm_id: str, now: datetime, *, reachable: boo
 
 
 async def expire_unreachable(world: World) -> int:
-    """Ends sessions whose LOST or departed host stayed away longer than their `lost_after`; returns how many."""
+    """Ends sessions whose LOST or departed host stayed away longer than their `lost_after`, though we listened for long
+    enough to have heard it come back; returns how many."""
+    limits = world.policy.silence
     async with world.store.reading() as tx:
-        now = await tx.now()
+        now, feed = await tx.now(), await tx.feed.get()
+        if not listening(feed, now, limits):
+            return 0
         overdue = [
             s
             for s in await tx.sessions.unreachable()
-            if s.unreachable_at is not None and now - s.unreachable_at >= timedelta(seconds=s.lost_after_s)
+            if s.unreachable_at is not None
+            and now - s.unreachable_at >= timedelta(seconds=s.lost_after_s)
+            and silence_s(feed, s.unreachable_at, now, limits) >= min(s.lost_after_s, limits.lost_after_s)
         ]
     ended = 0
     for stale in overdue:

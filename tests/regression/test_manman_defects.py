@@ -84,6 +84,7 @@ async def test_2_a_lost_session_frees_its_ports(fleet: Fleet) -> None:
         assert session is not None
         await tx.sessions.save(replace(session, lost_after_s=0.0, version=session.version + 1))
     await hosts.goodbye(fleet.world, "vm-1", 1)
+    await hosts.beat(fleet.world, [])
     assert await watch.expire_unreachable(fleet.world) == 1
     assert (await fleet.view()).session.reason is SessionReason.HOST_LOST
     assert (await fleet.view()).ports == ()

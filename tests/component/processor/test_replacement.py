@@ -50,6 +50,14 @@ async def lose(world: World) -> None:
         await watch.mark_reachability(tx, "vm-1", await tx.now(), reachable=False)
 
 
+async def listened(world: World, clock: Clock, seconds: int) -> None:
+    """So long, to hosts that say nothing."""
+    until = clock.now + timedelta(seconds=seconds)
+    while clock.now < until:
+        clock.now = min(until, clock.now + timedelta(seconds=world.policy.silence.feed_lag_s))
+        await hosts.beat(world, [])
+
+
 async def another_machine(world: World) -> None:
     async with world.store.tx() as tx:
         await tx.vms.add(a_vm("vm-2", terminate_requested_at=None))
@@ -137,11 +145,29 @@ async def test_without_room_it_stays_and_nothing_is_given_back(world: World, clo
 
 
 async def test_a_game_that_must_not_is_never_re_placed(world: World, clock: Clock) -> None:
+    await hosts.beat(world, [])
     session = await played_on_a_lost_host(world, replaceable=False)
     await another_machine(world)
-    clock.now += timedelta(seconds=899)
+    await listened(world, clock, 899)
     assert await replacement.replace_lost(world) == 0
     assert (await seen(world, session)).vm_id == "vm-1"
-    clock.now += timedelta(seconds=2)
+    assert await watch.expire_unreachable(world) == 0
+    await listened(world, clock, 1)
     assert await watch.expire_unreachable(world) == 1
     assert (await seen(world, session)).state is SessionState.LOST
+
+
+@pytest.mark.parametrize("back", [True, False])
+async def test_after_a_pause_of_ours_a_lost_host_has_time_to_come_back(world: World, clock: Clock, back: bool) -> None:
+    await hosts.beat(world, [])
+    session = await played_on_a_lost_host(world, replaceable=False)
+    await listened(world, clock, 30)
+    clock.now += timedelta(hours=1)
+    assert await watch.expire_unreachable(world) == 0
+    await listened(world, clock, 100)
+    assert await watch.expire_unreachable(world) == 0
+    if back:
+        await hosts.beat(world, ["vm-1"])
+    await listened(world, clock, 100)
+    assert await watch.expire_unreachable(world) == int(not back)
+    assert (await seen(world, session)).state is (session.state if back else SessionState.LOST)
