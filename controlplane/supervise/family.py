@@ -20,6 +20,11 @@ def adopt_orphans() -> None:
 
 def reap_orphans(kept: Collection[int]) -> None:
     """Reaps ended children that are not in `kept`: those have keepers that reap them."""
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+    except ChildProcessError:
+        return
     for pid in _children_by_parent().get(os.getpid(), []):
         if pid not in kept:
             with contextlib.suppress(ChildProcessError):

@@ -21,6 +21,7 @@ RESTART_GROUP_NICE = 5  # what starts again gives way to what still plays; its g
 AGENT_STOP_S = 30.0
 ORPHAN_STOP_S = 5.0
 LOG_CHECK_S = 60.0
+REAP_S = 1.0
 SAME_REQUEST_S = 0.5  # make and timeout signal us and our group: one wish, heard twice
 DEMO_GAME = "broadside"
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,14 +68,18 @@ class House:
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._asked_to_stop)
-        loop.add_signal_handler(signal.SIGCHLD, self._reap)
         code = 0
         try:
             await self._until_stopped(self._open())
+            looked_at = time.monotonic()
             while not self._stop.is_set():
-                await self._pause(LOG_CHECK_S)
-                for part in self._parts:
-                    trim_log(part.recipe.log)
+                # Not by their signals: a game whose processes end without end would flood the loop, and stop it.
+                await self._pause(REAP_S)
+                self._reap()
+                if time.monotonic() - looked_at >= LOG_CHECK_S:
+                    looked_at = time.monotonic()
+                    for part in self._parts:
+                        trim_log(part.recipe.log)
         except PartFailed as error:
             tell(f"Error: {error}")
             code = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import stat
@@ -20,6 +21,7 @@ import pytest
 from controlplane.supervise import broker, claims
 from controlplane.supervise.oneshot import OneShots
 from controlplane.supervise.part import Part, PartFailed, Recipe, ended
+from tests.house import House
 
 READY = 'import os,sys; os.write(int(sys.argv[1]), b\'{"ready": true, "n": 7}\\n\'); '
 
@@ -182,3 +184,13 @@ async def connected(url: str, token: str) -> nats.NATS:
         except (OSError, nats.errors.Error):
             await asyncio.sleep(0.05)
     raise AssertionError("nats-server does not answer")
+
+
+def test_a_house_hears_no_signal_of_its_childrens_ends(tmp_path: Path) -> None:
+    """A game that forks and ends without end once stopped its loop by a flood of them."""
+    with House(tmp_path, "--no-agent") as house:
+        assert house.process is not None
+        (caught,) = re.findall(
+            r"^SigCgt:\s+(\w+)$", Path(f"/proc/{house.process.pid}/status").read_text(), re.MULTILINE
+        )
+        assert not int(caught, 16) >> (signal.SIGCHLD - 1) & 1
