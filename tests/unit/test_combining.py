@@ -1,4 +1,4 @@
-"""Combined requests: nobody waits for a batch to fill, and nobody pays for a neighbour."""
+"""Combined requests: nobody waits for long for a batch to fill, and nobody pays for a neighbour."""
 
 from __future__ import annotations
 
@@ -52,6 +52,34 @@ async def test_who_is_on_the_way_goes_along_and_a_full_batch_waits_for_nobody() 
 
     assert await asyncio.gather(*(come(number, 3 * number) for number in range(5))) == [0, 2, 4, 6, 8]
     assert work.batches == [[0, 1, 2], [3, 4]]
+
+
+async def test_a_batch_waits_for_those_who_were_just_answered() -> None:
+    work, combiner = Work(), Combiner(moment_s=3600)
+    first = asyncio.create_task(combiner.join(1, work))
+    await work.began.wait()
+    others = [asyncio.create_task(combiner.join(number, work)) for number in (2, 3)]
+    await asyncio.sleep(0)
+    work.gate.set()
+    assert await first == 2
+    assert await combiner.join(4, work) == 8
+    assert await asyncio.gather(*others) == [4, 6]
+    assert work.batches == [[1], [2, 3, 4]]
+
+
+async def test_who_does_not_come_again_is_not_waited_for_long() -> None:
+    work, combiner = Work(), Combiner(moment_s=0.001)
+    work.gate.set()
+    assert await asyncio.gather(*(combiner.join(number, work) for number in (1, 2))) == [2, 4]
+    assert await combiner.join(3, work) == 6
+    assert work.batches == [[1, 2], [3]]
+
+
+async def test_who_is_here_alone_waits_for_nobody() -> None:
+    work, combiner = Work(), Combiner(moment_s=3600)
+    work.gate.set()
+    assert [await combiner.join(number, work) for number in (1, 2, 3)] == [2, 4, 6]
+    assert work.batches == [[1], [2], [3]]
 
 
 async def test_a_refused_or_broken_member_leaves_its_neighbours_alone() -> None:
