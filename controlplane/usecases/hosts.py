@@ -29,7 +29,8 @@ from controlplane.domain.usage import total
 from controlplane.domain.vm import VM_MACHINE, Vm, VmState, VmTrigger
 from controlplane.interfaces import AuditEntry, Page, Tx
 from controlplane.usecases import saves
-from controlplane.usecases.allocation import Changed, settle_all, start_on_other_ports
+from controlplane.usecases.allocation import start_on_other_ports
+from controlplane.usecases.settling import Changed, settle_all
 from controlplane.usecases.watch import mark_reachability
 from controlplane.usecases.world import World, operators_only
 

@@ -13,7 +13,8 @@ from controlplane.domain.game import Deployment, Game
 from controlplane.domain.session import Session, SessionReason, SessionTrigger
 from controlplane.domain.template import Preset
 from controlplane.interfaces import Tx, Wanted
-from controlplane.usecases.allocation import Ask, Placement, place_many, settle
+from controlplane.usecases.allocation import Ask, Placement, place_many
+from controlplane.usecases.settling import settle
 from controlplane.usecases.world import World
 
 BATCH = 200

@@ -17,7 +17,7 @@ from controlplane.domain.session import (
     SessionTrigger,
 )
 from controlplane.interfaces import AuditEntry, Page, Tx
-from controlplane.usecases.allocation import settle
+from controlplane.usecases.settling import settle
 from controlplane.usecases.survey import places_of, queue_estimate_s
 from controlplane.usecases.world import World, woken
 

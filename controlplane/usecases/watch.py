@@ -11,7 +11,7 @@ from controlplane.domain.reconcile import never_started, untaken
 from controlplane.domain.session import SESSION_MACHINE, SessionReason, SessionTrigger
 from controlplane.domain.silence import judge, listening, silence_s
 from controlplane.interfaces import Tx
-from controlplane.usecases.allocation import settle
+from controlplane.usecases.settling import settle
 from controlplane.usecases.world import World
 
 

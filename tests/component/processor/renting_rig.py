@@ -21,9 +21,9 @@ from controlplane.domain.session import SessionReason, SessionTrigger
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
 from controlplane.usecases import creation, hosts, provisioning, queue, renting, sessions, vm_states, vms
-from controlplane.usecases.allocation import settle
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
+from controlplane.usecases.settling import settle
 from controlplane.usecases.world import Policy, Renting
 from hostagent.identity import certificate_request, new_key
 from tests.component.processor.worlds import world_on
