@@ -1,7 +1,7 @@
 """Sessions placed each second, 50 callers at once, each figure beside its ceiling in the same run: by the use case,
 beside pgbench with the same whole transaction for each one on the same PostgreSQL; through gRPC, with an API process
-and NATS, beside a bare grpc.aio echo of as many bytes. Beside each, what a call costs the processor, by who spends it:
-where several share the cores, as here, that is what bounds the pace:
+and NATS, by turns with a bare grpc.aio echo of as many bytes. Beside each, what a call costs the processor, by who
+spends it: where several share the cores, as here, that is what bounds the pace:
 python -m tests.bench.allocation [--seconds N] [--connections N]"""
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm
 
 CALLERS = 50
 VMS, UNITS = 40, 4800
+# By turns, so that what else the machine does befalls calls and ceiling alike.
+SLICES = 5
 
 Call = Callable[[], Awaitable[object]]
 
@@ -96,6 +99,16 @@ class Pace:
     @property
     def cost_us(self) -> float:
         return sum(self.costs_us.values())
+
+
+def together(slices: Sequence[Pace]) -> Pace:
+    took_ms = [ms for pace in slices for ms in pace.took_ms]
+    calls = len(took_ms)
+    seconds = sum(len(pace.took_ms) / pace.rate for pace in slices)
+    spent_us = Counter[str]()
+    for pace in slices:
+        spent_us.update({who: us * len(pace.took_ms) for who, us in pace.costs_us.items()})
+    return Pace(calls / seconds, took_ms, {who: us / calls for who, us in spent_us.items()})
 
 
 async def placed(store: Store, seconds: float, postgres: Path) -> tuple[Pace, str]:
@@ -175,8 +188,12 @@ async def through_grpc(
     directory: Path, database: str, seconds: float, connections: int, postgres: Path
 ) -> tuple[Pace, Pace]:
     """CreateSession, and the echo."""
-    opening = api_process(directory, database, connections)
-    async with opening as (target, token), grpc.aio.insecure_channel(target) as channel:
+    async with (
+        api_process(directory, database, connections) as (target, token),
+        ceilings.running("grpc") as port,
+        grpc.aio.insecure_channel(target) as channel,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}") as beside,
+    ):
         async with asyncio.timeout(60):
             await channel.channel_ready()
         stub = sessions_pb2_grpc.SessionServiceStub(channel)
@@ -188,13 +205,19 @@ async def through_grpc(
             created.append(await stub.CreateSession(request, metadata=metadata))
 
         await called(2, create)
-        ours = await called(seconds, create, postgres)
+        body = created[0].SerializeToString()
+        answer = beside.unary_unary(ceilings.ECHO)
+
+        async def echo() -> None:
+            await answer(body)
+
+        await called(2, echo)
+        ours, theirs = [], []
+        for _ in range(SLICES):
+            ours.append(await called(seconds / SLICES, create, postgres))
+            theirs.append(await called(seconds / SLICES, echo))
     assert all(session.vm for session in created)
-    body = created[0].SerializeToString()
-    async with ceilings.running("grpc") as port, grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        echo = channel.unary_unary(ceilings.ECHO)
-        await called(2, lambda: echo(body))
-        return ours, await called(seconds, lambda: echo(body))
+    return together(ours), together(theirs)
 
 
 async def measure(directory: Path, url: str, seconds: float, connections: int) -> None:
