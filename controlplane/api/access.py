@@ -120,6 +120,7 @@ ACCESS: Mapping[str, Access] = {
     "/quarterdeck.v1.PoolService/GetBudget": OPERATORS,
     "/quarterdeck.v1.PoolService/UpdateBudget": OPERATORS,
     "/quarterdeck.v1.EventService/WatchEvents": OPERATORS,
+    "/quarterdeck.v1.EventService/ListEvents": PLAYERS,
     "/quarterdeck.v1.DeadLetterService/ListDeadLetters": OPERATORS,
     "/quarterdeck.v1.DeadLetterService/GetDeadLetter": OPERATORS,
     "/quarterdeck.v1.DeadLetterService/ReplayDeadLetter": OPERATORS,

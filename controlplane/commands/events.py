@@ -1,4 +1,4 @@
-"""`quarterdeck events …`: what happens in the project, as it happens."""
+"""`quarterdeck events …`: what happened in the project, and what happens, as it happens."""
 
 from __future__ import annotations
 
@@ -13,17 +13,53 @@ from controlplane.commands.options import Output, OutputOption, Target, TokenFil
 if TYPE_CHECKING:
     import grpc
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Events: watch what happens.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Events: list what happened, watch what happens.")
 
 RETRY_S = 1.0
+
+Types = Annotated[list[str] | None, typer.Option("--type", help="Such as quarterdeck.vm; may be repeated.")]
+Subjects = Annotated[
+    list[str] | None, typer.Option("--subject", help="Such as sessions/s-4k2j9x or vms; may be repeated.")
+]
+
+
+@app.command("list")
+def list_(
+    types: Types = None,
+    subjects: Subjects = None,
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="Instead of newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 100,
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """List what happened in the last eight days, newest first; as a player what happened to your own sessions.
+
+    \b
+    quarterdeck events list --subject sessions/s-4k2j9x --oldest-first
+    quarterdeck events list --type quarterdeck.vm.error --output json
+    """
+    from quarterdeck.v1 import events_pb2, events_pb2_grpc
+
+    from controlplane.commands.calls import calling, clock, pages, show_list
+
+    request = events_pb2.ListEventsRequest(types=types, subjects=subjects, oldest_first=oldest_first)
+    with calling(target, token_file) as call:
+        stub = events_pb2_grpc.EventServiceStub(call.channel)
+        found = pages(call, stub.ListEvents, request, "events", limit)
+    columns = {
+        "TIME": lambda event: clock(event, "time"),
+        "TYPE": lambda event: event.type,
+        "SUBJECT": lambda event: event.subject,
+        "DATA": lambda event: _facts(event),
+    }
+    show_list("events", found, output, columns)
 
 
 @app.command()
 def watch(
-    types: Annotated[list[str] | None, typer.Option("--type", help="Such as quarterdeck.vm; may be repeated.")] = None,
-    subjects: Annotated[
-        list[str] | None, typer.Option("--subject", help="Such as sessions/s-4k2j9x or vms; may be repeated.")
-    ] = None,
+    types: Types = None,
+    subjects: Subjects = None,
     resume_token: Annotated[str, typer.Option(help="Go on after the event that this token came with.")] = "",
     target: Target = None,
     token_file: TokenFile = None,
@@ -74,8 +110,13 @@ def _again(error: grpc.RpcError, request: Any) -> None:
 def _line(event: Any, output: Output) -> str:
     from controlplane.commands.calls import as_json, clock
 
-    shown = as_json(event)
     if output is Output.JSON:
-        return json.dumps(shown, ensure_ascii=False)
-    facts = " ".join(f"{name}={value}" for name, value in sorted(shown.get("data", {}).items()) if value != "")
-    return f"{clock(event, 'time')}  {event.type}  {event.subject}  {facts}".rstrip()
+        return json.dumps(as_json(event), ensure_ascii=False)
+    return f"{clock(event, 'time')}  {event.type}  {event.subject}  {_facts(event)}".rstrip()
+
+
+def _facts(event: Any) -> str:
+    from controlplane.commands.calls import as_json
+
+    data = as_json(event).get("data", {})
+    return " ".join(f"{name}={value}" for name, value in sorted(data.items()) if value != "")

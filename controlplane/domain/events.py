@@ -27,3 +27,20 @@ class Event:
     id: str
     at: datetime
     draft: EventDraft
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    """Events of one of the types and of one of the subjects; none named means any. Whole words only: quarterdeck.vm is
+    no beginning of quarterdeck.vmware.x. A subject is a resource's name, or a kind of resources."""
+
+    types: tuple[str, ...] = ()
+    subjects: tuple[str, ...] = ()
+
+    def takes(self, draft: EventDraft) -> bool:
+        of_type = not self.types or any(_begins(draft.type, prefix, ".") for prefix in self.types)
+        return of_type and (not self.subjects or any(_begins(draft.subject, name, "/") for name in self.subjects))
+
+
+def _begins(text: str, prefix: str, separator: str) -> bool:
+    return f"{text}{separator}".startswith(prefix.removesuffix(separator) + separator)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controlplane.domain.deadletter import DeadLetter
-from controlplane.domain.events import Event, EventDraft
+from controlplane.domain.events import Event, EventDraft, EventFilter
 from controlplane.domain.host import HostState
 from controlplane.domain.session import SessionState
 from controlplane.domain.silence import Feed
@@ -58,6 +58,13 @@ class OutboxRows(Protocol):
         ...
 
     async def published(self, event_ids: Sequence[str]) -> None: ...
+
+    async def history(
+        self, project_id: str, wanted: EventFilter, page: Page, *, oldest_first: bool = False, created_by: str = ""
+    ) -> Sequence[Event]:
+        """Events of a project that are not pruned yet, published or not, by id and newest first; of `created_by` where
+        that is given: what happened to the sessions that he made."""
+        ...
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         """Remembers (consumer, event_id) in this transaction; False when it was handled before (I5)."""

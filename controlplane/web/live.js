@@ -15,11 +15,10 @@ const COALESCE_MS = 150;
  *   may turn to another page of its list
  * @param {Record<string, string[]>} [wish.touched] which lists an event about a kind of resource may have changed
  * @param {string[]} [wish.subjects] resources or kinds of them whose events are of interest; none: all
- * @param {(event: object) => void} [wish.onEvent]
  * @param {(seen: object) => void} onChange the answers by name, and link (live, polling or away) and error
  * @returns {{refresh: () => void, close: () => void}}
  */
-function watchLists({ lists, touched = {}, subjects = [], onEvent }, onChange) {
+function watchLists({ lists, touched = {}, subjects = [] }, onChange) {
   const ending = new AbortController();
   let seen = { link: "polling", error: null };
   let live = false;
@@ -74,7 +73,6 @@ function watchLists({ lists, touched = {}, subjects = [], onEvent }, onChange) {
   const to = {
     onMessage(event) {
       resumeToken = event.resumeToken || resumeToken;
-      onEvent?.(event);
       touch(touched[event.subject?.split("/")[0]] ?? []);
     },
     onLive(isLive, error) {
@@ -93,14 +91,13 @@ function watchLists({ lists, touched = {}, subjects = [], onEvent }, onChange) {
  * A page's lists as they change; read again at once when one of `places` does.
  * @returns {object} the answers by name, each undefined until it is there; link, error and refresh
  */
-export function useLive({ lists, onEvent, ...wish }, places = []) {
+export function useLive({ lists, ...wish }, places = []) {
   const [seen, setSeen] = useState({ link: "polling", error: null });
   const newest = useRef(null);
-  newest.current = { lists, onEvent };
+  newest.current = lists;
   const watch = useRef(null);
   useEffect(() => {
-    const asked = { ...wish, lists: () => newest.current.lists, onEvent: (event) => newest.current.onEvent?.(event) };
-    watch.current = watchLists(asked, setSeen);
+    watch.current = watchLists({ ...wish, lists: () => newest.current }, setSeen);
     return () => watch.current.close();
   }, []);
   const refresh = () => watch.current.refresh();

@@ -203,3 +203,7 @@ def test_the_history_has_it_all(system: System) -> None:
     for verb in ("transitions", "attempts"):
         table = system.house.run("vms", verb, "rented").stdout.splitlines()
         assert len(table) == 1 + len(changes if verb == "transitions" else attempts)
+    wish = ("events", "list", "--subject", "vms/rented", "--oldest-first")
+    events = system.house.json(*wish)["events"]
+    assert [event["data"]["state"] for event in events if event["data"]["previous"] != event["data"]["state"]] == states
+    assert system.house.run(*wish, "--type", "quarterdeck.vm.error").stdout.count("FAN: loud") == 1

@@ -53,6 +53,7 @@ class Stub:
         self.games = [GAME]
         self.presets = [{"presetId": "software-720p30", "displayName": "Software: 720p at 30 fps"}]
         self.regions = [{"regionId": "local", "displayName": "This machine"}]
+        self.events: list[dict[str, Any]] = []
         self.console: list[str] = ["ready"]
         self.readers: set[asyncio.Queue[None]] = set()
         self.sessions: dict[str, dict[str, Any]] = {}
@@ -114,6 +115,9 @@ class Stub:
             wanted = request.query_params.getlist("states")
             found = [one for one in self.sessions.values() if not wanted or one["state"] in wanted]
             return JSONResponse({"sessions": found})
+        if path == "/v1/events":
+            wanted = request.query_params.getlist("subjects")
+            return JSONResponse({"events": [one for one in self.events if one["subject"] in wanted]})
         if path == "/v1/events:watch":
             return refusal(503, "BUS_AWAY", "The broker is away.") if self.events_broken else self.stream(None)
         if path == f"/v1/{GAME['currentDeployment']}":

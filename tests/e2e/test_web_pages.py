@@ -179,12 +179,14 @@ async def test_a_player_sees_no_machines(page: Page, signed_in: Stub) -> None:
 async def test_a_player_is_shown_no_more_of_a_session_than_is_a_player_s(page: Page, signed_in: Stub) -> None:
     signed_in.role = "ROLE_PLAYER"
     signed_in.put("aurora")
+    signed_in.events = [{"eventId": "1", "type": "quarterdeck.session.assigned", "subject": "sessions/aurora"}]
     await page.goto(signed_in.url)
     places = page.get_by_role("navigation", name="Pages").get_by_role("link")
     await expect(places).to_have_text(["Fleet", "Sessions"])
     await places.last.click()
     await page.get_by_role("link", name="aurora").click()
     await expect(page.get_by_role("list", name="Story")).to_contain_text("First frame")
+    await expect(page.get_by_role("table", name="Events")).to_contain_text("Assigned")
     await expect(page.get_by_role("button", name="Stop")).to_be_visible()
     for name in ("Console", "Back up now", "helm-1"):
         await expect(page.get_by_text(name, exact=True).and_(page.locator("a, button"))).to_have_count(0)

@@ -130,6 +130,7 @@ async def test_a_rented_machine_from_its_purchase_to_its_end(page: Page, operato
     await expect(panel(page, "Capabilities")).to_contain_text("libx264")
     await expect(panel(page, "Attempts")).to_contain_text("Succeeded")
     await expect(panel(page, "History").get_by_role("row")).to_have_count(4)  # its head, and three states
+    await expect(panel(page, "Host events")).to_contain_text("Online")
 
     for _ in range(2):
         await page.get_by_role("button", name="Reserve a port").click()
@@ -221,7 +222,10 @@ async def test_sessions_are_filtered_and_turned_page_by_page(page: Page, operato
 async def test_a_session_is_told_from_its_wish_to_what_it_left(page: Page, operator: Operator, tmp_path: Path) -> None:
     session = await operator.play(saveId="voyage", waitUntilPlayable=True)
     await page.get_by_role("link", name=session, exact=True).click()
-    head, log = panel(page, f"counter {session}"), panel(page, "Log")
+    head, events, log = panel(page, f"counter {session}"), panel(page, "Events"), panel(page, "Log")
+    # Opened late, it is told from its beginning.
+    await expect(events).to_contain_text("Assigned")
+    await expect(events.get_by_role("row").nth(1)).to_contain_text("Running")
     await expect(log).to_contain_text("turn 1")
     await head.get_by_role("button", name="Back up now").click()
     await answer(page, "Back up")
@@ -229,6 +233,7 @@ async def test_a_session_is_told_from_its_wish_to_what_it_left(page: Page, opera
     await head.get_by_role("button", name="Stop").click()
     await answer(page, "Stop it")
     await expect(page.get_by_role("list", name="Story")).to_contain_text("it was stopped on request")
+    await expect(events).to_contain_text("it was stopped on request")
     await log.get_by_label("Only lines that contain").fill("storm")
     await log.get_by_role("button", name="Search").click()
     await expect(log).to_contain_text("No stored line contains that.")

@@ -5,8 +5,9 @@ Unpublished events are found by flag, never by id: transactions become visible i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -21,14 +22,15 @@ from controlplane.adapters.store.tables import (
     inbox,
     outbox,
     projects,
+    sessions,
     spent_tokens,
     vm_transitions,
 )
 from controlplane.adapters.store.trail import chained
 from controlplane.domain.errors import NotFound
-from controlplane.domain.events import Event, EventDraft
+from controlplane.domain.events import Event, EventDraft, EventFilter
 from controlplane.domain.vm import transition_of
-from controlplane.interfaces import AuditEntry, AuditRecord
+from controlplane.interfaces import AuditEntry, AuditRecord, Page
 
 HEAD = sa.select(projects).where(projects.c.id == sa.bindparam("project")).with_for_update(key_share=True)
 MOVED = (
@@ -36,6 +38,9 @@ MOVED = (
     .where(projects.c.id == sa.bindparam("project"))
     .values(audit_sequence=sa.bindparam("sequence"), audit_sha256=sa.bindparam("digest"))
 )
+# The session that an event tells of, by its key.
+OF_A_SESSION = outbox.c.subject.startswith("sessions/")
+SESSION = sa.select(sessions.c.id).where(sessions.c.id == sa.func.substr(outbox.c.subject, len("sessions/") + 1))
 
 
 class SqlOutbox:
@@ -75,7 +80,19 @@ class SqlOutbox:
             .returning(outbox)
         )
         rows = sorted(await self._connection.returning(statement), key=lambda row: str(row["id"]))
-        return [Event(row["id"], row["at"], from_row(EventDraft, row)) for row in rows]
+        return [_event(row) for row in rows]
+
+    async def history(
+        self, project_id: str, wanted: EventFilter, page: Page, *, oldest_first: bool = False, created_by: str = ""
+    ) -> Sequence[Event]:
+        statement = sa.select(outbox).where(outbox.c.project_id == project_id, *_named(wanted))
+        if created_by:
+            statement = statement.where(OF_A_SESSION, SESSION.where(sessions.c.created_by == created_by).exists())
+        if page.after is not None:
+            _, last = page.after
+            statement = statement.where(outbox.c.id > last if oldest_first else outbox.c.id < last)
+        order = outbox.c.id.asc() if oldest_first else outbox.c.id.desc()
+        return [_event(row) for row in await self._connection.rows(statement.order_by(order).limit(page.size))]
 
     async def published(self, event_ids: Sequence[str]) -> None:
         if not event_ids:
@@ -141,6 +158,19 @@ class SqlOutbox:
         ):
             gone += await self._connection.write(table.delete().where(column < published_before))
         return gone
+
+
+def _event(row: Mapping[str, Any]) -> Event:
+    return Event(row["id"], row["at"], from_row(EventDraft, row))
+
+
+def _named(wanted: EventFilter) -> Iterator[sa.ColumnElement[bool]]:
+    """What EventFilter.takes says, in SQL."""
+    for column, names, separator in ((outbox.c.type, wanted.types, "."), (outbox.c.subject, wanted.subjects, "/")):
+        whole = [name.removesuffix(separator) for name in names]
+        within = [column.startswith(name + separator, autoescape=True) for name in whole if "/" not in name]
+        if names:
+            yield sa.or_(column.in_(whole), *within)
 
 
 def _audit_row(record: AuditRecord) -> dict[str, object]:

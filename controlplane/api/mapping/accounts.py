@@ -31,7 +31,7 @@ def role_of(message: accounts_pb2.CreateTokenRequest) -> Role:
     return enum_member(accounts_pb2.Role, "ROLE", message.role, Role)
 
 
-def event_message(event: Event, resume_token: str) -> events_pb2.Event:
+def event_message(event: Event, resume_token: str = "") -> events_pb2.Event:
     draft = event.draft
     message = events_pb2.Event(
         event_id=event.id,

@@ -1,38 +1,38 @@
 // One session's whole story: how it came to play, where, how it ended, what it printed and what it left.
 import { api, clientToken } from "../api.js";
-import { html, useState } from "../dom.js";
+import { html } from "../dom.js";
 import { clock, duration, finished, idOf, milliseconds, plural, seconds, size, span } from "../format.js";
 import { Listing, usePlace } from "../listing.js";
 import { useLive } from "../live.js";
-import { Facts, Page, Panel, When, useSteering } from "../page.js";
+import { Facts, Page, When, useSteering } from "../page.js";
 import { consoleHash, hashOf, playHash } from "../router.js";
 import { passedOver, storyOf } from "../storyline.js";
 import { isOperator } from "../ui.js";
 import { backupColumns } from "./backups.js";
+import { Events, eventsOf } from "./events.js";
 import { LogPanel } from "./log.js";
 import { SessionChips, stopQuestion } from "./sessions.js";
 
-const TOUCHED = { sessions: ["session", "log"], backups: ["backups"] };
-const KEPT_EVENTS = 50;
+const TOUCHED = { sessions: ["session", "events", "log"], backups: ["backups"] };
 
 export function StoryPage({ id, ...shell }) {
   const name = `sessions/${id}`;
   const operator = isOperator(shell.account);
   const backups = usePlace("backups", 10);
   const log = usePlace("log", 50);
-  const [events, setEvents] = useState([]);
+  const events = usePlace("events", 10);
   const forOperators = {
     backups: () => backups.read("backups", { session: name }),
     log: () => log.read(`${name}/logLines`, { newestFirst: true, contains: log.filter }),
   };
-  const onEvent = (event) => event.subject === name && setEvents((before) => [event, ...before].slice(0, KEPT_EVENTS));
-  const wish = { lists: { session: () => api.session(name), ...(operator && forOperators) }, touched: TOUCHED, onEvent };
-  const live = useLive({ ...wish, subjects: operator ? [name, "backups"] : [name] }, [backups.key, log.key]);
+  const lists = { session: () => api.session(name), events: () => eventsOf(events, name), ...(operator && forOperators) };
+  const subjects = operator ? [name, "backups"] : [name];
+  const live = useLive({ lists, touched: TOUCHED, subjects }, [events.key, backups.key, log.key]);
   const steering = useSteering(live.refresh);
   const { session } = live;
   return html`<${Page} shell=${shell} at="#/sessions" title="Session ${id}" live=${live} steering=${steering} ready=${Boolean(session)}>
     ${session && html`<${Head} session=${session} operator=${operator} steering=${steering} />
-      ${!finished(session) && html`<${Events} events=${events} />`}
+      <${Events} title="Events" page=${live.events} place=${events} />
       ${operator && html`<${Listing} title="Backups" page=${live.backups} place=${backups} columns=${backupColumns(steering, "session")}
           empty=${noBackups(session)} />
         <${LogPanel} page=${live.log} place=${log} />`}`}
@@ -99,15 +99,6 @@ const limitsOf = ({ idleTimeout, disconnectTimeout, maxDuration }) =>
     .filter(([limit]) => seconds(limit) > 0)
     .map(([limit, word]) => `${span(seconds(limit))} ${word}`)
     .join(", ");
-
-const Events = ({ events }) => html`<${Panel} title="Events">
-  ${events.length === 0
-    ? html`<p class="empty">What happens to it from now on shows here.</p>`
-    : html`<ul class="lines">${events.map((event) => html`<li key=${event.eventId}>
-        <${When} time=${event.time} /> <b>${event.type.split(".").at(-1).replaceAll("_", " ")}</b>
-        <span class="muted">${event.data?.detail || (event.data?.vm && `on ${idOf(event.data.vm)}`)}</span>
-      </li>`)}</ul>`}
-<//>`;
 
 function backupQuestion(session) {
   const body = { session: session.name, clientToken: clientToken() };

@@ -6,18 +6,19 @@ import { Listing, usePlace } from "../listing.js";
 import { useLive } from "../live.js";
 import { Facts, Page, Panel, When, useSteering } from "../page.js";
 import { Chip, Meter } from "../ui.js";
+import { Events, eventsOf } from "./events.js";
 import { sessionColumns } from "./history.js";
 import { Beat, Trouble, VmChips } from "./vms.js";
 import { VmActions } from "./vmsteering.js";
 
-const ALL = ["vm", "host", "sessions", "transitions", "attempts", "ports"];
+const ALL = ["vm", "host", "heard", "sessions", "transitions", "attempts", "ports"];
 const TOUCHED = { vms: ALL, hosts: ALL, sessions: ["vm", "sessions", "ports"] };
 
 export function VmPage({ id, ...shell }) {
   const name = `vms/${id}`;
   const places = {
     sessions: usePlace("sessions", 10), transitions: usePlace("transitions", 10),
-    attempts: usePlace("attempts", 10), ports: usePlace("ports", 20),
+    attempts: usePlace("attempts", 10), heard: usePlace("heard", 10), ports: usePlace("ports", 20),
   };
   const lists = {
     vm: () => api.read(name),
@@ -26,6 +27,7 @@ export function VmPage({ id, ...shell }) {
     sessions: () => places.sessions.read("sessions", { vm: name }),
     transitions: () => places.transitions.read(`${name}/transitions`),
     attempts: () => places.attempts.read(`${name}/attempts`),
+    heard: () => eventsOf(places.heard, `hosts/${id}`),
     ports: () => places.ports.read(`${name}/ports`),
   };
   const subjects = [name, `hosts/${id}`, "sessions"];
@@ -39,6 +41,7 @@ export function VmPage({ id, ...shell }) {
         empty="No session was on it yet." />
       <${Listing} title="History" page=${live.transitions} place=${places.transitions} columns=${TRANSITIONS} keyOf=${(one) => one.version}
         empty="Nothing has happened to it yet." />
+      <${Events} title="Host events" page=${live.heard} place=${places.heard} />
       ${vm.provisioning && html`<${Listing} title="Attempts" page=${live.attempts} place=${places.attempts} columns=${ATTEMPTS}
         keyOf=${(one) => one.number} empty="No machine has been asked for yet." />`}
       <${Listing} title="Ports" page=${live.ports} place=${places.ports} columns=${portColumns(steering)}

@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bquarterdeck/v1/events.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fsubject_version\x18\x06 \x01(\x03\x12%\n\x04\x64\x61ta\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x14\n\x0cresume_token\x18\x08 \x01(\t\"\xcf\x01\n\x12WatchEventsRequest\x12\x1e\n\x0cresume_token\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x34\n\x05types\x18\x02 \x03(\tB%\xbaH\"\x92\x01\x1f\x10\x14\"\x1br\x19\x32\x17^[a-z][a-z0-9_.]{0,99}$\x12\x11\n\tbookmarks\x18\x03 \x01(\x08\x12P\n\x08subjects\x18\x04 \x03(\tB>\xbaH;\x92\x01\x38\x10\x14\"4r220^[a-z][A-Za-z]{0,40}(/[a-z0-9][a-z0-9-]{0,62})?$2t\n\x0c\x45ventService\x12\x64\n\x0bWatchEvents\x12\".quarterdeck.v1.WatchEventsRequest\x1a\x15.quarterdeck.v1.Event\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bquarterdeck/v1/events.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0f\n\x07project\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0fsubject_version\x18\x06 \x01(\x03\x12%\n\x04\x64\x61ta\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x14\n\x0cresume_token\x18\x08 \x01(\t\"\xcf\x01\n\x12WatchEventsRequest\x12\x1e\n\x0cresume_token\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x34\n\x05types\x18\x02 \x03(\tB%\xbaH\"\x92\x01\x1f\x10\x14\"\x1br\x19\x32\x17^[a-z][a-z0-9_.]{0,99}$\x12\x11\n\tbookmarks\x18\x03 \x01(\x08\x12P\n\x08subjects\x18\x04 \x03(\tB>\xbaH;\x92\x01\x38\x10\x14\"4r220^[a-z][A-Za-z]{0,40}(/[a-z0-9][a-z0-9-]{0,62})?$\"\xee\x01\n\x11ListEventsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x34\n\x05types\x18\x03 \x03(\tB%\xbaH\"\x92\x01\x1f\x10\x14\"\x1br\x19\x32\x17^[a-z][a-z0-9_.]{0,99}$\x12P\n\x08subjects\x18\x04 \x03(\tB>\xbaH;\x92\x01\x38\x10\x14\"4r220^[a-z][A-Za-z]{0,40}(/[a-z0-9][a-z0-9-]{0,62})?$\x12\x14\n\x0coldest_first\x18\x05 \x01(\x08\"T\n\x12ListEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.quarterdeck.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xdd\x01\n\x0c\x45ventService\x12\x64\n\x0bWatchEvents\x12\".quarterdeck.v1.WatchEventsRequest\x1a\x15.quarterdeck.v1.Event\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/events:watch0\x01\x12g\n\nListEvents\x12!.quarterdeck.v1.ListEventsRequest\x1a\".quarterdeck.v1.ListEventsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/eventsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,12 +41,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['types']._serialized_options = b'\272H\"\222\001\037\020\024\"\033r\0312\027^[a-z][a-z0-9_.]{0,99}$'
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['subjects']._loaded_options = None
   _globals['_WATCHEVENTSREQUEST'].fields_by_name['subjects']._serialized_options = b'\272H;\222\0018\020\024\"4r220^[a-z][A-Za-z]{0,40}(/[a-z0-9][a-z0-9-]{0,62})?$'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\364\003(\000'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['types']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['types']._serialized_options = b'\272H\"\222\001\037\020\024\"\033r\0312\027^[a-z][a-z0-9_.]{0,99}$'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['subjects']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['subjects']._serialized_options = b'\272H;\222\0018\020\024\"4r220^[a-z][A-Za-z]{0,40}(/[a-z0-9][a-z0-9-]{0,62})?$'
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._loaded_options = None
   _globals['_EVENTSERVICE'].methods_by_name['WatchEvents']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/events:watch'
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._loaded_options = None
+  _globals['_EVENTSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/events'
   _globals['_EVENT']._serialized_start=170
   _globals['_EVENT']._serialized_end=371
   _globals['_WATCHEVENTSREQUEST']._serialized_start=374
   _globals['_WATCHEVENTSREQUEST']._serialized_end=581
-  _globals['_EVENTSERVICE']._serialized_start=583
-  _globals['_EVENTSERVICE']._serialized_end=699
+  _globals['_LISTEVENTSREQUEST']._serialized_start=584
+  _globals['_LISTEVENTSREQUEST']._serialized_end=822
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=824
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=908
+  _globals['_EVENTSERVICE']._serialized_start=911
+  _globals['_EVENTSERVICE']._serialized_end=1132
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,11 @@ class EventServiceStub:
                 request_serializer=quarterdeck_dot_v1_dot_events__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=quarterdeck_dot_v1_dot_events__pb2.Event.FromString,
                 _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/quarterdeck.v1.EventService/ListEvents',
+                request_serializer=quarterdeck_dot_v1_dot_events__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=quarterdeck_dot_v1_dot_events__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -53,6 +58,14 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEvents(self, request, context):
+        """What has happened in the caller's project, the last eight days of it; a player sees what happened to his own
+        sessions. To follow what happens, use WatchEvents: an event may be listed among older ones a moment late.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +73,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=quarterdeck_dot_v1_dot_events__pb2.WatchEventsRequest.FromString,
                     response_serializer=quarterdeck_dot_v1_dot_events__pb2.Event.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=quarterdeck_dot_v1_dot_events__pb2.ListEventsRequest.FromString,
+                    response_serializer=quarterdeck_dot_v1_dot_events__pb2.ListEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -89,6 +107,33 @@ class EventService:
             '/quarterdeck.v1.EventService/WatchEvents',
             quarterdeck_dot_v1_dot_events__pb2.WatchEventsRequest.SerializeToString,
             quarterdeck_dot_v1_dot_events__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/quarterdeck.v1.EventService/ListEvents',
+            quarterdeck_dot_v1_dot_events__pb2.ListEventsRequest.SerializeToString,
+            quarterdeck_dot_v1_dot_events__pb2.ListEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

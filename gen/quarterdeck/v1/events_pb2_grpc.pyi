@@ -36,6 +36,10 @@ class EventServiceStub:
     cut off with RESOURCE_EXHAUSTED (TOO_SLOW). The ErrorInfo of whatever ends the stream has a resume_token in its
     metadata: after everything that was sent. Over HTTP, an event stream's ids are resume tokens.
     """
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]
+    """What has happened in the caller's project, the last eight days of it; a player sees what happened to his own
+    sessions. To follow what happens, use WatchEvents: an event may be listed among older ones a moment late.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -44,6 +48,10 @@ class EventServiceAsyncStub(EventServiceStub):
     """Events of the caller's project from now on, or from where resume_token left off. Whoever takes nothing for 30 s is
     cut off with RESOURCE_EXHAUSTED (TOO_SLOW). The ErrorInfo of whatever ends the stream has a resume_token in its
     metadata: after everything that was sent. Over HTTP, an event stream's ids are resume tokens.
+    """
+    ListEvents: _aio.UnaryUnaryMultiCallable[_events_pb2.ListEventsRequest, _events_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """What has happened in the caller's project, the last eight days of it; a player sees what happened to his own
+    sessions. To follow what happens, use WatchEvents: an event may be listed among older ones a moment late.
     """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -56,6 +64,16 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """Events of the caller's project from now on, or from where resume_token left off. Whoever takes nothing for 30 s is
         cut off with RESOURCE_EXHAUSTED (TOO_SLOW). The ErrorInfo of whatever ends the stream has a resume_token in its
         metadata: after everything that was sent. Over HTTP, an event stream's ids are resume tokens.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _events_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_events_pb2.ListEventsResponse, _abc.Awaitable[_events_pb2.ListEventsResponse]]:
+        """What has happened in the caller's project, the last eight days of it; a player sees what happened to his own
+        sessions. To follow what happens, use WatchEvents: an event may be listed among older ones a moment late.
         """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

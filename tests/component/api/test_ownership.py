@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
-from quarterdeck.v1 import games_pb2, saves_pb2, saves_pb2_grpc, sessions_pb2, streaming_pb2
+from quarterdeck.v1 import events_pb2, games_pb2, saves_pb2, saves_pb2_grpc, sessions_pb2, streaming_pb2
 
 from controlplane.domain.identity import Role
 from controlplane.usecases import accounts
@@ -53,6 +54,33 @@ async def test_a_player_sees_stops_and_streams_only_his_own_sessions(
         streaming_pb2.CreateStreamTokenRequest(session=mine.name, role=streaming_pb2.STREAM_ROLE_VIEWER)
     )
     assert own.token  # to be given to a friend who may look on
+
+
+async def test_a_player_is_told_what_happened_to_his_own_sessions_and_an_operator_all_of_it(
+    operator: Caller, player: Caller, other: Caller
+) -> None:
+    await make_game(operator)
+    mine, theirs = await create_session(player), await create_session(other)
+
+    async def told(caller: Caller, **wish: Any) -> list[str]:
+        found: list[str] = []
+        request = events_pb2.ListEventsRequest(page_size=1, types=["quarterdeck.session"], **wish)
+        while True:
+            answer = await caller.events.ListEvents(request)
+            found += [event.subject for event in answer.events]
+            request.page_token = answer.next_page_token
+            if not request.page_token:
+                return found
+
+    assert await told(player) == [mine.name]
+    assert await told(player, subjects=[theirs.name]) == []
+    assert await told(operator) == [theirs.name, mine.name]
+    assert await told(operator, oldest_first=True) == [mine.name, theirs.name]
+    assert await told(operator, subjects=[mine.name, "vms"]) == [mine.name]
+    first = await operator.events.ListEvents(events_pb2.ListEventsRequest(page_size=1))
+    turned = events_pb2.ListEventsRequest(page_token=first.next_page_token, oldest_first=True)
+    refusal = await refused(operator.events.ListEvents(turned))
+    assert (refusal.code, refusal.fields) == (Code.INVALID_ARGUMENT, ("page_token",))
 
 
 async def test_a_client_token_of_another_player_gives_nothing_away(

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from controlplane.adapters.store import open_store
 from controlplane.adapters.store.trail import first_break
 from controlplane.domain.errors import NotFound
-from controlplane.interfaces import AuditEntry, Store
-from tests.contract.store.rows import NOW, a_credential, a_draft, at
+from controlplane.domain.events import EventFilter
+from controlplane.interfaces import AuditEntry, Page, Store
+from tests.contract.store.rows import NOW, PROJECT, a_credential, a_draft, a_session, a_vm, at, furnish
+
+TOLD = ((1, "pending"), (2, "pending"), (3, "pending"), (1, "running"), (2, "running"))
 
 
 class Hands:
@@ -59,6 +63,43 @@ async def test_a_claim_is_a_lease_and_publishing_ends_it(store_url: str) -> None
     async with store.tx() as tx:
         assert [event.draft.subject_version for event in await tx.outbox.claim(9, 30)] == [0, 2, 3]
     await store.close()
+
+
+async def test_what_happened_is_listed_published_or_not_by_subject_type_and_owner(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.credentials.put_project("other")
+    await furnish(store, a_vm())
+    async with store.tx() as tx:
+        for number, player in ((1, "alice"), (2, "bob"), (3, "alice")):
+            await tx.sessions.add(a_session(f"s-{number}", created_by=player, client_token=f"t-{number}"))
+        await tx.outbox.append([a_draft(number, type=f"quarterdeck.session.{word}") for number, word in TOLD])
+        await tx.outbox.append([a_draft(9, type="quarterdeck.vm_x.ready", subject="vmsx/s-1")])
+        await tx.outbox.append([a_draft(8, type="quarterdeck.vm.ready", subject="vms/vm-1")])
+        await tx.outbox.append([a_draft(7, project_id="other")])
+        await tx.outbox.published([event.id for event in await tx.outbox.claim(2, 30)])
+
+    async def listed(*names: str, types: tuple[str, ...] = (), page: Page | None = None, **order: Any) -> list[int]:
+        async with store.reading() as tx:
+            events = await tx.outbox.history(PROJECT, EventFilter(types, names), page or Page(), **order)
+        return [event.draft.subject_version for event in events]
+
+    assert await listed() == [8, 9, 2, 1, 3, 2, 1]
+    assert await listed(oldest_first=True) == [1, 2, 3, 1, 2, 9, 8]
+    assert await listed("sessions/s-1") == [1, 1]
+    assert await listed("sessions/s-1", "vms") == [8, 1, 1]
+    assert await listed(types=("quarterdeck.vm",)) == [8]
+    assert await listed(types=("quarterdeck.session.running", "quarterdeck.vm."), oldest_first=True) == [1, 2, 8]
+    assert await listed("sessions", types=("quarterdeck.session.stopped",)) == []
+    assert await listed(created_by="alice") == [1, 3, 1]
+    assert await listed("sessions/s-2", created_by="alice") == []
+    assert await listed("sessions/s-2", "sessions/s-3", created_by="alice") == [3]
+    async with store.reading() as tx:
+        whole = await tx.outbox.history(PROJECT, EventFilter(), Page())
+        assert await tx.outbox.history("other", EventFilter(("quarterdeck.vm",)), Page()) == []
+    behind = Page(2, (whole[1].at, whole[1].id))
+    assert await listed(page=behind) == [2, 1]
+    assert await listed(page=behind, oldest_first=True) == [8]
+    assert whole[-1].draft == a_draft(1, type="quarterdeck.session.pending")
 
 
 async def test_what_rolls_back_tells_nothing(store: Store) -> None:

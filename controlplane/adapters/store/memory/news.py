@@ -10,9 +10,9 @@ from controlplane.adapters.store.event_ids import event_id
 from controlplane.adapters.store.memory.tables import TxTables
 from controlplane.adapters.store.trail import FIRST_SHA256, chained
 from controlplane.domain.deadletter import DeadLetter
-from controlplane.domain.events import Event, EventDraft
+from controlplane.domain.events import Event, EventDraft, EventFilter
 from controlplane.domain.vm import transition_of
-from controlplane.interfaces import AuditEntry, AuditRecord
+from controlplane.interfaces import AuditEntry, AuditRecord, Page
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,27 @@ class MemoryOutbox:
         for key in set(event_ids) & rows.keys():
             if rows[key].published_at is None:
                 rows[key] = replace(rows[key], published_at=now, lease_until=None)
+
+    async def history(
+        self, project_id: str, wanted: EventFilter, page: Page, *, oldest_first: bool = False, created_by: str = ""
+    ) -> Sequence[Event]:
+        sessions = self._tables.seen("sessions").values()
+        mine = {session.name for session in sessions if session.created_by == created_by}
+        events = sorted(
+            (row.event for row in self._tables.seen("outbox").values()),
+            key=lambda event: event.id,
+            reverse=not oldest_first,
+        )
+        last = page.after[1] if page.after else ""
+        found = [
+            event
+            for event in events
+            if event.draft.project_id == project_id
+            and wanted.takes(event.draft)
+            and (not created_by or event.draft.subject in mine)
+            and (not last or (event.id > last if oldest_first else event.id < last))
+        ]
+        return found[: page.size]
 
     async def first_time(self, consumer: str, event_id: str) -> bool:
         if (consumer, event_id) in self._tables.seen("inbox"):

@@ -57,6 +57,7 @@ outbox = sa.Table(
         sqlite_where=sa.text("published_at IS NULL"),
     ),
     sa.Index(None, "published_at"),
+    sa.Index(None, "project_id", "subject", "id"),
 )
 
 inbox = sa.Table(
