@@ -20,7 +20,7 @@ from hostagent.lifecycle import Phase, Trigger, after
 from hostagent.orders import leases_of, order_of, reason_of, stop_grace_s
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Runtime, StartFailed, Usage
+from hostagent.runtime import Instance, Runtime, StartFailed, Usage, ending
 from hostagent.saves import Saves
 from hostagent.sessiondir import SPEC, STATUS, Launch, SessionDir, launch_now
 from hostagent.usage import grown
@@ -372,7 +372,7 @@ class Workload:
         for told in (durable, self._last):  # on a full disk only the word of its socket is left
             if told is not None and told.state == wrapper_pb2.WORKLOAD_STATE_EXITED:
                 return told
-        how = "" if exit_code is None else f" with exit code {exit_code}"
+        how = ending(exit_code)
         if self._stop_reason is not None:
             detail = self._stop_detail or f"the wrapper ended{how} while stopping"
             return statuses.exited(self.key, self._stop_reason, detail, self._last)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from wrapper.exits import ending
 from wrapper.spec import Limits
 
 
@@ -108,8 +109,7 @@ def _why(session: Session, exit_code: int | None, failure: str) -> tuple[Reason,
     if exit_code == 0:
         return Reason.GAME_EXITED, ""
     if exit_code is not None:
-        how = f"signal {-exit_code}" if exit_code < 0 else f"exit code {exit_code}"
-        return Reason.GAME_CRASHED, f"The game ended with {how}."
+        return Reason.GAME_CRASHED, f"The game {ending(exit_code)}."
     if session.game_started_s is None:
         return Reason.START_FAILED, failure
     return Reason.GAME_CRASHED, failure

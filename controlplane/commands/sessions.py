@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import uuid
 from collections.abc import Iterator
 from enum import StrEnum
@@ -278,7 +279,7 @@ def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
     yield "game", session.deployment or session.game
     yield "state", enum_word(session, "state") + (" (unreachable)" if session.unreachable else "")
     yield "reason", " ".join(word for word in (enum_word(session, "reason"), session.reason_detail) if word)
-    yield "exit code", str(session.exit_code) if session.HasField("exit_code") else ""
+    yield "exited", _exited(session)
     yield "queue place", str(session.queue_position) if session.queue_position else ""
     yield "vm", session.vm
     yield "preset", session.preset
@@ -298,6 +299,18 @@ def _rows(session: sessions_pb2.Session) -> Iterator[tuple[str, str]]:
     yield "players", str(session.connected_players) if session.connected_players else ""
     for port in session.ports:
         yield f"port {port.port_name}", f"{port.host_port}/{'udp' if port.protocol == 2 else 'tcp'}"
+
+
+def _exited(session: sessions_pb2.Session) -> str:
+    """How its game did: "with exit code 3", "killed by SIGSEGV"; nothing where a stop that was asked for says it."""
+    from quarterdeck.v1 import sessions_pb2
+
+    code = session.exit_code
+    if code > 0:
+        return f"with exit code {code}"
+    if code == 0 or session.state == sessions_pb2.SESSION_STATE_STOPPED:
+        return ""
+    return "killed by " + next((one.name for one in signal.Signals if one == -code), f"signal {-code}")
 
 
 def _used(usage: Any) -> str:

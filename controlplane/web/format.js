@@ -72,6 +72,21 @@ const REASONS = {
 /** A session's reason as the end of a sentence. */
 export const because = (reason = "") => REASONS[reason.replace("SESSION_REASON_", "")] ?? "";
 
+const SIGNALS = {
+  1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE", 9: "SIGKILL",
+  11: "SIGSEGV", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM", 24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
+};
+
+/** How a session's game exited: "exit code 3", "killed by SIGSEGV"; nothing where a stop that was asked for says it. */
+export function exited({ state, exitCode = 0 }) {
+  if (exitCode > 0) return `exit code ${exitCode}`;
+  if (exitCode === 0 || state === "SESSION_STATE_STOPPED") return "";
+  return `killed by ${SIGNALS[-exitCode] ?? `signal ${-exitCode}`}`;
+}
+
+/** How a session ended, as the end of a sentence: its reason and how its game exited. */
+export const ending = (session) => [because(session.reason), exited(session) && `(${exited(session)})`].filter(Boolean).join(" ");
+
 const FINAL = new Set(["STOPPED", "COMPLETED", "CRASHED", "LOST", "REJECTED"].map((state) => `SESSION_STATE_${state}`));
 export const finished = (session) => FINAL.has(session?.state);
 

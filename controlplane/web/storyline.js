@@ -1,5 +1,5 @@
 // A session's life as a list of moments. Pure.
-import { because, duration, idOf, plural, seconds, tone, word } from "./format.js";
+import { because, duration, exited, idOf, plural, seconds, tone, word } from "./format.js";
 
 /**
  * What the session itself tells, in order. Its stages are those of its newest generation; `reached` is false for what
@@ -29,8 +29,9 @@ export function storyOf(session) {
     .filter(({ time }) => time || !session.endTime);
 }
 
-function ending({ reason, reasonDetail = "", exitCode, stages, runningDuration }) {
-  const code = exitCode ? `exit code ${exitCode}` : "";
+function ending(session) {
+  const { reason, reasonDetail = "", stages, runningDuration } = session;
+  const code = exited(session);
   const played = stages?.firstFrameTime ? `played for ${duration(seconds(runningDuration))}` : "never playable";
   const why = [because(reason), reasonDetail.replace(/\.$/, "")].filter(Boolean).join(": ");
   return [why, !reasonDetail.includes(code) && code, played].filter(Boolean).join("; ");

@@ -6,6 +6,7 @@ prepares, starts, finds, waits and kills.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -17,6 +18,15 @@ from hostagent.procfs import ProcessId
 
 class StartFailed(Exception):
     """The runtime could not prepare or start the workload; the message says why."""
+
+
+def ending(exit_code: int | None) -> str:
+    """How a program ended, where that is known, behind a verb: " with exit code 3", " by SIGKILL"."""
+    if exit_code is None:
+        return ""
+    if exit_code >= 0:
+        return f" with exit code {exit_code}"
+    return " by " + next((one.name for one in signal.Signals if one == -exit_code), f"signal {-exit_code}")
 
 
 class Pull(Enum):

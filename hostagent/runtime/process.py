@@ -19,7 +19,7 @@ import structlog
 
 from hostagent import procfs
 from hostagent.procfs import MARK, ProcessId
-from hostagent.runtime import Instance, Order, StartFailed, Usage, launch
+from hostagent.runtime import Instance, Order, StartFailed, Usage, ending, launch
 from hostagent.runtime.environment import check_environment
 from hostagent.runtime.pidfd import gone
 from hostagent.sessiondir import OUTPUT
@@ -86,7 +86,7 @@ class ProcessRuntime:
         process = procfs.identify(child.pid)
         if process is None:
             child.wait()
-            raise StartFailed(f"the wrapper ended at once, with exit code {child.returncode}")
+            raise StartFailed(f"the wrapper ended at once{ending(child.returncode)}")
         self._children[process] = child
         return Instance(session_dir, process)
 

@@ -323,6 +323,27 @@ async def test_a_story_ends_with_its_reason_told_once(page: Page) -> None:
     assert [moment.get("afterMs") for moment in story] == [0, 20, 2000, None]
 
 
+@pytest.mark.parametrize(
+    ("state", "reason", "code", "reads"),
+    [
+        ("STOPPED", "STOP_REQUESTED", -15, "it was stopped on request"),
+        ("STOPPED", "IDLE", -9, "nobody played for too long"),
+        ("STOPPED", "STOP_REQUESTED", 3, "it was stopped on request (exit code 3)"),
+        ("COMPLETED", "GAME_EXITED", 0, "the game ended by itself"),
+        ("CRASHED", "GAME_CRASHED", -11, "the game crashed (killed by SIGSEGV)"),
+        ("CRASHED", "GAME_CRASHED", -35, "the game crashed (killed by signal 35)"),
+        ("CRASHED", "GAME_CRASHED", 139, "the game crashed (exit code 139)"),
+        ("LOST", "HOST_LOST", None, "its host was lost"),
+    ],
+)
+async def test_how_a_game_exited_is_told_in_words_where_it_tells_something(
+    page: Page, state: str, reason: str, code: int | None, reads: str
+) -> None:
+    session = {"state": f"SESSION_STATE_{state}", "reason": f"SESSION_REASON_{reason}"}
+    session |= {} if code is None else {"exitCode": code}
+    assert await call(page, "format", "m.ending(a)", session) == reads
+
+
 async def test_what_was_passed_over_for_one_reason_is_told_once(page: Page) -> None:
     passed = [
         {"region": "eu", "vm": "", "why": "has no VM"},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -41,3 +42,17 @@ def test_a_game_without_a_picture_is_ready_and_has_no_first_frame(streamed: bool
     shown = dict(_rows(session))
     assert shown[label]
     assert {"first frame", "ready"} & shown.keys() == {label}
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "shown"),
+    [
+        (sessions_pb2.SESSION_STATE_STOPPED, -15, ""),
+        (sessions_pb2.SESSION_STATE_STOPPED, 3, "with exit code 3"),
+        (sessions_pb2.SESSION_STATE_COMPLETED, 0, ""),
+        (sessions_pb2.SESSION_STATE_CRASHED, -11, "killed by SIGSEGV"),
+        (sessions_pb2.SESSION_STATE_CRASHED, -35, "killed by signal 35"),
+    ],
+)
+def test_how_a_game_exited_is_told_in_words_where_it_tells_something(state: Any, code: int, shown: str) -> None:
+    assert dict(_rows(sessions_pb2.Session(state=state, exit_code=code)))["exited"] == shown

@@ -15,6 +15,7 @@ import structlog
 
 from wrapper import sdk
 from wrapper.boundedlog import BoundedLog
+from wrapper.exits import ending
 from wrapper.supervisor import KeeperLostError, StartError, Supervised
 
 _START_TIMEOUT_S = 15.0
@@ -134,13 +135,12 @@ class SoundServer:
         watch = asyncio.get_running_loop().call_later(_START_TIMEOUT_S, self._check_started, server)
         try:
             await server.start((program, *_OPTIONS), {"PATH": "/usr/bin:/bin", **own}, self._directory)
-            code = await server.wait()
+            return ending(await server.wait())
         except (StartError, KeeperLostError) as error:
             return f"failed: {error}"
         finally:
             watch.cancel()
             self._said = b""
-        return f"ended with signal {-code}" if code < 0 else f"ended with exit code {code}"
 
     def _hear(self, log: BoundedLog, chunk: bytes) -> None:
         log.write(chunk)

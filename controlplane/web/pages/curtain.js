@@ -1,7 +1,7 @@
 // What stands before the stage while there is no picture: the way to it, a broken connection, the end.
 import { api } from "../api.js";
 import { html, useState } from "../dom.js";
-import { because, duration, finished, idOf, seconds, word } from "../format.js";
+import { duration, ending, finished, idOf, seconds, word } from "../format.js";
 import { playHash } from "../router.js";
 import { stagesOf } from "../stages.js";
 import { Problem, Stages } from "../ui.js";
@@ -53,7 +53,7 @@ function Ended({ session }) {
   };
   const played = seconds(session.runningDuration);
   return html`<${Card} title="The session has ended">
-    <p data-testid="ending">${word(session.state)}: ${because(session.reason) || "no reason was given"}${!session.exitCode ? "" : ` (exit code ${session.exitCode})`}.</p>
+    <p data-testid="ending">${word(session.state)}: ${ending(session) || "no reason was given"}.</p>
     ${session.reasonDetail && html`<p class="muted">${session.reasonDetail}</p>`}
     <p>Played for <b class="figure" data-testid="played">${duration(played)}</b></p>
     <${Problem} error=${problem} />

@@ -1,7 +1,7 @@
 // All sessions, those that ended included.
 import { FINISHED_SESSIONS, LIVE_SESSIONS } from "../api.js";
 import { html } from "../dom.js";
-import { because, duration, idOf, seconds, word } from "../format.js";
+import { duration, ending, idOf, seconds, word } from "../format.js";
 import { Filter, Listing, usePlace } from "../listing.js";
 import { useLive } from "../live.js";
 import { Page, When, useSteering } from "../page.js";
@@ -34,7 +34,7 @@ export function SessionsPage(shell) {
 export const sessionColumns = (operator) => [
   { title: "Session", cell: (one) => html`<b>${idOf(one.game)}</b> <a href=${hashOf(one.name)}><code>${idOf(one.name)}</code></a>` },
   { title: "State", cell: (one) => html`<${SessionChips} session=${one} />` },
-  { title: "How it ended", cell: (one) => `${because(one.reason)}${one.exitCode ? ` (exit code ${one.exitCode})` : ""}` },
+  { title: "How it ended", cell: ending },
   operator && { title: "VM", cell: (one) => one.vm && html`<a href=${hashOf(one.vm)}>${idOf(one.vm)}</a>` },
   { title: "Asked", cell: (one) => html`<${When} time=${one.createTime} />` },
   { title: "Played", cell: (one) => one.stages?.firstFrameTime && html`<span class="figure">${duration(seconds(one.runningDuration))}</span>` },

@@ -1,7 +1,7 @@
 // Sessions: those on their way or playing, and how the last ones ended.
 import { api } from "../api.js";
 import { html } from "../dom.js";
-import { ago, because, duration, idOf, seconds, since } from "../format.js";
+import { ago, duration, ending, idOf, seconds, since } from "../format.js";
 import { consoleHash, hashOf, playHash } from "../router.js";
 import { stagesOf } from "../stages.js";
 import { Chip } from "../ui.js";
@@ -77,7 +77,7 @@ const Finished = ({ sessions, operator }) => html`<details class="finished">
         <div class="title"><b>${idOf(session.game)}</b><span class="muted"><a href=${hashOf(session.name)}><code>${idOf(session.name)}</code></a></span></div>
         <${Chip} state=${session.state} />
         <div class="where">
-          <span>${because(session.reason)}${session.exitCode ? ` (exit code ${session.exitCode})` : ""}</span>
+          <span>${ending(session)}</span>
           <span class="muted">${duration(seconds(session.runningDuration))}${session.endTime && ` · ${ago(since(session.endTime))}`}
             ${operator && html` · <a href=${consoleHash(idOf(session.name))} aria-label="Log of session ${idOf(session.name)}">Log</a>`}</span>
         </div>

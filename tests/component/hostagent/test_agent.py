@@ -113,7 +113,7 @@ async def test_a_wrapper_that_dies_is_told_and_its_game_is_not_left_behind(plane
     await plane.until(lambda: plane.is_in("game-1", EXITED))
     status = plane.reported("game-1")
     assert status.reason == REASON.SESSION_REASON_WRAPPER_LOST
-    assert status.reason_detail == "the wrapper died with exit code -9"
+    assert status.reason_detail == "the wrapper died by SIGKILL"
     assert status.first_frame_after.ToMilliseconds() == 120
     assert agents.marked() == []
 
@@ -223,7 +223,7 @@ async def test_agents_of_one_machine_do_not_see_each_others_sessions(plane: Fake
 @pytest.mark.parametrize(
     ("behaviour", "reason", "detail"),
     [
-        ("deaf", REASON.SESSION_REASON_STOP_REQUESTED, "the wrapper ended with exit code -9 while stopping"),
+        ("deaf", REASON.SESSION_REASON_STOP_REQUESTED, "the wrapper ended by SIGKILL while stopping"),
         ("vanish", REASON.SESSION_REASON_STOP_REQUESTED, "the wrapper ended with exit code 0 while stopping"),
     ],
 )

@@ -86,7 +86,7 @@ async def test_a_game_that_knows_pulseaudio_is_heard_and_heard_again_after_that_
         await page.wait_for_function(TUNED)
         (server,) = sound_servers(tmp_path)
         server.send_signal(signals.SIGKILL)
-        await page.wait_for_function("window.messages.some((one) => /ended with signal 9/.test(one.silent))")
+        await page.wait_for_function("window.messages.some((one) => /was killed by SIGKILL/.test(one.silent))")
         await page.wait_for_function(f"({SILENT_NOW})() === '' && window.messages.some((one) => one.silent)")
         await page.wait_for_function(TUNED)
         assert process.saved_status().state == wrapper_pb2.WORKLOAD_STATE_RUNNING

@@ -67,7 +67,8 @@ def test_why_it_ended(session: Session, code: int | None, reason: Reason) -> Non
 
 
 def test_a_signal_is_named_as_such() -> None:
-    assert Session().game_started(1.0).ended(2.0, -11).detail == "The game ended with signal 11."
+    assert Session().game_started(1.0).ended(2.0, -11).detail == "The game was killed by SIGSEGV."
+    assert Session().game_started(1.0).ended(2.0, -35).detail == "The game was killed by signal 35."
 
 
 def test_no_limit_passes_before_the_first_frame_but_the_lease() -> None:
