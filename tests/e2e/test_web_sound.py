@@ -68,8 +68,9 @@ async def strict_page(chromium_path: str) -> AsyncIterator[Page]:
         await browser.close()
 
 
-async def test_a_page_that_may_not_be_heard_yet_shows_the_picture_and_asks_for_a_click(
-    strict_page: Page, signed_in: Stub
+@pytest.mark.parametrize("by", ["button", "key", "click"])
+async def test_a_page_that_may_not_be_heard_yet_shows_the_picture_and_is_heard_from_the_first_key_or_click(
+    strict_page: Page, signed_in: Stub, by: str
 ) -> None:
     page = strict_page
     signed_in.sounds = True
@@ -83,7 +84,12 @@ async def test_a_page_that_may_not_be_heard_yet_shows_the_picture_and_asks_for_a
     await expect(turn_on).to_be_visible()
     await until(page, LIVE)
     assert await page.evaluate("quarterdeckPlayer.audio.paused")
-    await turn_on.click()
+    if by == "button":
+        await turn_on.click()
+    elif by == "key":
+        await page.keyboard.press("KeyW")
+    else:
+        await page.locator(".stage").click()
     await expect(page.get_by_role("button", name="Sound on")).to_be_visible()
     await until(page, "!quarterdeckPlayer.audio.paused")
     await listen(page)

@@ -25,6 +25,10 @@ export class Player {
     this.sound = new Sound((sound) => this.#show({ sound }));
     this.view.sound = this.sound.view;
     this.input = new Input(stage, video, this.ending.signal);
+    // The game alone, not the page: the button that turns sound on must still be that when its click arrives.
+    for (const activation of ["keydown", "pointerdown", "pointerup"]) {
+      stage.addEventListener(activation, () => this.sound.activated(), { signal: this.ending.signal });
+    }
     this.input.onWrapper = (message) => this.#show({ wrapper: { ...this.view.wrapper, ...message } });
     this.decodedBefore = 0;
     Object.assign(quarterdeckPlayer, { stages: {}, figures: {}, askedAt: performance.now() });

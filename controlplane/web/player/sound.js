@@ -21,7 +21,12 @@ export class Sound {
     return this.#start();
   }
 
-  /** By a click: browsers let a page be heard from then on. */
+  /** By a key, a click or a tap: browsers let a page be heard from then on. What is muted stays so. */
+  activated() {
+    if (this.view.blocked) this.#start();
+  }
+
+  /** By a click on the page's own button. */
   turnOn() {
     this.set({ muted: false });
     return this.#start();
