@@ -180,6 +180,11 @@ async def test_limits_pools_and_budget_and_why_nothing_is_rented(page: Page, ope
     # The provider of this house offers nothing there: the pool says so by itself.
     await expect(pools).to_contain_text("0 of 3 wanted")
     await expect(pools).to_contain_text("NO_OFFER")
+    # Where a pool wants slots there are too few; where nobody does, none is missing.
+    await expect(dublin.get_by_role("cell").nth(3).locator(".warn")).to_have_text("0 low under 1")
+    idle = regions.get_by_role("row", name="us-east-1").get_by_role("cell").nth(3)
+    await expect(idle).to_have_text("0")
+    await expect(idle.locator(".warn")).to_have_count(0)
     await pools.get_by_role("button", name="Edit pool evening").click()
     await answer(page, "Set", Slots_to_keep_free="0")
     await expect(pools).to_contain_text("0 of 0 wanted")

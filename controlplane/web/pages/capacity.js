@@ -26,7 +26,12 @@ export function CapacityPage(shell) {
   const steering = useSteering(live.refresh);
   const { regions, capacities, budget } = live;
   const capacityOf = new Map((capacities?.items ?? []).map((one) => [one.region, one]));
-  const rows = regions && { items: regions.items.map((region) => ({ ...region, now: capacityOf.get(region.name) ?? {} })) };
+  const pooled = new Set((live.pools?.items ?? []).filter((pool) => pool.minFreeSlots > 0).map((pool) => pool.region));
+  const rows = regions && { items: regions.items.map((region) => {
+    const now = capacityOf.get(region.name) ?? {};
+    // Where nothing serves and no pool wants it to, nothing can run low.
+    return { ...region, now, served: vmsOf(now).length > 0 || pooled.has(region.regionId) };
+  }) };
   const rentable = regions?.items.filter((region) => region.maxRentedVms > 0) ?? [];
   return html`<${Page} shell=${shell} at="#/capacity" title="Capacity" live=${live} steering=${steering}>
     ${budget && html`<${Summary} budget=${budget} capacities=${capacities.items} steering=${steering} />`}
@@ -85,8 +90,8 @@ const regionColumns = (steering) => [
       ${one.now.blocked && html`<span class="warn told">${one.now.blocked}</span>`}` },
   { title: "VMs", cell: ({ now }) => counted(now) },
   { title: "Used", cell: ({ now, regionId }) => now.capacityUnits > 0 && html`<${Meter} used=${now.usedUnits} capacity=${now.capacityUnits} label="Used capacity of ${regionId}" />` },
-  { title: "Free slots", cell: (one) => html`<span class="figure ${one.now.freeSlots < one.lowWaterSlots ? "warn" : ""}">${one.now.freeSlots ?? 0}
-      ${one.lowWaterSlots > 0 && html`<small> low under ${one.lowWaterSlots}</small>`}</span>` },
+  { title: "Free slots", cell: (one) => html`<span class="figure ${one.served && one.now.freeSlots < one.lowWaterSlots ? "warn" : ""}">${one.now.freeSlots ?? 0}
+      ${one.served && one.lowWaterSlots > 0 && html`<small> low under ${one.lowWaterSlots}</small>`}</span>` },
   { title: "Waiting", cell: ({ now }) => now.waitingSessions > 0 && html`<span class="figure">${now.waitingSessions}
       ${now.expectedWait && html`<small> about ${duration(seconds(now.expectedWait))}</small>`}</span>` },
   { title: "Rented", cell: (one) => html`<span class="figure">${one.now.rentedVms ?? 0}<small> of ${one.maxRentedVms}</small></span>` },
@@ -94,10 +99,11 @@ const regionColumns = (steering) => [
   { title: "", cell: (one) => html`<button aria-label="Edit ${one.regionId}" onClick=${() => steering.ask(regionForm(one))}>Edit</button>` },
 ];
 
-function counted({ availableVms = 0, provisioningVms = 0, drainingVms = 0, unavailableVms = 0 }) {
-  const kinds = [[availableVms, "serving"], [provisioningVms, "coming"], [drainingVms, "draining"], [unavailableVms, "away"]];
-  return kinds.filter(([count]) => count > 0).map(([count, word]) => `${count} ${word}`).join(", ") || html`<span class="muted">none</span>`;
-}
+/** The machines of a region, by what they do: [how many, word] each. */
+const vmsOf = ({ availableVms = 0, provisioningVms = 0, drainingVms = 0, unavailableVms = 0 }) =>
+  [[availableVms, "serving"], [provisioningVms, "coming"], [drainingVms, "draining"], [unavailableVms, "away"]].filter(([count]) => count > 0);
+
+const counted = (now) => vmsOf(now).map(([count, word]) => `${count} ${word}`).join(", ") || html`<span class="muted">none</span>`;
 
 const regionForm = (region) => ({
   title: region.displayName || region.regionId, verb: "Set",
