@@ -85,6 +85,11 @@ class _Order:
     def key(self) -> tuple[str, str]:
         return self.who.project_id, self.request.client_token
 
+    @property
+    def apart(self) -> str:
+        """What the token is kept as where the session that has it this caller may not see; none can be given so."""
+        return f"{self.request.client_token}/{self.who.subject}"
+
     def same_as(self, other: _Order) -> bool:
         return (self.who.subject, self.request) == (other.who.subject, other.request)
 
@@ -106,7 +111,8 @@ Orders = Mapping[int, _Order]
 async def create_session(world: World, who: Principal, request: SessionRequest, request_id: str) -> SessionView:
     """Places a session, or queues it until its deadline; behind those that wait for the same.
 
-    The same client token gives the same session; with another request it is refused (I20). Raises NotFound (game),
+    The same client token gives the same session; with another request it is refused (I20). What another player does
+    with the same token is nothing to this caller. Raises NotFound (game),
     InvalidRequest (preset, region, parameters, no deployment), Forbidden (file patches are for operators), Exhausted
     (no room, and the caller would not wait; too many wait; or too many requests at once), Unavailable. Never Conflict:
     who loses a race tries again in here."""
@@ -144,6 +150,7 @@ class _Batch:
         self._world = world
         self._orders = orders
         self._answers: Answers = {}
+        self._kept_apart: set[int] = set()
         self.hints: list[str] = []
         self.contended = False
 
@@ -178,12 +185,17 @@ class _Batch:
     async def _without_known(self, tx: Tx, firsts: Mapping[tuple[str, str], int]) -> list[int]:
         """Answers those whose client token is known (I20); returns the first of each of the others."""
         for project_id in sorted({project_id for project_id, _ in firsts}):
-            tokens = [token for project, token in firsts if project == project_id]
-            for token, earlier in (await tx.batch.by_client_tokens(project_id, tokens)).items():
-                view = await view_of(tx, earlier)
-                for index, order in self._orders.items():
-                    if order.key == (project_id, token):
-                        self._answers[index] = _same(view, order)
+            orders = {index: order for index, order in self._orders.items() if order.key in firsts}
+            mine = {index: order for index, order in orders.items() if order.who.project_id == project_id}
+            tokens = {token for order in mine.values() for token in (order.request.client_token, order.apart)}
+            known = await tx.batch.by_client_tokens(project_id, sorted(tokens))
+            for index, order in mine.items():
+                earlier = known.get(order.request.client_token)
+                if earlier is not None and not order.who.sees(earlier.created_by):
+                    self._kept_apart.add(index)
+                    earlier = known.get(order.apart)
+                if earlier is not None:
+                    self._answers[index] = _same(await view_of(tx, earlier), order)
         news = []
         for index, order in self._orders.items():
             first = firsts[order.key] if order.request.client_token else index
@@ -209,6 +221,8 @@ class _Batch:
                 self._answers[index] = found
                 continue
             session = _new_session(self._world, order.who, order.request, found, now)
+            if index in self._kept_apart:
+                session = replace(session, client_token=order.apart)
             asks[index] = Ask(session, found.deployment, found.preset, found.game.law)
         return asks
 
@@ -256,10 +270,6 @@ class _Batch:
 
 
 def _same(view: SessionView, order: _Order) -> SessionView | AlreadyExists:
-    if not order.who.sees(view.session.created_by):
-        return AlreadyExists(
-            "CLIENT_TOKEN_MISMATCH", "another player has used this client_token; use a new one", field="client_token"
-        )
     if view.session.request_sha256 == order.request.digest():
         return view
     return mismatch(view.session.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -83,16 +84,22 @@ async def test_a_player_is_told_what_happened_to_his_own_sessions_and_an_operato
     assert (refusal.code, refusal.fields) == (Code.INVALID_ARGUMENT, ("page_token",))
 
 
-async def test_a_client_token_of_another_player_gives_nothing_away(
+async def test_a_client_token_is_its_player_s_own_whoever_else_has_used_it(
     operator: Caller, player: Caller, other: Caller
 ) -> None:
     await make_game(operator)
-    mine = await create_session(player, client_token="same")
     request = sessions_pb2.CreateSessionRequest(game="games/demo", client_token="same")
-    refusal = await refused(other.sessions.CreateSession(request))
-    assert (refusal.code, refusal.reason) == (Code.ALREADY_EXISTS, "CLIENT_TOKEN_MISMATCH")
-    assert mine.name not in refusal.message
-    assert (await create_session(player, client_token="same")).name == mine.name
+    made = await asyncio.gather(*(one.sessions.CreateSession(request) for one in (player, other, player, other)))
+    mine, theirs = made[0].name, made[1].name
+    assert [one.name for one in made] == [mine, theirs, mine, theirs]
+    assert mine != theirs
+    assert (await listed(player), await listed(other)) == ({mine}, {theirs})
+    for caller, name in ((player, mine), (other, theirs)):
+        assert (await caller.sessions.CreateSession(request)).name == name
+        another = sessions_pb2.CreateSessionRequest(game="games/demo", client_token="same", region="local")
+        refusal = await refused(caller.sessions.CreateSession(another))
+        assert (refusal.code, refusal.reason) == (Code.ALREADY_EXISTS, "CLIENT_TOKEN_MISMATCH")
+        assert name in refusal.message
 
 
 async def test_a_save_is_the_players_who_made_it(api: Plane, operator: Caller, player: Caller, other: Caller) -> None:

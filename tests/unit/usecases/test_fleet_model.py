@@ -101,7 +101,7 @@ class Fleet(RuleBasedStateMachine):
         store = MortalStore(lambda: self.now, self.fate)
         self.world = World(store, MemoryBus(), CountingIds(), None, None, None, POLICY)  # type: ignore[arg-type] - unused
         self.machines = {vm_id: Machine(self.world, vm_id, seats) for vm_id, seats in SEATS.items()}
-        self.tokens: dict[str, tuple[SessionRequest, str, str]] = {}
+        self.tokens: dict[str, list[tuple[SessionRequest, str, str]]] = {}
         self.ended: dict[str, Session] = {}
         self.asked_to_stop: set[str] = set()
         self.exited: set[str] = set()
@@ -156,10 +156,11 @@ class Fleet(RuleBasedStateMachine):
         return await asyncio.gather(*calls, return_exceptions=True)
 
     def created(self, request: SessionRequest, answer: SessionView | BaseException, who: Principal = OPERATOR) -> str:
-        """I20: a token stands for its first request, for one session, and for who may see that. "" when the queue was
-        full (I18)."""
-        known = self.tokens.get(request.client_token)
-        if known is not None and (known[0] != request or not who.sees(known[2])):
+        """I20: a token stands for its first request and for one session of those that its caller may see. "" when the
+        queue was full (I18)."""
+        earlier = self.tokens.get(request.client_token, [])
+        known = next((made for made in earlier if who.sees(made[2])), None)
+        if known is not None and known[0] != request:
             assert isinstance(answer, AlreadyExists)
             return known[1]
         if known is None and isinstance(answer, Exhausted):
@@ -171,7 +172,7 @@ class Fleet(RuleBasedStateMachine):
         if known is not None:
             assert session.id == known[1]
         elif request.client_token:
-            self.tokens[request.client_token] = request, session.id, who.subject
+            self.tokens.setdefault(request.client_token, []).append((request, session.id, who.subject))
         return session.id
 
     def room(self, who: Principal = OPERATOR) -> int:
@@ -207,7 +208,7 @@ class Fleet(RuleBasedStateMachine):
         )
         if new:
             assert new[0].client_token == request.client_token
-            self.tokens[request.client_token] = request, new[0].id, OPERATOR.subject
+            self.tokens[request.client_token] = [(request, new[0].id, OPERATOR.subject)]
         (answer,) = self.run(self.create_all([request]))
         self.created(request, answer)
 
