@@ -119,4 +119,9 @@ def _facts(event: Any) -> str:
     from controlplane.commands.calls import as_json
 
     data = as_json(event).get("data", {})
-    return " ".join(f"{name}={value}" for name, value in sorted(data.items()) if value != "")
+    return " ".join(f"{name}={_plain(value)}" for name, value in sorted(data.items()) if value != "")
+
+
+def _plain(value: Any) -> Any:
+    # A Struct knows only doubles.
+    return int(value) if isinstance(value, float) and value.is_integer() else value

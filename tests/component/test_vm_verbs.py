@@ -207,3 +207,5 @@ def test_the_history_has_it_all(system: System) -> None:
     events = system.house.json(*wish)["events"]
     assert [event["data"]["state"] for event in events if event["data"]["previous"] != event["data"]["state"]] == states
     assert system.house.run(*wish, "--type", "quarterdeck.vm.error").stdout.count("FAN: loud") == 1
+    heard = system.house.run("events", "list", "--subject", "hosts/rented", "--oldest-first", "--limit", "1").stdout
+    assert "epoch=1 previous=OFFLINE state=ONLINE" in heard
