@@ -118,7 +118,8 @@ export function watchSession(name, onChange, isOver) {
     if (ending.signal.aborted) return;
     session = next ?? session;
     onChange(session, live ? "live" : error?.retryable ? "away" : "polling", error);
-    if (session && isOver(session)) ending.abort();
+    // What is refused for good before it was ever seen, such as a session that is not there, stays so.
+    if (session ? isOver(session) : error && !error.retryable) ending.abort();
   };
   follow(
     () => `/v1/${name}:watch`,

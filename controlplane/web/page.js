@@ -8,16 +8,17 @@ import { Ask, Masthead, Problem, useTitle } from "./ui.js";
  * @param {object} shell account and onSignOut
  * @param {object} live of useLive
  * @param {object} steering of useSteering
- * @param {boolean} [ready] what the page is about has been read
+ * @param {boolean} [ready] of a page about one thing: it has been read, and heads the page by itself
  */
-export function Page({ shell, at, title, live, steering, ready = true, children }) {
+export function Page({ shell, at, title, live, steering, ready, children }) {
   useTitle(title);
   // What is tried again by itself is told by the link's state alone.
   const refusal = live.error?.retryable ? null : live.error;
   return html`<${Masthead} ...${shell} at=${at} link=${live.link} />
     <main class="fleet">
       <${Problem} error=${steering.problem ?? refusal} onClose=${steering.problem && steering.dismiss} />
-      ${ready ? children : !live.error && html`<p class="empty" role="status">Reading …</p>`}
+      ${!ready && html`<h1 class="unseen">${title}</h1>`}
+      ${ready !== false ? children : !live.error && html`<p class="empty" role="status">Reading …</p>`}
     </main>
     ${steering.dialog}`;
 }

@@ -23,12 +23,12 @@ export function Meter({ used, capacity, label }) {
   </div>`;
 }
 
-/** An ApiError in full: sentence, reason, and the field it is about. */
+/** An ApiError in full: sentence, reason, and the field it is about; a name is the page's own and no field of anybody's. */
 export function Problem({ error, onClose }) {
   if (!error) return null;
   return html`<div class="problem" role="alert">
     <p>${error.message}</p>
-    ${(error.fields ?? []).map(
+    ${(error.fields ?? []).filter(({ field }) => field !== "name").map(
       ({ field, description }) =>
         html`<p class="detail">Field <code>${field}</code>${error.message.includes(description) ? "" : ` ${description}`}</p>`,
     )}

@@ -209,6 +209,10 @@ async def test_starting_a_session_leads_to_its_page_and_shows_the_queue_and_the_
     (asked,) = signed_in.called("/v1/sessions")
     assert len(asked.pop("clientToken")) == 32
     assert asked == {"game": "games/regatta", "preset": "software-720p30", "region": ""}
+    # On a phone the card is whole: nothing of it lies beyond the frame.
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await expect(page.get_by_role("heading", name="Waiting for a slot")).to_be_in_viewport(ratio=1)
+    await expect(page.get_by_role("listitem").filter(has_text="First frame")).to_be_in_viewport(ratio=1)
     stages = session("fresh")["stages"]
     signed_in.put("fresh", "STARTING", queuePosition=0, stages={"allocatedTime": stages["allocatedTime"]})
     await expect(page.get_by_role("listitem").filter(has_text="Image ready")).to_have_attribute("aria-current", "step")
@@ -252,12 +256,15 @@ async def test_a_refusal_shows_reason_and_field_and_keeps_the_form(page: Page, s
 async def test_a_session_that_is_not_there_is_said_so(page: Page, signed_in: Stub) -> None:
     await page.goto(f"{signed_in.url}/#/play/nothing")
     await expect(page.get_by_role("heading", name="No such session")).to_be_visible()
+    await expect(page.get_by_role("alert")).not_to_contain_text("Field")
+    await page.get_by_role("link", name="To the fleet").click()
+    await expect(page.get_by_role("heading", name="Fleet", level=1)).to_be_attached()
 
 
 async def test_a_module_that_did_not_arrive_is_asked_for_once_more(page: Page, signed_in: Stub) -> None:
     await page.route("**/listing.js", lambda route: route.abort("connectionreset"), times=1)
     await page.goto(f"{signed_in.url}/#/sessions")
-    await expect(page.get_by_role("heading", name="Sessions")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Sessions", level=1)).to_be_attached()
 
 
 async def test_an_unknown_address_leads_back(page: Page, signed_in: Stub) -> None:

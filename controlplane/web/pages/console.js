@@ -28,6 +28,7 @@ export function ConsolePage({ session: id, account, onSignOut }) {
       <span class="crumb"><b>${idOf(session?.game)}</b> <code>${id}</code></span>
     <//>
     <main class="console">
+      <h1 class="unseen">Console of ${idOf(session?.game) || id}</h1>
       <div class="toolbar" role="toolbar" aria-label="Session">
         ${session && html`<${Chip} state=${session.state} />`}
         ${link !== "live" && !over && session && html`<${LinkState} link=${link} />`}

@@ -1,7 +1,7 @@
 // What stands before the stage while there is no picture: the way to it, a broken connection, the end.
 import { api } from "../api.js";
 import { html, useState } from "../dom.js";
-import { duration, ending, finished, idOf, seconds, word } from "../format.js";
+import { clock, duration, ending, finished, idOf, seconds, word } from "../format.js";
 import { playHash } from "../router.js";
 import { stagesOf } from "../stages.js";
 import { Problem, Stages } from "../ui.js";
@@ -9,7 +9,8 @@ import { Problem, Stages } from "../ui.js";
 export function Curtain({ session, view, refusal, onAgain }) {
   if (finished(session)) return html`<${Ended} session=${session} />`;
   if (view.state === "live") return null;
-  if (refusal) return html`<${Card} title=${refusal.status === 404 ? "No such session" : "This session cannot be shown"}><${Problem} error=${refusal} /><//>`;
+  if (refusal) return html`<${Card} title=${refusal.status === 404 ? "No such session" : "This session cannot be shown"}>
+    <${Problem} error=${refusal} /><div class="actions"><a class="button" href="#/">To the fleet</a></div><//>`;
   if (view.state === "failed") {
     return html`<${Card} title="The stream was refused"><p>${view.why}</p><button class="primary" onClick=${onAgain}>Try again</button><//>`;
   }
@@ -27,7 +28,7 @@ function Waiting({ session, view }) {
   const title = { SESSION_STATE_PENDING: "Waiting for a slot", SESSION_STATE_STARTING: "Getting under way",
     SESSION_STATE_RUNNING: "Bringing the picture" }[session?.state];
   return html`<${Card} title=${title ?? "Looking for the session"}>
-    ${session?.queuePosition > 0 && html`<p>Number <b class="figure">${session.queuePosition}</b> in the queue${session.queueDeadline ? ` until ${new Date(session.queueDeadline).toLocaleTimeString()}` : ""}.</p>`}
+    ${session?.queuePosition > 0 && html`<p>Number <b class="figure">${session.queuePosition}</b> in the queue${session.queueDeadline ? ` until ${clock(session.queueDeadline)}` : ""}.</p>`}
     <${Stages} steps=${stagesOf(session, view.pictureMs)} />
   <//>`;
 }

@@ -7,7 +7,7 @@ import { When } from "../page.js";
 /** The page of the events of these resources that a place is at. */
 export const eventsOf = (place, ...subjects) => place.read("events", { subjects });
 
-export const Events = ({ title, page, place }) => html`<${Listing} title=${title} page=${page} place=${place} columns=${COLUMNS}
+export const Events = ({ title, page, place }) => html`<${Listing} title=${title} page=${page} place=${place} columns=${COLUMNS.filter(({ cell }) => page?.items.some(cell))}
   keyOf=${(one) => one.eventId} empty="Nothing happened in the last eight days; what was before is not kept." />`;
 
 const COLUMNS = [
