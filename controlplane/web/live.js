@@ -15,11 +15,13 @@ const COALESCE_MS = 150;
  *   may turn to another page of its list
  * @param {Record<string, string[]>} [wish.touched] which lists an event about a kind of resource may have changed
  * @param {string[]} [wish.subjects] resources or kinds of them whose events are of interest; none: all
- * @param {(seen: object) => void} onChange the answers by name, and link (live, polling or away) and error
+ * @param {(seen: object) => void} onChange the answers by name, and link (live, polling, steady where this caller is told
+ *   of no events, or away) and error
  * @returns {{refresh: () => void, close: () => void}}
  */
 function watchLists({ lists, touched = {}, subjects = [] }, onChange) {
   const ending = new AbortController();
+  const following = new AbortController();
   let seen = { link: "polling", error: null };
   let live = false;
   let resumeToken = "";
@@ -31,7 +33,7 @@ function watchLists({ lists, touched = {}, subjects = [] }, onChange) {
     try {
       const answers = await Promise.all(names.map((name) => readers[name]()));
       const changed = Object.fromEntries(names.map((name, at) => [name, answers[at]]));
-      seen = { ...seen, ...changed, link: live ? "live" : "polling", error: null };
+      seen = { ...seen, ...changed, link: live ? "live" : following.signal.aborted ? "steady" : "polling", error: null };
     } catch (error) {
       seen = { ...seen, link: error.status === 0 || error.retryable ? "away" : seen.link, error };
     }
@@ -77,12 +79,14 @@ function watchLists({ lists, touched = {}, subjects = [] }, onChange) {
     },
     onLive(isLive, error) {
       live = isLive;
+      // Events are told to operators alone: a player's pages read, and ask for no more.
+      if (error?.status === 403) following.abort();
       // A token that the control plane no longer knows would be refused for ever.
       if (error && !error.retryable) resumeToken = "";
       touch(everything());
     },
   };
-  follow(path, to, ending.signal);
+  follow(path, to, AbortSignal.any([ending.signal, following.signal]));
   run();
   return { refresh: () => touch(everything(), 0), close: () => (ending.abort(), clearTimeout(timer)) };
 }

@@ -140,6 +140,7 @@ export const isOperator = (account) => account?.role === "ROLE_OPERATOR";
 const LINKS = {
   live: ["good", "Live", "Events arrive as they happen."],
   polling: ["warn", "Polling", "The event stream is away: read again every two seconds."],
+  steady: ["idle", "Every 2 s", "Read again by itself every two seconds."],
   away: ["bad", "Control plane away", "Sessions play on; this page catches up by itself."],
 };
 export function LinkState({ link }) {

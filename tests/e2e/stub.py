@@ -118,6 +118,8 @@ class Stub:
         if path == "/v1/events":
             wanted = request.query_params.getlist("subjects")
             return JSONResponse({"events": [one for one in self.events if one["subject"] in wanted]})
+        if path == "/v1/events:watch" and self.role != "ROLE_OPERATOR":
+            return refusal(403, "ROLE_REQUIRED", "Only an operator may do this.")
         if path == "/v1/events:watch":
             return refusal(503, "BUS_AWAY", "The broker is away.") if self.events_broken else self.stream(None)
         if path == f"/v1/{GAME['currentDeployment']}":

@@ -174,6 +174,11 @@ async def test_a_player_sees_no_machines(page: Page, signed_in: Stub) -> None:
     await expect(page.get_by_role("heading", name="Start a session")).to_be_visible()
     await expect(page.get_by_role("heading", name="VMs and hosts")).to_have_count(0)
     assert not [where for _, where, _ in signed_in.calls if where in ("/v1/vms", "/v1/hosts")]
+    # Whom no events are told of is not warned that they are away, and does not ask for them again and again.
+    await expect(page.get_by_text("Every 2 s", exact=True)).to_be_visible()
+    signed_in.put("aurora")
+    await expect(page.get_by_role("listitem").filter(has_text="aurora")).to_contain_text("Running")
+    assert [where for _, where, _ in signed_in.calls].count("/v1/events:watch") == 1
 
 
 async def test_a_player_is_shown_no_more_of_a_session_than_is_a_player_s(page: Page, signed_in: Stub) -> None:
