@@ -147,8 +147,8 @@ async def provisionings(world: World, vms: Sequence[Vm]) -> Mapping[str, Provisi
 
 
 def _stays(vm: Vm) -> None:
-    """Nothing is placed on a machine that goes (I14). Raises WrongState."""
-    if vm.terminate_requested_at is not None:
+    """Nothing is placed on a machine that goes (I14); of one that has gone, its state tells. Raises WrongState."""
+    if vm.terminate_requested_at is not None and vm.state is not VmState.TERMINATED:
         raise WrongState("VM_BEING_RELEASED", f"{vm.name} is being terminated")
 
 

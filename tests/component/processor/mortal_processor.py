@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from prometheus_client import CollectorRegistry
+
 import controlplane.adapters.bus.jetstream
 import controlplane.processor.service
 from controlplane import bootstrap
@@ -100,8 +102,10 @@ def prepare(fate: Fate, folder: Path, lease_s: float) -> None:
     """Makes every world of this process mortal, and the provider keep a book and fail as it is told."""
     make_world, make_machine, spawn = bootstrap._world, local.LocalProvider._make, agent_process.spawn
 
-    async def mortal_world(stack: AsyncExitStack, settings: Settings, spans: Spans) -> World:
-        world = await make_world(stack, settings, spans)
+    async def mortal_world(
+        stack: AsyncExitStack, settings: Settings, registry: CollectorRegistry, spans: Spans
+    ) -> World:
+        world = await make_world(stack, settings, registry, spans)
         renting = world.policy.renting
         patience = replace(renting.patience, call_timeout_s=CALL_S)
         return replace(

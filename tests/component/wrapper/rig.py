@@ -58,7 +58,7 @@ class Wrapper:
                         if wanted(status):
                             return status
                 except grpc.aio.AioRpcError as error:
-                    if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
                         raise
                 # Not listening yet, or over and about to leave.
                 await asyncio.sleep(0.05)
