@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from playwright.async_api import Page
+
+# What the driver says where the page is another one by now.
+LEFT = "Execution context was destroyed"
 
 
 async def until(page: Page, condition: str, timeout_s: float = 30, argument: Any = None) -> Any:
     """The first truthy value of `condition`, JavaScript over the argument `a`, checked at each animation frame.
 
-    Raises AssertionError with the player's own figures when it stays false.
+    A page that starts over meanwhile, since a module did not arrive, is waited for too. Raises AssertionError with the
+    player's own figures when it stays false.
     """
     script = f"""(a) => new Promise((resolve, reject) => {{
-      const deadline = performance.now() + {timeout_s * 1000};
+      const deadline = {time.time() + timeout_s} * 1000;
       const check = () => {{
         let value;
         try {{
@@ -22,15 +27,18 @@ async def until(page: Page, condition: str, timeout_s: float = 30, argument: Any
           if (!(error instanceof ReferenceError)) return reject(error);  // else the page's modules are on their way
         }}
         if (value) resolve(value);
-        else if (performance.now() > deadline) reject(new Error(JSON.stringify(window.quarterdeckPlayer)));
+        else if (Date.now() > deadline) reject(new Error(JSON.stringify(window.quarterdeckPlayer)));
         else setTimeout(check, 20);
       }};
       check();
     }})"""
-    try:
-        return await page.evaluate(script, argument)
-    except Exception as error:
-        raise AssertionError(f"never true: {condition}: {error}") from error
+    while True:
+        try:
+            return await page.evaluate(script, argument)
+        except Exception as error:
+            if LEFT not in str(error):
+                raise AssertionError(f"never true: {condition}: {error}") from error
+            await page.wait_for_load_state()
 
 
 async def colour(page: Page, x: float, y: float) -> list[int]:
