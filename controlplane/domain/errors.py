@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class QuarterdeckError(Exception):
@@ -54,3 +54,10 @@ class Exhausted(QuarterdeckError):
 
 class Unavailable(QuarterdeckError):
     """A part is away: retry with backoff."""
+
+
+def as_one(work: str, errors: Sequence[Exception]) -> Exception:
+    """What many pieces of some work ended in, one at least, as one error. A race or a part that is away is told as such
+    only where nothing else broke."""
+    passing = all(isinstance(error, (Conflict, Unavailable)) for error in errors)
+    return errors[0] if passing else ExceptionGroup(work, errors)

@@ -18,7 +18,7 @@ from typing import TypeVar
 from controlplane.domain import provisioning as domain
 from controlplane.domain import rental
 from controlplane.domain.attempt import Failure, Offer, Purpose
-from controlplane.domain.errors import Conflict, Unavailable
+from controlplane.domain.errors import Conflict, Unavailable, as_one
 from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, ProviderRefused
 from controlplane.domain.provisioning import Provisioning, Step
@@ -41,20 +41,30 @@ Decision = Callable[[Provisioning, Vm, datetime], tuple[Provisioning, Vm]]
 
 async def advance(world: World) -> int:
     """Carries every row that is due as far as it goes now, and what falls due meanwhile: a provider that takes its time
-    holds up no other row. Returns how many there were. Any number of replicas may.
+    holds up no other row before AT_ONCE wait for it. Returns how many there were. Any number of replicas may.
 
-    Raises Unavailable; an ExceptionGroup of what was not foreseen, of rows that are put off and told so."""
+    Raises Conflict, Unavailable; an ExceptionGroup where some was not foreseen, of rows that are put off and say so."""
     carried, broken = list[str](), list[Exception]()
     running = set[asyncio.Task[None]]()
     try:
         while True:
             room = len(running) < AT_ONCE and len(carried) < BATCH
-            if room and (claim := await _claim(world)) is not None:
+            try:
+                claim = await _claim(world) if room else None
+            except (Conflict, Unavailable) as error:  # what runs has leases of its own, and goes on
+                claim = None
+                if not running:
+                    broken.append(error)
+            if claim is not None:
                 running.add(asyncio.create_task(_work(world, claim)))
                 carried.append(claim.row.id)
             elif running:
                 done, running = await asyncio.wait(running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
-                broken.extend(error for task in done if (error := _told(task)) is not None)
+                for task in done:
+                    try:
+                        task.result()
+                    except Exception as error:  # noqa: BLE001 - raised below
+                        broken.append(error)
             else:
                 break
     finally:
@@ -62,15 +72,8 @@ async def advance(world: World) -> int:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
     if broken:
-        raise broken[0] if isinstance(broken[0], Unavailable) else ExceptionGroup("provisioning", broken)
+        raise as_one("provisioning", broken)
     return len(set(carried))
-
-
-def _told(task: asyncio.Task[None]) -> Exception | None:
-    error = task.exception()
-    if error is not None and not isinstance(error, Exception):
-        raise error
-    return error
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,9 @@ async def _carry(world: World, row: Provisioning, token: str) -> None:
             after = await Worker(world, row, token).step()
         except Conflict:
             return  # somebody has changed the row: it is claimed anew, and looked at again
-        except Unavailable:
-            raise
         except Exception as error:
-            await _put_off(world, row.id, token, error)
+            if not isinstance(error, Unavailable):
+                await _put_off(world, row.id, token, error)
             raise
         if after is None or loop.time() > until:
             return
@@ -148,11 +150,11 @@ async def _put_off(world: World, vm_id: str, token: str, error: Exception) -> No
     at every turn, before all other rows; its VM says so."""
     why = f"an unforeseen {type(error).__name__}: the processor's log says where"
     unforeseen = Failure(FailureKind.PROVIDER_API, "UNFORESEEN", why, Remedy.RETRY)
-    async with world.store.tx() as tx:
-        row = await tx.provisionings.get(vm_id)
-        if row is not None:
-            after = domain.postponed(row, await tx.now(), world.policy.renting.patience.poll_s, unforeseen)
-            await tx.provisionings.apply(after, token, keep=True)
+    with suppress(Conflict, Unavailable):  # the fault itself is what is to be told
+        async with world.store.tx() as tx:
+            if (row := await tx.provisionings.get(vm_id)) is not None:
+                after = domain.postponed(row, await tx.now(), world.policy.renting.patience.poll_s, unforeseen)
+                await tx.provisionings.apply(after, token, keep=True)
 
 
 @dataclass(frozen=True)

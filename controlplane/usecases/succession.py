@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from controlplane.domain import subjects
-from controlplane.domain.errors import Conflict, NotFound, Unavailable, WrongState
+from controlplane.domain.errors import Conflict, NotFound, Unavailable, WrongState, as_one
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.pool import Market
 from controlplane.domain.provisioning import Phase, Provisioning
@@ -93,7 +93,8 @@ async def cancel_series(world: World, who: Principal, replacement_id: str, reque
 async def advance(world: World) -> int:
     """One step for each series that has something to do; returns how many rows changed. Any number of replicas may.
 
-    Raises an ExceptionGroup of what was not foreseen, when all other series have had their step."""
+    Raises Unavailable; an ExceptionGroup where something was not foreseen, when all other series have had their step.
+    """
     async with world.store.reading() as tx:
         unfinished = await tx.replacements.unfinished()
     series: dict[str, Replacement] = {}
@@ -107,12 +108,12 @@ async def advance(world: World) -> int:
             changed += await _step(world, row)
         except Conflict:  # another replica was faster
             continue
-        except Unavailable:
-            raise
         except Exception as error:  # noqa: BLE001 - raised below
             broken.append(error)
+            if isinstance(error, Unavailable):
+                break
     if broken:
-        raise ExceptionGroup("succession", broken)
+        raise as_one("succession", broken)
     return changed
 
 

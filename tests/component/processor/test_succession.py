@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.domain.errors import AlreadyExists, NotFound, WrongState
+from controlplane.domain.errors import AlreadyExists, NotFound, Unavailable, WrongState
 from controlplane.domain.pool import Pool
 from controlplane.domain.session import SessionState
 from controlplane.domain.succession import Replacement, ReplacementState
@@ -184,3 +184,19 @@ async def test_a_step_that_breaks_stops_no_other_series(rig: Rig, monkeypatch: p
     with pytest.raises(ExceptionGroup):
         await succession.advance(rig.world)
     assert await states(rig) == [S.QUEUED, S.RENTING]
+
+
+async def test_a_step_that_breaks_is_told_though_the_database_goes_away_after_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for vm_id in await warmed(rig, most=4):
+        await succession.replace_vms(rig.world, OPERATOR, f"vms/{vm_id}", "", "r")
+    faults: list[Exception] = [ValueError("nobody had thought of it"), Unavailable("AWAY", "not now")]
+
+    async def breaks(*_: Any) -> Replacement:
+        raise faults.pop(0)
+
+    monkeypatch.setattr(succession, "_begin", breaks)
+    with pytest.raises(ExceptionGroup) as group:
+        await succession.advance(rig.world)
+    assert [type(error) for error in group.value.exceptions] == [ValueError, Unavailable]

@@ -45,15 +45,17 @@ class Slow(Fake):
 
 @dataclass(frozen=True)
 class Watched:
-    """A store that tells each transaction, and is away when it is told to be."""
+    """A store that tells each transaction, and each that it refuses: it is away when it is told to be."""
 
     store: Store
     committed: asyncio.Semaphore
     away: asyncio.Event
+    refused: asyncio.Semaphore
 
     @asynccontextmanager
     async def tx(self) -> AsyncIterator[Tx]:
         if self.away.is_set():
+            self.refused.release()
             raise Unavailable("DATABASE_AWAY", "not now")
         async with self.store.tx() as tx:
             yield tx
@@ -77,7 +79,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     rig, provider = Rig(), Slow(Fate(), lambda: datetime.now(UTC))
     rig.world = replace(
         rig.world,
-        store=Watched(open_store(url), asyncio.Semaphore(0), asyncio.Event()),
+        store=Watched(open_store(url), asyncio.Semaphore(0), asyncio.Event(), asyncio.Semaphore(0)),
         providers={"fake": provider},
         policy=replace(rig.world.policy, renting=replace(rig.world.policy.renting, lease_s=LEASE_S)),
     )
@@ -122,6 +124,23 @@ async def test_an_order_that_takes_its_time_holds_up_no_other_row(shop: Shop) ->
     assert shop.provider.made == 2
 
 
+async def test_a_claim_that_fails_cuts_off_no_call_that_runs(shop: Shop) -> None:
+    working = asyncio.create_task(provisioning.advance(shop.world))
+    await shop.provider.ordered.wait()
+    shop.store.away.set()
+    await shop.store.refused.acquire()
+    shop.store.away.clear()
+    shop.provider.answer.set()
+    assert await working == 1
+    assert (shop.provider.cut_off, shop.provider.made) == (False, 1)
+
+
+async def test_a_claim_that_fails_is_told_where_nothing_runs(shop: Shop) -> None:
+    shop.store.away.set()
+    with pytest.raises(Unavailable):
+        await provisioning.advance(shop.world)
+
+
 async def test_a_step_that_breaks_is_put_off_and_told_and_stops_nothing_else(shop: Shop) -> None:
     class Broken(Fake):
         async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
@@ -144,6 +163,33 @@ async def test_a_step_that_breaks_is_put_off_and_told_and_stops_nothing_else(sho
     assert row.next_attempt_at is not None
     assert row.next_attempt_at > now
     assert await provisioning.advance(world) == 0, "they rest, and are nobody's any more"
+
+
+async def test_a_step_that_breaks_is_told_beside_a_part_that_is_away(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(worker: provisioning.Worker) -> None:
+        raise Unavailable("AWAY", "not now") if worker.row.id == "v" else ValueError("nobody had thought of it")
+
+    monkeypatch.setattr(provisioning.Worker, "step", breaks)
+    await vms.create_vm(shop.world, OPERATOR, vms.VmRequest("w", "local", provider="fake"), "")
+    with pytest.raises(ExceptionGroup) as group:
+        await provisioning.advance(shop.world)
+    assert {type(error) for error in group.value.exceptions} == {Unavailable, ValueError}
+
+
+async def test_a_step_that_breaks_is_told_though_its_row_cannot_be_put_off(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def breaks(worker: provisioning.Worker) -> None:
+        async with worker.world.store.tx() as tx:  # somebody takes its lease away
+            await tx.provisionings.lease(worker.token, 0)
+        raise ValueError("nobody had thought of it")
+
+    monkeypatch.setattr(provisioning.Worker, "step", breaks)
+    with pytest.raises(ExceptionGroup) as group:
+        await provisioning.advance(shop.world)
+    assert ValueError in {type(error) for error in group.value.exceptions}
 
 
 async def test_a_machine_of_a_provider_that_is_not_set_up_here_says_so(shop: Shop) -> None:
