@@ -7,6 +7,7 @@ one does the work. A database that is up to date costs one query, and no Alembic
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 MIGRATIONS = Path(__file__).parent / "migrations"
 # Any constant: it names the lock that migrating processes queue for.
 POSTGRES_LOCK = 0x51444B
+# How often a process that waits for another's migrations looks whether they are done.
+LOOK_S = 0.2
 EMPTY = "base"
 
 
@@ -96,7 +99,8 @@ def check(url: str) -> SchemaState:
 
 @contextmanager
 def _connected(url: str) -> Iterator[sa.Connection]:
-    """One synchronous connection in a transaction that no other migration is in."""
+    """One synchronous connection while no other migrates: SQLite's in a transaction, PostgreSQL's with a lock until it
+    is closed, so that what it does can be committed step by step."""
     parsed = address(url)
     on_sqlite = parsed.get_backend_name() == SQLITE
     if on_sqlite:
@@ -106,8 +110,11 @@ def _connected(url: str) -> Iterator[sa.Connection]:
         sa.event.listen(engine, "connect", _leave_transactions_to_us)
         sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with refusing(), engine.connect() as connection:
-        if not on_sqlite:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRES_LOCK)))
+        # Asked for again and again: who waited for it in a statement would hold up an index that is built concurrently,
+        # as any older statement does, and be held up by it.
+        while not on_sqlite and not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(POSTGRES_LOCK))):
+            connection.rollback()
+            time.sleep(LOOK_S)
         yield connection
 
 
@@ -135,6 +142,8 @@ def _current(connection: sa.Connection) -> str:
 def _config(connection: sa.Connection) -> Config:
     from alembic.config import Config
 
+    if connection.dialect.name != SQLITE:
+        connection.rollback()  # Alembic begins and commits transactions of its own only where none is open
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection

@@ -1,4 +1,8 @@
-"""Runs migrations on the connection that schema.py hands over, in one transaction on either database."""
+"""Runs migrations on the connection that schema.py hands over.
+
+On PostgreSQL each in a transaction of its own: the release before serves meanwhile, and gets at what one has locked
+before the next is done. On SQLite, whose one lock keeps out other processes that migrate, all in one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ context.configure(
     # SQLite alters a table by copying it, and would otherwise leave half a migration behind.
     render_as_batch=True,
     transactional_ddl=True,
+    transaction_per_migration=True,
     compare_type=True,
 )
 with context.begin_transaction():

@@ -70,6 +70,7 @@ sessions = sa.Table(
     sa.CheckConstraint("units >= 0", name="units"),
     sa.CheckConstraint("generation > 0", name="generation"),
     sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "project_id", "created_by", "created_at", "id"),
     sa.Index(
         "uq_sessions_project_id_client_token",
         "project_id",
