@@ -38,9 +38,8 @@ MOVED = (
     .where(projects.c.id == sa.bindparam("project"))
     .values(audit_sequence=sa.bindparam("sequence"), audit_sha256=sa.bindparam("digest"))
 )
-# The session that an event tells of, by its key.
-OF_A_SESSION = outbox.c.subject.startswith("sessions/")
-SESSION = sa.select(sessions.c.id).where(sessions.c.id == sa.func.substr(outbox.c.subject, len("sessions/") + 1))
+# What sessions are called in events.
+NAMES = sa.select("sessions/" + sessions.c.id)
 
 
 class SqlOutbox:
@@ -85,14 +84,12 @@ class SqlOutbox:
     async def history(
         self, project_id: str, wanted: EventFilter, page: Page, *, oldest_first: bool = False, created_by: str = ""
     ) -> Sequence[Event]:
-        statement = sa.select(outbox).where(outbox.c.project_id == project_id, *_named(wanted))
-        if created_by:
-            statement = statement.where(OF_A_SESSION, SESSION.where(sessions.c.created_by == created_by).exists())
-        if page.after is not None:
-            _, last = page.after
-            statement = statement.where(outbox.c.id > last if oldest_first else outbox.c.id < last)
-        order = outbox.c.id.asc() if oldest_first else outbox.c.id.desc()
-        return [_event(row) for row in await self._connection.rows(statement.order_by(order).limit(page.size))]
+        return [
+            _event(row)
+            for row in await self._connection.rows(
+                happened(project_id, wanted, page, oldest_first=oldest_first, created_by=created_by)
+            )
+        ]
 
     async def published(self, event_ids: Sequence[str]) -> None:
         if not event_ids:
@@ -158,6 +155,20 @@ class SqlOutbox:
         ):
             gone += await self._connection.write(table.delete().where(column < published_before))
         return gone
+
+
+def happened(
+    project_id: str, wanted: EventFilter, page: Page, *, oldest_first: bool = False, created_by: str = ""
+) -> sa.Select[Any]:
+    """What SqlOutbox.history asks."""
+    statement = sa.select(outbox).where(outbox.c.project_id == project_id, *_named(wanted))
+    if created_by:  # from his own sessions, however much else there is
+        own = NAMES.where(sessions.c.project_id == project_id, sessions.c.created_by == created_by)
+        statement = statement.where(outbox.c.subject.in_(own))
+    if page.after is not None:
+        _, last = page.after
+        statement = statement.where(outbox.c.id > last if oldest_first else outbox.c.id < last)
+    return statement.order_by(outbox.c.id.asc() if oldest_first else outbox.c.id.desc()).limit(page.size)
 
 
 def _event(row: Mapping[str, Any]) -> Event:

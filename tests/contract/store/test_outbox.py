@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from controlplane.adapters.store import open_store
+from controlplane.adapters.store.outbox import happened
 from controlplane.adapters.store.trail import first_break
 from controlplane.domain.errors import NotFound
 from controlplane.domain.events import EventFilter
 from controlplane.interfaces import AuditEntry, Page, Store
-from tests.contract.store.rows import NOW, PROJECT, a_credential, a_draft, a_session, a_vm, at, furnish
+from tests.contract.store.rows import NOW, PROJECT, a_credential, a_draft, a_session, a_vm, at, furnish, synchronous
 
 TOLD = ((1, "pending"), (2, "pending"), (3, "pending"), (1, "running"), (2, "running"))
 
@@ -100,6 +102,33 @@ async def test_what_happened_is_listed_published_or_not_by_subject_type_and_owne
     assert await listed(page=behind) == [2, 1]
     assert await listed(page=behind, oldest_first=True) == [8]
     assert whole[-1].draft == a_draft(1, type="quarterdeck.session.pending")
+
+
+async def test_what_happened_to_a_players_sessions_is_found_without_reading_all_that_happened(
+    postgres_store_url: str,
+) -> None:
+    store = open_store(postgres_store_url)
+    await furnish(store, a_vm())
+    async with store.tx() as tx:
+        for player in ("bob", "alice"):
+            await tx.sessions.add(a_session(player, created_by=player, client_token=""))
+        await tx.outbox.append([a_draft(1, subject="sessions/alice"), a_draft(2, subject="sessions/bob")])
+    await store.close()
+    with synchronous(postgres_store_url).begin() as connection:
+        for table, more in (("sessions", ""), ("outbox", ", 'subject', 'sessions/bob-' || n")):
+            connection.execute(
+                sa.text(
+                    f"INSERT INTO {table}"
+                    f" SELECT (jsonb_populate_record(t, jsonb_build_object('id', 'bob-' || n{more}))).*"
+                    f" FROM {table} t, generate_series(1, 20000) n WHERE t.id = (SELECT max(id) FROM {table})"
+                )
+            )
+            connection.execute(sa.text(f"ANALYZE {table}"))
+        asked = happened(PROJECT, EventFilter(), Page(50), created_by="alice")
+        words = asked.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = connection.execute(sa.text(f"EXPLAIN {str(words).replace('%%', '%')}")).scalars().all()
+    assert any("ix_sessions_project_id_created_by_created_at_id" in line for line in plan), plan
+    assert any("ix_outbox_project_id_subject_id" in line for line in plan), plan
 
 
 async def test_what_rolls_back_tells_nothing(store: Store) -> None:
