@@ -31,7 +31,7 @@ MAX_TOKEN_CHARS = 512
 class Caller:
     """Of the RPC at hand. `principal` and `host_id` are set where the access table asks for them; `parting` is told
     with whatever error ends the RPC, such as where its caller may go on; `forsaken` is done when its caller leaves;
-    `patience` is set for every handler."""
+    `patience` and `arrived` are set for every handler."""
 
     request_id: str
     principal: Principal | None = None
@@ -39,6 +39,7 @@ class Caller:
     parting: dict[str, str] = field(default_factory=dict)
     forsaken: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     patience: Patience | None = None
+    arrived: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
@@ -80,6 +81,11 @@ def patience() -> Patience:
     patience = _caller.get().patience
     assert patience is not None
     return patience
+
+
+def arrived() -> None:
+    """Of a stream, when its token has come: it takes a place of those that have one. Raises Exhausted."""
+    _caller.get().arrived()
 
 
 def when_forsaken(undo: Callable[[], Awaitable[None]]) -> None:

@@ -39,6 +39,8 @@ HEALTH = "/grpc.health.v1.Health/"
 UNBOUNDED = (f"{HEALTH}Check", f"{HEALTH}List")
 # Streams that ask nobody who he is and last as long as he likes: they take no place of those who have a token.
 OPEN_TO_ALL = (f"{HEALTH}Watch", "/grpc.reflection.")
+# Its token comes when it is open: until then it takes no such place either.
+ARRIVING = "/quarterdeck.v1.StreamingService/Signal"
 # What an answer takes to its caller.
 PARTING_S = 0.5
 
@@ -51,7 +53,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 class Limits:
     """Of one listener. `recheck_s` and the bearers' cache together bound how long a revoked caller keeps a stream;
     `write_s` is how long one message of a stream may wait for its reader; `waiting` calls may wait for what they have
-    begun, and take no place of the others; `…_each` is what one caller gets."""
+    begun, and take no place of the others; `…_each` is what one caller gets; `arriving_streams` may be open whose token
+    has not come."""
 
     unary_in_flight: int = 512
     waiting: int = 512
@@ -59,6 +62,7 @@ class Limits:
     open_streams: int = 4096
     open_streams_each: int = 1024
     strangers_streams: int = 256
+    arriving_streams: int = 1024
     unary_s: float = 300.0
     recheck_s: float = 2.5
     token_cache_s: float = 2.5
@@ -93,6 +97,7 @@ class Chain:
         self._waiting = Admission(limits.waiting, "calls that wait", limits.waiting_each)
         self._streams = Admission(limits.open_streams, "streams", limits.open_streams_each)
         self._strangers = Admission(limits.strangers_streams, "streams without a token")
+        self._arriving = Admission(limits.arriving_streams, "streams whose token has not come")
 
     def wrap(self, method: str, handler: Handler) -> Handler:
         """A handler that passes the chain before this one."""
@@ -144,8 +149,7 @@ class Chain:
     def _streaming(self, method: str, inner: Any, many_requests: bool) -> Any:
         # No generator itself: the library would wait for the reader outside of it, where a cut can tell nobody why.
         async def call(requests: Any, context: Context) -> None:
-            admission = self._strangers if method.startswith(OPEN_TO_ALL) else self._streams
-            async with self._edge(method, context, admission, self._stream_told(method)):
+            async with self._edge(method, context, self._streams_of(method), self._stream_told(method)):
                 if many_requests:
                     requests = validated(requests)
                 else:
@@ -164,6 +168,11 @@ class Chain:
                             await self._hand_over(context, message)
 
         return call
+
+    def _streams_of(self, method: str) -> Admission:
+        if method.startswith(OPEN_TO_ALL):
+            return self._strangers
+        return self._arriving if method == ARRIVING else self._streams
 
     @contextmanager
     def _unary_told(self, method: str) -> Iterator[Outcome]:
@@ -216,7 +225,12 @@ class Chain:
                 if caller.name:
                     place.enter_context(admission.share(caller.name))
                 patience = Patience(caller.name, self._waiting, place, places, lambda: self._guarded(method, context))
-                identity.enter(replace(caller, patience=patience))
+
+                def arrived() -> None:
+                    place.close()
+                    place.enter_context(self._streams.place())
+
+                identity.enter(replace(caller, patience=patience, arrived=arrived))
                 yield outcome
                 outcome.code = grpc.StatusCode.OK.name
             except grpc.aio.AbortError:

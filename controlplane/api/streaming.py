@@ -85,6 +85,7 @@ class StreamingServicer(streaming_pb2_grpc.StreamingServiceServicer):
     ) -> AsyncIterator[streaming_pb2.SignalResponse]:
         token = await self._token(request_iterator)
         session, role = await streaming.redeem(self._world, token)
+        identity.arrived()  # no share of one caller's: of one session few channels may be open
         holder = await holder_of(self._world, session)
         channel_id = self._world.ids.new("ch")
         channel = Channel(channel_id, session, holder, self._channels.open(channel_id, session.id))

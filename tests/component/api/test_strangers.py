@@ -16,6 +16,7 @@ from controlplane.adapters.store import open_store
 from controlplane.api.server import ENROLMENT_BOUNDS
 from tests.component.api.plane import FAST, Plane, calling, create_session, make_game, plane
 from tests.component.api.refusals import refused
+from tests.component.api.test_signalling import Browser, token_for
 
 WITHIN_S = 60.0
 
@@ -62,6 +63,29 @@ async def test_streams_that_ask_nobody_who_he_is_are_few_and_take_no_place_of_ot
             created = await create_session(operator)
             watched = operator.sessions.WatchSession(sessions_pb2.WatchSessionRequest(name=created.name))
             assert (await watched.read()).name == created.name
+
+
+async def test_signalling_takes_a_place_of_those_who_have_a_token_when_its_token_has_come(
+    broker: MemoryBroker, tmp_path: Path
+) -> None:
+    options = replace(FAST, limits=replace(FAST.limits, arriving_streams=1, open_streams=1))
+    async with (
+        MemoryBus(broker) as bus,
+        plane(open_store("memory://"), bus, tmp_path / "ca", options) as running,
+        calling(running, running.operator) as operator,
+    ):
+        await make_game(operator)
+        created = await create_session(operator)
+        token = await token_for(operator, created)
+        silent = Browser(operator)
+        assert (await Browser(operator).end()).reason == "TOO_MANY_REQUESTS"
+        watched = operator.sessions.WatchSession(sessions_pb2.WatchSessionRequest(name=created.name))
+        assert (await watched.read()).name == created.name
+        await silent.enter(token)
+        assert (await silent.end()).reason == "TOO_MANY_REQUESTS"
+        another = Browser(operator)
+        await another.enter(token)
+        assert (await another.end()).reason == "STREAM_TOKEN_SPENT"
 
 
 async def ended(reader: asyncio.StreamReader) -> None:
