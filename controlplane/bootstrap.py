@@ -23,6 +23,7 @@ from controlplane.domain.errors import QuarterdeckError
 from controlplane.settings import Settings
 
 if TYPE_CHECKING:
+    from controlplane.api.server import Options
     from controlplane.interfaces import Provider
     from controlplane.interfaces.spans import Spans
     from controlplane.usecases.world import Policy, Renting, World
@@ -258,20 +259,13 @@ def _policy(settings: Settings) -> Policy:
     )
 
 
-async def _api(
-    stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, spans: Spans, *, alone: bool
-) -> dict[str, Any]:
-    """Starts the three listeners, and `alone` in its process one for health and metrics; returns what an agent needs
-    to enrol, but for its token."""
-    from controlplane.adapters.bus.codec import decode_report
-    from controlplane.adapters.ca import FileCertificateAuthority
-    from controlplane.api.server import Options, Server, Tls
+def _listening(settings: Settings) -> Options:
+    from controlplane.api.interceptors import Limits
+    from controlplane.api.server import Options
     from controlplane.api.specs import Network
 
-    assert isinstance(world.authority, FileCertificateAuthority)
     relay = settings.turn_username, settings.turn_credential
-    served = world.authority.server_certificate([settings.advertised_host, settings.link_host])
-    options = Options(
+    return Options(
         host=settings.grpc_host,
         port=settings.grpc_port,
         agent_host=settings.link_host,
@@ -280,10 +274,24 @@ async def _api(
         advertised_host=settings.advertised_host,
         replica_id=settings.replica_id,
         heartbeat_interval_s=settings.heartbeat_interval_s,
+        limits=Limits(open_streams_each=settings.grpc_streams_per_subject),
         network=Network.by(settings.ice_servers, relay, loopback_candidate=settings.loopback_only),
     )
+
+
+async def _api(
+    stack: AsyncExitStack, settings: Settings, world: World, registry: CollectorRegistry, spans: Spans, *, alone: bool
+) -> dict[str, Any]:
+    """Starts the three listeners, and `alone` in its process one for health and metrics; returns what an agent needs
+    to enrol, but for its token."""
+    from controlplane.adapters.bus.codec import decode_report
+    from controlplane.adapters.ca import FileCertificateAuthority
+    from controlplane.api.server import Server, Tls
+
+    assert isinstance(world.authority, FileCertificateAuthority)
+    served = world.authority.server_certificate([settings.advertised_host, settings.link_host])
     tls = Tls(served.key_pem, served.chain_pem, world.authority.ca_pem.encode())
-    server = Server(world, tls, decode_report, options, registry, spans)
+    server = Server(world, tls, decode_report, _listening(settings), registry, spans)
     stack.push_async_callback(server.stop)
     ports = await server.start()
     said = await _monitoring(stack, settings, world, registry, "api", settings.api_http_port) if alone else {}

@@ -66,6 +66,9 @@ class Settings:
     http_connections_per_peer: int = _of(values.count, 0, "of one address, as a proxy is; default: a quarter of those")
     grpc_host: str = _of(values.text, "127.0.0.1")
     grpc_port: int = _of(values.port, 50051)
+    grpc_streams_per_subject: int = _of(
+        values.count, 1024, "of the 4096 that an API has open, those of one token's subject; 0: any number"
+    )
     link_host: str = _of(values.text, "127.0.0.1", "where agents are listened to")
     link_port: int = _of(values.port, 0, "default: grpc_port + 1")
     enrolment_port: int = _of(values.port, 0, "default: grpc_port + 2")

@@ -217,3 +217,8 @@ def test_a_mounted_value_that_is_missing_or_wrong_is_told_by_its_variable(
     (tmp_path / "absent").write_text("mysql://db")
     with pytest.raises(settings.SettingsError, match=r"^QUARTERDECK_DATABASE_URL_FILE: must start with"):
         settings.load()
+
+
+def test_how_many_streams_one_subject_may_have_open_is_a_setting() -> None:
+    assert bootstrap._listening(settings.load()).limits.open_streams_each == 1024
+    assert bootstrap._listening(settings.load(grpc_streams_per_subject="3000")).limits.open_streams_each == 3000
