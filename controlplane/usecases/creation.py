@@ -82,10 +82,6 @@ class _Order:
     request_id: str
 
     @property
-    def key(self) -> tuple[str, str]:
-        return self.who.project_id, self.request.client_token
-
-    @property
     def apart(self) -> str:
         """What the token is kept as where the session that has it this caller may not see; none can be given so."""
         return f"{self.request.client_token}/{self.who.subject}"
@@ -157,8 +153,7 @@ class _Batch:
     async def run(self, *, wait: bool) -> Answers:
         async with self._world.store.tx() as tx:
             now = await tx.now()
-            firsts = self._firsts()
-            new = await self._without_known(tx, firsts)
+            new = await self._without_known(tx)
             asks = await self._asks(tx, new, now)
             waiting = await tx.queue.wanted() if asks else frozenset()
             behind = {index for index, ask in asks.items() if ask.wanted in waiting} if waiting else set()
@@ -168,24 +163,30 @@ class _Batch:
                 placed = await place_many(tx, [asks[index] for index in to_place], now, wait=wait)
                 placements |= zip(to_place, placed, strict=True)
             await self._write(tx, asks, placements, now)
+        firsts = self._firsts()
         for index, order in self._orders.items():  # those who asked for the very same, with the same token
-            first = firsts.get(order.key) if order.request.client_token else index
+            first = firsts.get(self._key(index))
             if first in self._answers and order.same_as(self._orders[first]):
                 self._answers[index] = self._answers[first]
         return self._answers
+
+    def _key(self, index: int) -> tuple[str, str]:
+        """What an order is told by, of those with a token: "" in it says that it has none."""
+        order = self._orders[index]
+        return order.who.project_id, order.apart if index in self._kept_apart else order.request.client_token
 
     def _firsts(self) -> dict[tuple[str, str], int]:
         """For each client token the order that came first with it."""
         firsts: dict[tuple[str, str], int] = {}
         for index, order in self._orders.items():
             if order.request.client_token:
-                firsts.setdefault(order.key, index)
+                firsts.setdefault(self._key(index), index)
         return firsts
 
-    async def _without_known(self, tx: Tx, firsts: Mapping[tuple[str, str], int]) -> list[int]:
+    async def _without_known(self, tx: Tx) -> list[int]:
         """Answers those whose client token is known (I20); returns the first of each of the others."""
-        for project_id in sorted({project_id for project_id, _ in firsts}):
-            orders = {index: order for index, order in self._orders.items() if order.key in firsts}
+        orders = {index: order for index, order in self._orders.items() if order.request.client_token}
+        for project_id in sorted({order.who.project_id for order in orders.values()}):
             mine = {index: order for index, order in orders.items() if order.who.project_id == project_id}
             tokens = {token for order in mine.values() for token in (order.request.client_token, order.apart)}
             known = await tx.batch.by_client_tokens(project_id, sorted(tokens))
@@ -196,12 +197,9 @@ class _Batch:
                     earlier = known.get(order.apart)
                 if earlier is not None:
                     self._answers[index] = _same(await view_of(tx, earlier), order)
-        news = []
-        for index, order in self._orders.items():
-            first = firsts[order.key] if order.request.client_token else index
-            if first == index and index not in self._answers:
-                news.append(index)
-        return news
+        firsts = self._firsts()
+        news = [index for index in self._orders if firsts.get(self._key(index), index) == index]
+        return [index for index in news if index not in self._answers]
 
     async def _asks(self, tx: Tx, new: Sequence[int], now: datetime) -> dict[int, Ask]:
         resolved: dict[tuple[str, str, SessionRequest], _Resolved | QuarterdeckError] = {}

@@ -93,6 +93,30 @@ async def test_there_is_room_again_when_one_leaves_and_a_token_is_no_way_round()
     assert (await ask(world)).session.state is WAITING
 
 
+class Counted(MemoryStore):
+    """Tells how many transactions wrote."""
+
+    written = 0
+
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[Tx]:
+        self.written += 1
+        async with super()._write() as tx:
+            yield tx
+
+
+async def test_a_token_that_many_players_use_makes_each_a_session_and_no_line_of_transactions() -> None:
+    store = Counted()
+    world = replace(a_world(Bounds(per_project=0, per_subject=0)), store=store)
+    await furnish(store)
+    players = [Principal(DEFAULT_PROJECT, f"player-{number % 20}", Role.PLAYER) for number in range(40)]
+    before = store.written
+    views = await asyncio.gather(*(ask(world, who, client_token="t") for who in players))
+    assert store.written - before <= 4
+    assert [view.session.created_by for view in views] == [who.subject for who in players]
+    assert len({view.session.id for view in views}) == 20
+
+
 async def test_whoever_finds_a_slot_does_not_wait_and_is_not_counted() -> None:
     world = a_world(Bounds(per_project=1, per_subject=1))
     await furnish(world.store, a_vm(terminate_requested_at=None))
