@@ -53,17 +53,19 @@ class Feed:
 
 
 def feed_after_batch(feed: Feed, now: datetime, limits: Silence, remember_s: float) -> Feed:
-    """The feed after a batch written at `now`. Forgets what was heard before the last `remember_s` seconds of it."""
-    late = feed.last_batch_at is not None and now - feed.last_batch_at > limits.lag
+    """The feed after a batch written at `now`. Forgets what was heard before the last `remember_s` seconds of it,
+    and all that tells of times to come, where the database's clock was put back by more than the lag."""
+    last = feed.last_batch_at or now
+    late = abs(now - last) > limits.lag
     return Feed(
-        last_batch_at=max(now, feed.last_batch_at or now),
+        last_batch_at=now if late else max(now, last),
         gap_ended_at=now if late else feed.gap_ended_at,
         heard=_recent(_heard(feed.heard, now, limits.lag), timedelta(seconds=remember_s)),
     )
 
 
 def _heard(before: tuple[Span, ...], now: datetime, lag: timedelta) -> tuple[Span, ...]:
-    if not before:
+    if not before or before[-1].until - now > lag:
         return (Span(now, now),)
     *earlier, last = before
     if now - last.until > lag:
@@ -82,7 +84,7 @@ def _recent(heard: tuple[Span, ...], enough: timedelta) -> tuple[Span, ...]:
 
 def listening(feed: Feed, now: datetime, limits: Silence) -> bool:
     """Whether we hear what hosts say."""
-    return bool(feed.heard) and now - feed.heard[-1].until <= limits.lag
+    return bool(feed.heard) and abs(now - feed.heard[-1].until) <= limits.lag
 
 
 def silence_s(feed: Feed, since: datetime, now: datetime, limits: Silence) -> float:

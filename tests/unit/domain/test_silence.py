@@ -81,6 +81,23 @@ def test_each_batch_speaks_for_the_lag_before_it():
     assert feed == Feed(last_batch_at=ago(88), gap_ended_at=ago(90), heard=heard((100, 96), (93, 88)).heard)
 
 
+def test_a_pause_of_ours_after_the_databases_clock_was_put_back_is_held_against_nobody():
+    ahead = replace(heard((10_000, -300)), last_batch_at=ago(-300))
+    assert judge((host(silent_s=100),), ahead, NOW, LIMITS) == (), "it was put back just now"
+    feed = feed_after_batch(ahead, ago(240), LIMITS, REMEMBER_S)
+    assert (feed.last_batch_at, feed.heard) == (ago(240), (Span(ago(240), ago(240)),))
+    for seconds in (*range(239, 200, -1), *range(80, -1, -1)):
+        feed = feed_after_batch(feed, ago(seconds), LIMITS, REMEMBER_S)
+    assert feed.heard == (Span(ago(240), ago(201)), Span(ago(83), NOW))
+    silent = host(state=HostState.STALE, silent_s=202)
+    assert judge((silent,), feed, NOW, LIMITS) == (), "as long again as the pause is to come back in"
+
+
+def test_a_clock_that_trembles_hides_no_time():
+    feed = feed_after_batch(FLOWING, ago(2), LIMITS, REMEMBER_S)
+    assert feed.heard == FLOWING.heard
+
+
 def test_what_replicas_of_the_last_release_write_counts_as_nothing_heard():
     feed = replace(heard((100, 90)), last_batch_at=ago(1))
     assert judge((host(silent_s=100),), feed, NOW, LIMITS) == ()
