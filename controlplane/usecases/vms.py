@@ -24,6 +24,9 @@ from controlplane.usecases.repeating import Create, mismatch, once
 from controlplane.usecases.sessions import request_stop
 from controlplane.usecases.world import World, operators_only
 
+# Between an error and why its VM goes.
+GOES = "; to be terminated: "
+
 
 @dataclass(frozen=True)
 class VmRequest:
@@ -300,10 +303,11 @@ async def towards_termination(tx: Tx, vm: Vm, waits: bool, now: datetime, reason
 
 
 def _why(vm: Vm, reason: str) -> str:
-    """An error stays told, and before why its VM goes."""
+    """An error stays told, and before why its VM goes: by whoever has said so last."""
     if vm.state is not VmState.ERROR or not vm.reason_detail:
         return reason
-    return vm.reason_detail if vm.reason_detail in reason else f"{vm.reason_detail}; to be terminated: {reason}"
+    error, _, _ = vm.reason_detail.partition(GOES)
+    return vm.reason_detail if vm.reason_detail in reason else f"{error}{GOES}{reason}"
 
 
 def owned(vm: Vm | None, who: Principal, vm_id: str) -> Vm:

@@ -394,6 +394,10 @@ async def test_an_error_stays_told_while_its_vm_is_being_terminated() -> None:
     vm = await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False, reason="worn out")
     told = vm_dto(vm)
     assert (told.error_code, told.error_message) == ("GPU_FAILURE", "fell off the bus; to be terminated: worn out")
+    await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False, reason="broken")
+    for reason in ("worn out", ""):
+        vm = await vms.terminate_vm(rig.world, OPERATOR, "v", "", force=False, reason=reason)
+        assert vm.reason_detail == "GPU_FAILURE: fell off the bus; to be terminated: worn out"
     await rig.until(VmState.TERMINATED, Phase.RELEASED)
     (last, *_) = await vm_states.list_transitions(rig.world, OPERATOR, "v", Page())
     assert (last.state, last.detail) == ("TERMINATED", "GPU_FAILURE: fell off the bus; to be terminated: worn out")
