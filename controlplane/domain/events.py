@@ -38,9 +38,11 @@ class EventFilter:
     subjects: tuple[str, ...] = ()
 
     def takes(self, draft: EventDraft) -> bool:
-        of_type = not self.types or any(_begins(draft.type, prefix, ".") for prefix in self.types)
-        return of_type and (not self.subjects or any(_begins(draft.subject, name, "/") for name in self.subjects))
+        of_type = not self.types or any(_named(draft.type, word, ".") for word in self.types)
+        return of_type and (not self.subjects or any(_named(draft.subject, name, "/") for name in self.subjects))
 
 
-def _begins(text: str, prefix: str, separator: str) -> bool:
-    return f"{text}{separator}".startswith(prefix.removesuffix(separator) + separator)
+def _named(text: str, name: str, separator: str) -> bool:
+    """By its whole name, or by the kind that it is of; a resource's name is no kind of what is below it."""
+    whole = name.removesuffix(separator)
+    return text == whole or ("/" not in whole and text.startswith(whole + separator))

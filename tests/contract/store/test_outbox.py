@@ -104,6 +104,15 @@ async def test_what_happened_is_listed_published_or_not_by_subject_type_and_owne
     assert whole[-1].draft == a_draft(1, type="quarterdeck.session.pending")
 
 
+async def test_a_resources_name_is_no_kind_of_what_is_below_it(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.outbox.append([a_draft(number, subject=name) for number, name in ((1, "a/b"), (2, "a/b/c/d"))])
+    for wanted, versions in (("a/b", [1]), ("a/b/", [1]), ("a", [2, 1]), ("a/", [2, 1]), ("a/b/c", [])):
+        async with store.reading() as tx:
+            events = await tx.outbox.history(PROJECT, EventFilter(subjects=(wanted,)), Page())
+        assert [event.draft.subject_version for event in events] == versions
+
+
 async def test_what_happened_to_a_players_sessions_is_found_without_reading_all_that_happened(
     postgres_store_url: str,
 ) -> None:
