@@ -163,6 +163,7 @@ def test_the_release_before_reads_and_writes_while_indexes_are_built(postgres_ur
                     " AND wait_event_type = 'Lock' AND query ~ 'INDEX'"
                 )
                 while not beside.scalar(waiting):
+                    assert not any(one.done() for one in migrating), "nobody was waited for"
                     beside.rollback()
                 beside.execute(sa.text("SET lock_timeout = '2s'"))
                 beside.execute(fact, {"id": "quick"})
