@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -296,20 +297,24 @@ class Workload:
                 if not adopted and not self._heard:
                     await self._kill(process)
                     return
-            async for status in link.watch():
-                self._hear(status)
-                await asyncio.sleep(self._around.timing.pace_s)  # it gives the newest, however many there were
+            async with aclosing(link.watch()) as said:
+                async for status in said:
+                    if not self._hear(status):
+                        break
+                    await asyncio.sleep(self._around.timing.pace_s)  # it gives the newest, however many there were
             await asyncio.sleep(self._around.timing.reconnect_s)
 
-    def _hear(self, status: wrapper_pb2.WorkloadStatus) -> None:
+    def _hear(self, status: wrapper_pb2.WorkloadStatus) -> bool:
+        """False: it is not this session's wrapper that speaks."""
         if (status.session_id, status.generation) != (self.key.session_id, self.key.generation):
             log.error("a wrapper speaks of another session", workload=str(self.key), of=status.session_id[:80])
-            return
+            return False
         status = statuses.bounded(status)
         urgent = not statuses.same_but_for_figures(self._last, status)
         self._heard = True
         self._take(status)
         self._around.changed(urgent)
+        return True
 
     def _take(self, status: wrapper_pb2.WorkloadStatus) -> None:
         self._last = status
@@ -338,12 +343,10 @@ class Workload:
 
     async def _guard(self, link: WrapperLink) -> None:
         """Stops what its own wrapper should have stopped."""
-
-        def judge() -> watchdog.Verdict | None:
-            return watchdog.overdue(self._spec, self._last, self._launch.age_s(), terms)
-
         terms = self._around.timing.watchdog
-        verdict = await watchdog.watch(link.answers, judge, terms)
+        verdict = await watchdog.watch(
+            link.answers, lambda: watchdog.overdue(self._spec, self._last, self._launch.age_s(), terms), terms
+        )
         log.warning("workload to stop: its wrapper fails", workload=str(self.key), why=verdict.detail)
         self.ask_stop(verdict.reason, verdict.detail)
 

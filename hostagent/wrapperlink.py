@@ -1,13 +1,15 @@
 """The agent's client of one wrapper: gRPC over the unix socket in the session's directory.
 
-The socket is reached through an open descriptor of the directory, because a unix socket's path may have 107 bytes only.
+The socket is reached through a descriptor of its own, and no link is followed to it: a game may have put one to another
+session's in its place. Besides, a unix socket's path may have 107 bytes only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+import stat
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -18,6 +20,7 @@ from hostagent.sessiondir import SOCKET
 
 _CALL_S = 5.0
 _POLL_S = 0.05
+_UNOPENED = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.default_authority", "localhost"),
@@ -36,23 +39,36 @@ class WrapperLink:
     """One connection to a wrapper. Close it when done."""
 
     def __init__(self, session_dir: Path) -> None:
-        self._session_dir = session_dir
-        self._directory = os.open(session_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        target = f"unix:/proc/self/fd/{self._directory}/{SOCKET}"
-        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+        self._directory = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
+        # What the channel dials: the directory, which takes no connection, until there is a socket.
+        self._dialled = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
+        self._channel = grpc.aio.insecure_channel(f"unix:/proc/self/fd/{self._dialled}", options=_OPTIONS)
         self._stub = wrapper_pb2_grpc.WrapperServiceStub(self._channel)
 
     async def until_ready(self, timeout_s: float) -> None:
         """Waits until the wrapper answers. Raises WrapperUnreachable."""
         try:
             async with asyncio.timeout(timeout_s):
-                while not (self._session_dir / SOCKET).is_socket():  # noqa: ASYNC110 - another process makes it
+                while not self._found():  # noqa: ASYNC110 - another process makes it
                     await asyncio.sleep(_POLL_S)
                 await self._channel.channel_ready()
         except TimeoutError as error:
             raise WrapperUnreachable(f"the wrapper did not open its socket within {timeout_s:.0f} s") from error
 
-    async def watch(self) -> AsyncIterator[wrapper_pb2.WorkloadStatus]:
+    def _found(self) -> bool:
+        try:
+            descriptor = os.open(SOCKET, _UNOPENED, dir_fd=self._directory)
+        except FileNotFoundError:
+            return False
+        try:
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                return False
+            os.dup2(descriptor, self._dialled, inheritable=False)
+            return True
+        finally:
+            os.close(descriptor)
+
+    async def watch(self) -> AsyncGenerator[wrapper_pb2.WorkloadStatus]:
         """Statuses until the wrapper ends or the connection breaks; both end the iteration."""
         try:
             async for status in self._stub.WatchStatus(wrapper_pb2.WatchStatusRequest()):
@@ -128,4 +144,5 @@ class WrapperLink:
     async def close(self) -> None:
         """Closes the connection; the wrapper does not mind."""
         await self._channel.close(grace=None)
+        os.close(self._dialled)
         os.close(self._directory)

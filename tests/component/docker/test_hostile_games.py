@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+
+import pytest
 
 from tests.component.docker.rig import EXITED, Fleet, Reason
 from tests.component.hostagent.conftest import eventually
@@ -17,6 +20,8 @@ echo '* * * * * root owned' >/proc/1/fd/1
 /bin/busybox ln -s $TRAP/launch $there/.launch.json.$AGENT
 /bin/busybox mv $there/log $there/log.away
 /bin/busybox ln -s $TRAP/log $there/log
+/bin/busybox mv $there/wrapper.sock $there/away.sock
+/bin/busybox ln -s $TRAP/wrapper.sock $there/wrapper.sock
 echo '{"boot_id": "", "boot_s": "forged", "wall_s": 0}' >$there/launch.new
 /bin/busybox mv $there/launch.new $there/launch.json </dev/null || echo kept 1
 /bin/busybox rm -f $there/spec.binpb || echo kept 2
@@ -33,6 +38,10 @@ async def test_a_game_writes_nothing_of_its_hosts_and_forges_none_of_its_agents_
     (trap / "log").mkdir(parents=True)
     record = trap / "log" / f"{1:020d}"
     record.write_text("999\t5\tstdout\tof the host\n")
+    other = socket.socket(socket.AF_UNIX)  # of another session
+    other.bind(str(trap / "wrapper.sock"))
+    other.listen()
+    other.setblocking(False)
     agent = fleet.start_agent()
     digest = fleet.add(box_image, ("sh", "-c", TRAPS), TRAP=str(trap), AGENT=str(agent.pid))
     await fleet.run(digest)
@@ -48,7 +57,10 @@ async def test_a_game_writes_nothing_of_its_hosts_and_forges_none_of_its_agents_
     assert ended.reason == Reason.SESSION_REASON_STOP_REQUESTED
     fleet.plane.plan()
     await fleet.plane.until(lambda: fleet.plane.reported("game-1") is None)
-    assert sorted(path.name for path in trap.iterdir()) == ["log"]
+    with pytest.raises(BlockingIOError):
+        other.accept()
+    other.close()
+    assert sorted(path.name for path in trap.iterdir()) == ["log", "wrapper.sock"]
     assert [path.name for path in (trap / "log").iterdir()] == [record.name]
     assert not [line for line in fleet.plane.logged.get("game-1", ()) if "of the host" in line[2]]
 
