@@ -29,6 +29,11 @@ _TRIGGER_OF = {
 }
 
 
+def _words(text: str) -> str:
+    """Of whomever, as a control plane can keep them: not every database has room for a NUL."""
+    return text.replace("\0", "")[:MAX_DETAIL_CHARACTERS]
+
+
 def trigger_of(status: wrapper_pb2.WorkloadStatus) -> Trigger | None:
     """What a wrapper's status means for the workload's phase; None: nothing."""
     return _TRIGGER_OF.get(status.state)
@@ -52,9 +57,9 @@ def bounded(said: wrapper_pb2.WorkloadStatus) -> wrapper_pb2.WorkloadStatus:
     status.CopyFrom(said)
     status.DiscardUnknownFields()
     status.ClearField("usage")
-    status.reason_detail = said.reason_detail[:MAX_DETAIL_CHARACTERS]
+    status.reason_detail = _words(said.reason_detail)
     if status.HasField("stream"):
-        status.stream.encoder_name = said.stream.encoder_name[:MAX_DETAIL_CHARACTERS]
+        status.stream.encoder_name = _words(said.stream.encoder_name)
     for message in (status, status.stream) if status.HasField("stream") else (status,):
         for field, value in message.ListFields():
             if isinstance(value, Duration) and not (0 <= value.seconds < _LONGEST_S and 0 <= value.nanos < 10**9):
@@ -77,7 +82,7 @@ def exited(
     status.session_id, status.generation = key.session_id, key.generation
     status.state = wrapper_pb2.WORKLOAD_STATE_EXITED
     status.reason = reason
-    status.reason_detail = detail[:MAX_DETAIL_CHARACTERS]
+    status.reason_detail = _words(detail)
     return status
 
 
@@ -96,7 +101,7 @@ def snapshot(
     status.session_id, status.generation = key.session_id, key.generation
     status.state = _STATE_OF[phase]
     if phase is Phase.PREPARING:
-        status.reason_detail = progress[:MAX_DETAIL_CHARACTERS]
+        status.reason_detail = _words(progress)
     elif last is None:
         # The wrapper has not spoken yet; when it starts, the image is there.
         status.image_ready_after.FromNanoseconds(0)

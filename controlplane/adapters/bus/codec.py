@@ -75,7 +75,7 @@ def decode_report(payload: bytes) -> Report:
         raise InvalidRequest("REPORT_TOO_LONG", f"A report has at most {MAX_WORKLOADS} workloads.", field="workloads")
     workloads = tuple(_workload(workload) for workload in message.workloads)
     unstored = tuple(
-        UnstoredSave(one.session_id, one.generation, one.detail[:MAX_DETAIL_CHARACTERS])
+        UnstoredSave(one.session_id, one.generation, _words(one.detail))
         for one in message.unstored_saves[:MAX_WORKLOADS]
     )
     return Report(message.epoch, message.sequence, message.observed_plan_version, workloads, unstored)
@@ -93,7 +93,7 @@ def _workload(message: wrapper_pb2.WorkloadStatus) -> Workload:
         generation=message.generation,
         state=_state(message.state),
         reason=_reason(message.reason),
-        reason_detail=message.reason_detail[:MAX_DETAIL_CHARACTERS],
+        reason_detail=_words(message.reason_detail),
         exit_code=message.exit_code if message.HasField("exit_code") else None,
         image_ready_after_s=after_s("image_ready_after"),
         game_started_after_s=after_s("game_started_after"),
@@ -103,6 +103,12 @@ def _workload(message: wrapper_pb2.WorkloadStatus) -> Workload:
         usage=_usage(message.usage) if message.HasField("usage") else None,
         players=max(0, message.stream.players),
     )
+
+
+def _words(text: str) -> str:
+    """A game may have spoken, and one report is its whole host's: a NUL, which PostgreSQL takes from nobody, ends no
+    host's reports."""
+    return text.replace("\0", "")[:MAX_DETAIL_CHARACTERS]
 
 
 def _usage(message: sessions_pb2.ResourceUsage) -> Usage:

@@ -135,3 +135,10 @@ def test_a_time_that_no_clock_has_measured_ends_no_hosts_link():
     wild = Duration(seconds=2**62, nanos=-(2**31))
     (workload,) = codec.decode_report(message(status(age=wild, first_frame_after=wild))).workloads
     assert 0 < workload.age_s < 400_000_000
+
+
+def test_words_that_a_database_refuses_end_no_hosts_reports():
+    report = agent_pb2.Report(epoch=1, sequence=1, workloads=[status(reason_detail="a\0b")])
+    report.unstored_saves.add(session_id="s-1", generation=2, detail="\0x")
+    decoded = codec.decode_report(report.SerializeToString())
+    assert (decoded.workloads[0].reason_detail, decoded.unstored[0].detail) == ("ab", "x")

@@ -128,3 +128,10 @@ def test_a_word_that_no_wrapper_says_does_not_get_into_the_hosts_report() -> Non
         assert not told.HasField("usage")
         assert not told.stream.HasField("idle")
         assert (told.image_ready_after.seconds, told.stream.players) == (1, 1)
+
+
+def test_no_word_that_a_database_refuses_gets_into_the_hosts_report() -> None:
+    said_so = statuses.bounded(said(reason_detail="a\0b", stream={"encoder_name": "x\0y"}))
+    assert (said_so.reason_detail, said_so.stream.encoder_name) == ("ab", "xy")
+    assert statuses.exited(KEY, LOST, "\0the last words").reason_detail == "the last words"
+    assert statuses.snapshot(KEY, Phase.PREPARING, None, 0, "pull\0ing").reason_detail == "pulling"
