@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 
 import structlog
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
@@ -36,11 +37,14 @@ async def adopt(workloads: Workloads) -> None:
 
 
 async def _take_over(workloads: Workloads, directory: SessionDir, found: Instance | None) -> None:
-    launch = directory.launch()
-    status = statuses.parse(directory.read(STATUS), directory.key)
+    try:
+        launch, status, wrapper = _records(directory, found)
+    except Exception:
+        # Nobody's records keep an agent from starting, whatever a game has made of its own: it is over then.
+        log.exception("a session's records cannot be read", workload=str(directory.key))
+        launch, status, wrapper = Launch("", 0.0, time.time()), None, None
     workload = Workload(directory, "", workloads.around)
     begun = launch is not None and launch.unfinished
-    wrapper = _wrapper(directory, launch, found) if status is not None or not begun else None
     if wrapper is not None and launch is not None:
         workload.adopt(wrapper, launch, status)
         workloads.add(workload)
@@ -60,6 +64,16 @@ async def _take_over(workloads: Workloads, directory: SessionDir, found: Instanc
         status = statuses.exited(directory.key, lost, "the wrapper died while the agent was away", status)
     workload.settle(status, launch)
     workloads.add(workload)
+
+
+def _records(
+    directory: SessionDir, found: Instance | None
+) -> tuple[Launch | None, wrapper_pb2.WorkloadStatus | None, Instance | None]:
+    """Its launch, the last word of its wrapper, and that one, where it may run on."""
+    launch = directory.launch()
+    status = statuses.parse(directory.read(STATUS), directory.key)
+    begun = launch is not None and launch.unfinished
+    return launch, status, _wrapper(directory, launch, found) if status is not None or not begun else None
 
 
 def _wrapper(directory: SessionDir, launch: Launch | None, found: Instance | None) -> Instance | None:

@@ -32,6 +32,8 @@ LOG = "log"
 OUTPUT = "wrapper.output"
 LAUNCH = "launch.json"
 _WRAPPER_PID = "wrapper.pid"
+# As a kernel counts them: a game may have written something else there.
+_PROCESS = re.compile(rb"(\d{1,10}) (\d{1,18})\n?")
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 # No clock and no count of ticks since boot is ever so far.
 _FAR = 1e12
@@ -137,8 +139,8 @@ class SessionDir:
 
     def wrapper_process(self) -> ProcessId | None:
         """The wrapper's own word on who it is: pid and start time in `wrapper.pid`."""
-        numbers = re.findall(rb"\d+", self.read(_WRAPPER_PID) or b"")
-        return ProcessId(int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else None
+        match = _PROCESS.fullmatch(self.read(_WRAPPER_PID) or b"")
+        return ProcessId(int(match[1]), int(match[2])) if match else None
 
     def output_tail(self, max_bytes: int = 400) -> str:
         """The end of the wrapper's output, for people."""

@@ -87,8 +87,9 @@ def test_the_wrappers_own_record(directory: SessionDir) -> None:
     assert directory.wrapper_process() is None
     directory.write("wrapper.pid", b"42 4711\n")
     assert directory.wrapper_process() == ProcessId(42, 4711)
-    directory.write("wrapper.pid", b"42")
-    assert directory.wrapper_process() is None
+    for forged in (b"42", b"9" * 5000 + b" 1", b"42 " + b"9" * 19, b"42 4711 1"):
+        directory.write("wrapper.pid", forged)
+        assert directory.wrapper_process() is None
 
 
 def test_the_ledger_remembers_the_newest_ended_generation(tmp_path: Path) -> None:
