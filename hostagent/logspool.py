@@ -6,6 +6,7 @@ removes what is behind it. Either may die at any moment, and a game may have put
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -71,20 +72,16 @@ class Spool:
             if segment < name:
                 continue
             start = offset if segment == name else 0
-            with os.fdopen(open_plain(segment, folder), "rb") as file:
-                file.seek(start)
-                for record in file:
-                    if not record.endswith(b"\n"):
-                        break
-                    sequence = _number(record.partition(b"\t")[0])
-                    if sequence > self.cursor:
-                        if records and size + len(record) > max_bytes:
-                            return Batch(b"".join(records), last, end)
-                        records.append(record)
-                        size += len(record)
-                        last = sequence
-                    start += len(record)
-                    end = segment, start
+            for record in _records(segment, folder, start):
+                sequence = _number(record.partition(b"\t")[0])
+                if sequence > self.cursor:
+                    if records and size + len(record) > max_bytes:
+                        return Batch(b"".join(records), last, end)
+                    records.append(record)
+                    size += len(record)
+                    last = sequence
+                start += len(record)
+                end = segment, start
         if records:
             return Batch(b"".join(records), last, end)
         if end[0]:
@@ -136,6 +133,16 @@ def _segments(folder: int) -> dict[str, int]:
         if name.isdigit() and stat.S_ISREG(status.st_mode) and status.st_size <= _SEGMENT_MAX_BYTES:
             found[name] = status.st_size
     return found
+
+
+def _records(segment: str, folder: int, start: int) -> Iterator[bytes]:
+    """Whole ones, of as much as a wrapper may have written: the file may have grown since its size was looked at."""
+    with os.fdopen(open_plain(segment, folder), "rb") as file:
+        file.seek(start)
+        for record in io.BytesIO(file.read(_SEGMENT_MAX_BYTES)):
+            if not record.endswith(b"\n"):
+                return
+            yield record
 
 
 def _number(text: bytes) -> int:

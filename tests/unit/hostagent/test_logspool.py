@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hostagent import logspool
 from hostagent.logspool import ACKED, Spool
 
 
@@ -180,3 +182,29 @@ def test_a_directory_of_more_names_than_any_wrapper_makes_is_none_of_its_spools(
         (log / f"{number:020d}").touch()
     write(log, 1, 3)
     assert Spool(log).read(1000) is None
+
+
+def test_a_segment_that_grows_once_its_size_was_looked_at_is_not_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    write(log, 1, 3)
+    look = logspool._segments
+
+    def raced(folder: int) -> dict[str, int]:
+        found = look(folder)
+        with (log / f"{1:020d}").open("r+b") as segment:
+            segment.truncate(64 << 20)
+            segment.seek(0, os.SEEK_END)
+            segment.write(b"\n")
+        return found
+
+    monkeypatch.setattr(logspool, "_segments", raced)
+    tracemalloc.start()
+    try:
+        batch = Spool(log).read(1000)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    finally:
+        tracemalloc.stop()
+    assert batch is not None
+    assert sequences(batch.records) == [1, 2, 3]
