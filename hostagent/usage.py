@@ -18,6 +18,7 @@ log = structlog.get_logger()
 MEASURE_S = 10.0
 ANSWER_S = 10.0
 _UNANSWERED = 3
+_HANGS = "its disk hangs"
 
 
 class _Disk:
@@ -30,15 +31,26 @@ class _Disk:
         self._unanswered = 0
 
     async def taken(self, answer_s: float) -> Taken:
-        """The newest measurement; `unmeasured` once none has come for so long, three times in a row."""
+        """The newest measurement, waited for so long. Raises what the measuring does, once each time."""
         if self._asked is None:
             self._asked = _in_a_thread_of_its_own(self._gauge.go_on)
         done, _ = await asyncio.wait({self._asked}, timeout=answer_s)
         if done:
-            self._last, self._asked, self._unanswered = self._asked.result(), None, 0
+            asked, self._asked, self._unanswered = self._asked, None, 0
+            self._last = asked.result()
             return self._last
         self._unanswered += 1
-        return self._last if self._unanswered < _UNANSWERED else replace(self._last, unmeasured="its disk hangs")
+        return self._last
+
+    @property
+    def answers(self) -> bool:
+        """Whether the last measurement came in time."""
+        return self._unanswered == 0
+
+    @property
+    def hangs(self) -> bool:
+        """Whether no measurement has come for so long, three times in a row."""
+        return self._unanswered >= _UNANSWERED
 
 
 def _in_a_thread_of_its_own(work: Callable[[], Taken]) -> asyncio.Future[Taken]:
@@ -76,19 +88,26 @@ class Meter:
                 log.exception("sessions are not measured this time")
 
     async def measure(self, bounds: Mapping[Path, int]) -> None:
-        """Once, each by itself: what fails for one is told of the others."""
+        """Once, all side by side and each by itself: what fails for one is told of the others."""
         for gone in self._disks.keys() - bounds.keys():
             del self._disks[gone]
-        for path, usage in (await self._runtime.usage(list(bounds))).items() if bounds else ():
-            try:
-                disk = self._disks.setdefault(path, _Disk(Gauge(path, bounds[path])))
-                taken = await disk.taken(self._answer_s)
-            except Exception:
-                log.exception("a session's disk is not measured", of=path.name)
+        usages = await self._runtime.usage(list(bounds)) if bounds else {}
+        for path in usages.keys() - self._disks.keys():
+            self._disks[path] = _Disk(Gauge(path, bounds[path]))
+        disks = {path: self._disks[path] for path in usages}
+        measured = await asyncio.gather(
+            *(disk.taken(self._answer_s) for disk in disks.values()), return_exceptions=True
+        )
+        # Where none answers, the host's own disk may hang, and no session is to blame.
+        some_answer = any(disk.answers for disk in disks.values())
+        for (path, disk), taken in zip(disks.items(), measured, strict=True):
+            if isinstance(taken, BaseException):
+                log.error("a session's disk is not measured", of=path.name, exc_info=taken)
                 continue
-            if taken.unmeasured:
-                log.warning("a session's disk cannot be measured", of=path.name, why=taken.unmeasured)
-            self._told({path: replace(usage, disk_bytes=taken.disk_bytes, disk_unmeasured=taken.unmeasured)})
+            unmeasured = _HANGS if disk.hangs and some_answer else taken.unmeasured
+            if unmeasured or disk.hangs:
+                log.warning("a session's disk cannot be measured", of=path.name, why=unmeasured or _HANGS)
+            self._told({path: replace(usages[path], disk_bytes=taken.disk_bytes, disk_unmeasured=unmeasured)})
 
 
 def grown(before: Usage | None, now: Usage) -> Usage:

@@ -77,3 +77,57 @@ async def test_a_disk_that_hangs_holds_up_nobody_else_and_breaks_a_bound_in_the_
         mended.set()
     while told[-1].get(sessions[0], last[sessions[0]]).disk_unmeasured or sessions[0] not in told[-1]:
         await meter.measure({sessions[0]: 64 * MIB})
+
+
+async def test_one_failure_ends_no_sessions_measuring(
+    tmp_path: Path, sessions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures, go_on = [RuntimeError("once")], Gauge.go_on
+
+    def failing_once(gauge: Gauge) -> Taken:
+        if failures:
+            raise failures.pop()
+        return go_on(gauge)
+
+    monkeypatch.setattr(Gauge, "go_on", failing_once)
+    told: list[Mapping[Path, Usage]] = []
+    meter = Meter(ProcessRuntime(tmp_path), told.append)
+    for _ in range(2):
+        await meter.measure({sessions[1]: 64 * MIB})
+    assert [usage.disk_bytes >= MIB for one in told for usage in one.values()] == [True]
+
+
+async def test_a_disk_on_which_all_hang_is_the_hosts_and_breaks_no_bound(
+    tmp_path: Path, sessions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mended = threading.Event()
+
+    def hanging(_: Gauge) -> Taken:
+        mended.wait()
+        return Taken()
+
+    monkeypatch.setattr(Gauge, "go_on", hanging)
+    told: list[Mapping[Path, Usage]] = []
+    meter = Meter(ProcessRuntime(tmp_path), told.append, answer_s=0.1)
+    try:
+        for _ in range(4):
+            await meter.measure(dict.fromkeys(sessions, 64 * MIB))
+        assert len(told) == 8
+        assert {usage.disk_unmeasured for one in told for usage in one.values()} == {""}
+    finally:
+        mended.set()
+
+
+async def test_hanging_disks_are_waited_for_together(
+    tmp_path: Path, sessions: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2)
+
+    def meeting(_: Gauge) -> Taken:
+        together.wait(30)  # breaks, and tells nothing, where one comes after the other
+        return Taken(disk_bytes=MIB)
+
+    monkeypatch.setattr(Gauge, "go_on", meeting)
+    told: list[Mapping[Path, Usage]] = []
+    await Meter(ProcessRuntime(tmp_path), told.append, answer_s=60).measure(dict.fromkeys(sessions, 64 * MIB))
+    assert [usage.disk_bytes for one in told for usage in one.values()] == [MIB, MIB]
