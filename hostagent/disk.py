@@ -16,8 +16,6 @@ from pathlib import Path
 from hostagent import tree
 
 _BLOCK_BYTES = 512
-# What the game may write below the session's directory.
-_PLACES = ("home", "volumes")
 # A session without a bound is measured for the figure only.
 _RARELY_S = 60.0
 _SLICE_S = 1.0
@@ -27,7 +25,8 @@ _FAILURES = 3
 
 @dataclass(frozen=True)
 class Taken:
-    """Of home and volumes. `unmeasured`: why that may not be all."""
+    """Of the whole directory: a game may write, and move what it wrote, all over it. `unmeasured`: why that may not be
+    all."""
 
     disk_bytes: int = 0
     unmeasured: str = ""
@@ -79,21 +78,20 @@ class Gauge:
 def _counting(session_dir: Path) -> Iterator[Taken]:
     """What has been counted so far; the last is the whole."""
     total, unmeasured, linked = 0, "", set[tuple[int, int]]()
-    for place in _PLACES:
-        try:
-            for entry in tree.walk(session_dir / place):
-                if entry.shut is not None:
-                    unmeasured = f"{entry.name}: {entry.shut.strerror}"
-                try:
-                    found = os.stat(entry.name, dir_fd=entry.folder, follow_symlinks=False)
-                except FileNotFoundError:
-                    continue
-                again = (found.st_dev, found.st_ino) in linked
-                if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
-                    linked.add((found.st_dev, found.st_ino))
-                # A name takes room too; or a bound would not bound how many there are to be counted.
-                total += _BLOCK_BYTES * (1 if again else max(1, found.st_blocks))
-                yield Taken(total, unmeasured)
-        except OSError as error:
-            unmeasured = f"{error.filename or place}: {error.strerror}"
+    try:
+        for entry in tree.walk(session_dir):
+            if entry.shut is not None:
+                unmeasured = f"{entry.name}: {entry.shut.strerror}"
+            try:
+                found = os.stat(entry.name, dir_fd=entry.folder, follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            again = (found.st_dev, found.st_ino) in linked
+            if found.st_nlink > 1 and stat.S_ISREG(found.st_mode):
+                linked.add((found.st_dev, found.st_ino))
+            # A name takes room too; or a bound would not bound how many there are to be counted.
+            total += _BLOCK_BYTES * (1 if again else max(1, found.st_blocks))
+            yield Taken(total, unmeasured)
+    except OSError as error:
+        unmeasured = f"{error.filename or session_dir.name}: {error.strerror}"
     yield Taken(total, unmeasured)

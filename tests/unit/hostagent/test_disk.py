@@ -17,7 +17,7 @@ def test_what_a_game_writes_counts_once_and_nothing_else_does(tmp_path: Path) ->
     for folder in (session / "home" / "deep", session / "volumes" / "world", session / "log", outside):
         folder.mkdir(parents=True)
     before = taken(session).disk_bytes
-    for path in ("home/deep/one", "volumes/world/two", "log/spool"):
+    for path in ("home/deep/one", "volumes/world/two", "log/spool", "beside"):
         (session / path).write_bytes(os.urandom(MIB))
     (outside / "foreign").write_bytes(os.urandom(MIB))
     os.link(session / "home" / "deep" / "one", session / "home" / "again")
@@ -25,7 +25,15 @@ def test_what_a_game_writes_counts_once_and_nothing_else_does(tmp_path: Path) ->
     (session / "home" / "file").symlink_to(outside / "foreign")
     with (session / "home" / "sparse").open("wb") as sparse:
         sparse.truncate(64 * MIB)
-    assert 2 * MIB <= taken(session).disk_bytes - before < 2 * MIB + MIB // 4
+    assert 4 * MIB <= taken(session).disk_bytes - before < 4 * MIB + MIB // 4
+
+
+def test_what_a_game_moves_out_of_its_home_counts_on(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "world").write_bytes(os.urandom(MIB))
+    (tmp_path / "home").rename(tmp_path / "other")
+    (tmp_path / "home").mkdir()
+    assert taken(tmp_path).disk_bytes >= MIB
 
 
 def test_a_session_that_is_gone_takes_nothing(tmp_path: Path) -> None:
