@@ -149,7 +149,7 @@ class LogShipper:
     def _put_off(self, shipment: Shipment) -> None:
         delay_s = full_jitter_s(shipment.failures, BACKOFF_BASE_S, BACKOFF_CAP_S, random.uniform)
         shipment.failures += 1
-        shipment.not_before = asyncio.get_running_loop().time() + delay_s
+        shipment.not_before = max(shipment.not_before, asyncio.get_running_loop().time() + delay_s)
 
     async def _ship(self, key: WorkloadKey, shipment: Shipment) -> None:
         """Sends one batch, or tells that there is no more. Raises LinkBroken, AioRpcError, OSError."""
@@ -170,8 +170,9 @@ class LogShipper:
         if batch is None:
             await asyncio.to_thread(spool.remove)
             return
-        await asyncio.to_thread(spool.acknowledge, acknowledged, batch)
+        # First: whoever keeps his log from being acknowledged does not send without end.
         shipment.sent(len(batch.records), asyncio.get_running_loop().time())
+        await asyncio.to_thread(spool.acknowledge, acknowledged, batch)
 
     def _refused(self, key: WorkloadKey, shipment: Shipment, batch: Batch | None, code: grpc.StatusCode) -> bool:
         """Whether it was refused for good; then it goes, for it would keep everything behind it waiting."""

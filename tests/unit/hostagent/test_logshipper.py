@@ -14,7 +14,7 @@ from quarterdeck.v1 import agent_pb2
 from hostagent import logshipper
 from hostagent.agent import HostAgent
 from hostagent.logshipper import BURST_BYTES, BYTES_PER_S, CHUNK_BYTES, LONGEST_WAIT_S, WAIT_S, LogShipper, Shipment
-from hostagent.logspool import Spool
+from hostagent.logspool import ACKED, Spool
 from hostagent.plan import WorkloadKey
 
 
@@ -109,6 +109,20 @@ async def test_what_cannot_be_looked_at_once_is_looked_at_again(
         assert (await sent.get()).complete
     running.cancel()
     await asyncio.wait({running})
+
+
+async def test_a_log_that_its_game_keeps_from_being_acknowledged_has_no_more_allowance_than_others(
+    tmp_path: Path,
+) -> None:
+    async def send(_: agent_pb2.AppendLogRequest) -> int:
+        return 100
+
+    shipper = LogShipper(SimpleNamespace(root=tmp_path / "sessions"), send)  # type: ignore[arg-type]
+    shipment = Shipment(Spool(lines(tmp_path / "log", 100)), known_since=0.0, allowance=0.0, allowed_at=1e12)
+    (tmp_path / "log" / ACKED / "trap").mkdir(parents=True)
+    with pytest.raises(OSError, match=r".+"):
+        await shipper._ship(WorkloadKey("game-1", 1), shipment)
+    assert shipment.allowance < 0
 
 
 async def test_an_agent_whose_shipper_is_over_is_over_too() -> None:
