@@ -152,7 +152,8 @@ class LinkStream:
             self._wake.clear()
             for _ in range(min(self._signals.qsize(), _SIGNALS_AT_ONCE)):
                 await call.write(agent_pb2.AgentMessage(signal=self._signals.get_nowait()))
-            if self._schedule.due_at() <= loop.time():
+            last_word = self._goodbye is not None and self._schedule.urgent
+            if last_word or self._schedule.due_at() <= loop.time():
                 await call.write(agent_pb2.AgentMessage(report=self._report(loop.time())))
             if self._goodbye is not None:
                 await call.write(agent_pb2.AgentMessage(goodbye=agent_pb2.Goodbye(reason=self._goodbye)))

@@ -13,8 +13,10 @@ _REMEMBERED = 64
 
 @dataclass(frozen=True)
 class ReportTiming:
-    """Seconds between reports: when unacknowledged, when only figures changed, when nothing changed."""
+    """Seconds between reports: at least, when unacknowledged, when only figures changed, when nothing changed."""
 
+    # One game that has ever more to tell must not have the whole host reported without end.
+    gap_s: float = 0.1
     resend_s: float = 3.0
     figures_s: float = 5.0
     refresh_s: float = 10.0
@@ -43,10 +45,15 @@ class ReportSchedule:
         """A new link is up: whatever was sent on the old one may be lost."""
         self._urgent = True
 
+    @property
+    def urgent(self) -> bool:
+        """Whether something has changed that nobody knows yet, but for figures."""
+        return self._urgent
+
     def due_at(self) -> float:
         """When the next report is to be sent."""
         if self._urgent:
-            return float("-inf")
+            return self._sent_at + self.timing.gap_s
         waits = [self.timing.refresh_s, self.lease_s / 4]
         if self._figures:
             waits.append(self.timing.figures_s)

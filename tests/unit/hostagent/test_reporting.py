@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +44,17 @@ def test_figures_wait_and_what_matters_does_not() -> None:
     schedule.changed(urgent=False)
     assert schedule.due_at() == 5
     schedule.changed(urgent=True)
-    assert schedule.due_at() <= 0
+    assert schedule.due_at() == TIMING.gap_s
+
+
+def test_whoever_has_ever_more_to_tell_has_no_report_follow_another_at_once() -> None:
+    schedule, now = ReportSchedule(TIMING), 0.0
+    sent(schedule, now)
+    for _ in range(10):
+        schedule.changed(urgent=True)
+        now = schedule.due_at()
+        sent(schedule, now)
+    assert now == pytest.approx(10 * TIMING.gap_s)
 
 
 def test_a_short_lease_quickens_the_reports_that_renew_it() -> None:
