@@ -27,6 +27,7 @@ async def adopt(workloads: Workloads) -> None:
     """Takes stock once, before the first hello."""
     runtime = workloads.around.runtime
     running = {instance.session_dir: instance for instance in await runtime.find()}
+    SessionDir.forget_gone(workloads.root)
     for directory in SessionDir.scan(workloads.root):
         await _take_over(workloads, directory, running.pop(directory.path, None))
     for stray in running.values():

@@ -1,5 +1,8 @@
 """The directory of one workload: the record that it was started here, and all that a restarted agent needs to adopt it.
 
+Of the spec the agent keeps a copy beside all directories, where no game in a container reaches: the bounds of a session
+are not its own to write.
+
 `launch.json` is written before the process is, and again with the process: only then does its wrapper begin. So a start
 without the second writing may be undone; whoever finds that, or a word of the wrapper in `status.binpb`, must never
 start this workload again.
@@ -31,6 +34,8 @@ LOG = "log"
 # What the wrapper says before it has a log of its own, and the last words of its interpreter.
 OUTPUT = "wrapper.output"
 LAUNCH = "launch.json"
+# Beside the sessions: their specs, out of reach.
+_SPECS = "specs"
 _WRAPPER_PID = "wrapper.pid"
 # As a kernel counts them: a game may have written something else there.
 _PROCESS = re.compile(rb"(\d{1,10}) (\d{1,18})\n?")
@@ -99,6 +104,13 @@ class SessionDir:
         return cls(root / str(key), key)
 
     @classmethod
+    def forget_gone(cls, root: Path) -> None:
+        """Removes what was kept beside directories that are gone: an agent may have died between the two."""
+        for copy in (root.parent / _SPECS).glob("*"):
+            if not (root / copy.name).exists():
+                copy.unlink()
+
+    @classmethod
     def scan(cls, root: Path) -> Iterator[SessionDir]:
         """Every workload directory under `root`; whatever else lies there is none of the agent's business."""
         for entry in sorted(root.iterdir()) if root.is_dir() else ():
@@ -112,16 +124,25 @@ class SessionDir:
 
     def read(self, name: str) -> bytes | None:
         """A file of the directory, or None; a symbolic link or an oversized file counts as none."""
-        try:
-            descriptor = open_plain(self.path / name)
-        except OSError:
-            return None
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(_MAX_FILE_BYTES) if os.fstat(descriptor).st_size <= _MAX_FILE_BYTES else None
+        return _content(self.path / name)
 
     def write(self, name: str, content: bytes, mode: int = 0o600) -> None:
         """Replaces a file atomically and durably."""
         write_atomic(self.path / name, content, mode)
+
+    def write_spec(self, content: bytes) -> None:
+        """For the wrapper, and for whoever adopts it."""
+        self._kept_spec.parent.mkdir(mode=0o700, exist_ok=True)
+        write_atomic(self._kept_spec, content)
+        self.write(SPEC, content, 0o640)  # for the group: of its container, where it gets one
+
+    def spec(self) -> bytes | None:
+        """As it was written; the wrapper's own only where an agent that kept no copy wrote it."""
+        return _content(self._kept_spec) or self.read(SPEC)
+
+    @property
+    def _kept_spec(self) -> Path:
+        return self.path.parent.parent / _SPECS / self.path.name
 
     def launch(self) -> Launch | None:
         """The launch record; None when the workload was never started. An unreadable one counts as a start long ago."""
@@ -166,12 +187,22 @@ class SessionDir:
     def remove(self) -> None:
         """Removes the directory and all in it; one that is gone already is fine."""
         tree.remove(self.path)
+        self._kept_spec.unlink(missing_ok=True)
 
 
 def parse_name(name: str) -> WorkloadKey | None:
     """The workload whose directory has this name; None for any other name."""
     match = _NAME.fullmatch(name)
     return WorkloadKey(match["session"], int(match["generation"])) if match else None
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        descriptor = open_plain(path)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(_MAX_FILE_BYTES) if os.fstat(descriptor).st_size <= _MAX_FILE_BYTES else None
 
 
 def _launch_of(content: bytes) -> Launch:

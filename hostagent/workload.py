@@ -23,7 +23,7 @@ from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Runtime, StartFailed, Usage, ending
 from hostagent.saves import Saves
-from hostagent.sessiondir import SPEC, STATUS, Launch, SessionDir, launch_now
+from hostagent.sessiondir import STATUS, Launch, SessionDir, launch_now
 from hostagent.usage import grown
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
@@ -122,7 +122,7 @@ class Workload:
     def adopt(self, instance: Instance, launch: Launch, last: wrapper_pb2.WorkloadStatus | None) -> None:
         """Takes over a running wrapper that an earlier agent started."""
         self._launch, self._last = launch, last
-        self._load_spec(self.directory.read(SPEC) or b"")
+        self._load_spec(self.directory.spec() or b"")
         self._move(Trigger.LAUNCHED)
         if last is not None:
             self._take(last)
@@ -234,7 +234,7 @@ class Workload:
         if hashlib.sha256(content).hexdigest() != self._digest or not self._load_spec(content):
             raise StartFailed("the spec does not match the plan")
         self.directory.create()
-        self.directory.write(SPEC, content, 0o640)  # for the group: of its container, where it gets one
+        self.directory.write_spec(content)
         await asyncio.to_thread(netports.check, leases_of(self._spec))
         await self._around.saves.restore(self.directory, self._spec, self._tell)
         await self._around.runtime.prepare(order_of(self.directory.path, self._spec), self._tell)
