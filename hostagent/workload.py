@@ -297,11 +297,10 @@ class Workload:
                 if not adopted and not self._heard:
                     await self._kill(process)
                     return
-            async with aclosing(link.watch()) as said:
+            async with aclosing(link.watch(self._around.timing.pace_s)) as said:
                 async for status in said:
                     if not self._hear(status):
                         break
-                    await asyncio.sleep(self._around.timing.pace_s)  # it gives the newest, however many there were
             await asyncio.sleep(self._around.timing.reconnect_s)
 
     def _hear(self, status: wrapper_pb2.WorkloadStatus) -> bool:

@@ -68,11 +68,18 @@ class WrapperLink:
         finally:
             os.close(descriptor)
 
-    async def watch(self) -> AsyncGenerator[wrapper_pb2.WorkloadStatus]:
-        """Statuses until the wrapper ends or the connection breaks; both end the iteration."""
+    async def watch(self, pace_s: float = 0.0) -> AsyncGenerator[wrapper_pb2.WorkloadStatus]:
+        """Statuses until the wrapper ends or the connection breaks; both end the iteration. `pace_s` lies between two,
+        of which a wrapper gives the newest; only the first word of a stop is not paused after, for the last comes soon,
+        and the end of the wrapper with it."""
+        stops = False
         try:
             async for status in self._stub.WatchStatus(wrapper_pb2.WatchStatusRequest()):
                 yield status
+                if status.state == wrapper_pb2.WORKLOAD_STATE_STOPPING and not stops:
+                    stops = True
+                else:
+                    await asyncio.sleep(pace_s)
         except grpc.aio.AioRpcError:
             return
 

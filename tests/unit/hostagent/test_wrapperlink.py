@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import grpc
@@ -14,18 +16,29 @@ from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
 
 class Talker(wrapper_pb2_grpc.WrapperServiceServicer):
+    def __init__(self) -> None:
+        self.words = [
+            wrapper_pb2.WorkloadStatus(reason_detail="x"),
+            wrapper_pb2.WorkloadStatus(reason_detail="x" * 1_000_000),
+        ]
+
     async def WatchStatus(self, request, context):
-        yield wrapper_pb2.WorkloadStatus(reason_detail="x")
-        yield wrapper_pb2.WorkloadStatus(reason_detail="x" * 1_000_000)
+        for word in self.words:
+            yield word
 
 
 @pytest.fixture
-async def talking(tmp_path: Path) -> AsyncIterator[Path]:
+def talker() -> Talker:
+    return Talker()
+
+
+@pytest.fixture
+async def talking(tmp_path: Path, talker: Talker) -> AsyncIterator[Path]:
     """A session's directory whose wrapper answers."""
     session = tmp_path / "talking.1"
     session.mkdir()
     server = grpc.aio.server()
-    wrapper_pb2_grpc.add_WrapperServiceServicer_to_server(Talker(), server)
+    wrapper_pb2_grpc.add_WrapperServiceServicer_to_server(talker, server)
     server.add_insecure_port(f"unix:{session / SOCKET}")
     await server.start()
     yield session
@@ -51,5 +64,17 @@ async def test_a_link_to_another_sessions_socket_is_not_followed(talking: Path, 
             await link.until_ready(0.5)
         with pytest.raises(WrapperUnreachable):
             await link.type(["stop"])
+    finally:
+        await link.close()
+
+
+async def test_the_last_word_is_not_waited_with_behind_the_first_of_a_stop(talking: Path, talker: Talker) -> None:
+    states = [wrapper_pb2.WORKLOAD_STATE_STOPPING, wrapper_pb2.WORKLOAD_STATE_EXITED]
+    talker.words = [wrapper_pb2.WorkloadStatus(state=state) for state in states]
+    link = WrapperLink(talking)
+    try:
+        await link.until_ready(10)
+        async with asyncio.timeout(60), aclosing(link.watch(pace_s=3600)) as said:
+            assert [(await anext(said)).state for _ in states] == states
     finally:
         await link.close()
