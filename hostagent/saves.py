@@ -217,7 +217,7 @@ class Saves:
     async def _read(self, directory: SessionDir, spec: wrapper_pb2.SessionSpec, link: WrapperLink) -> None:
         """An earlier agent died while it read: the game still waits to be told that it is over."""
         await _type(link, directory.key, list(spec.deployment.saves.after_lines))
-        (directory.path / _READING).unlink(missing_ok=True)
+        _read_now(directory)
 
     def _deliver(self, key: WorkloadKey) -> None:
         self._details.setdefault(key, "")
@@ -308,6 +308,13 @@ async def reading(directory: SessionDir, spec: wrapper_pb2.SessionSpec, link: Wr
         yield
     finally:
         await asyncio.shield(_type(link, key, list(saves.after_lines)))
+        _read_now(directory)
+
+
+def _read_now(directory: SessionDir) -> None:
+    """Nothing is owed any more. A game that made something else of the note is typed to again by the next agent, and
+    that is all."""
+    with suppress(OSError):
         (directory.path / _READING).unlink(missing_ok=True)
 
 

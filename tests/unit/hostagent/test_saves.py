@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from unittest.mock import AsyncMock, Mock
 
 from quarterdeck.v1 import wrapper_pb2
 
+from hostagent.plan import WorkloadKey
 from hostagent.saves import Saves
+from hostagent.sessiondir import SessionDir
 from hostagent.transfer import ArchiveLink
 
 
@@ -35,3 +38,15 @@ async def test_what_is_kept_is_told_and_the_rest_goes(tmp_path: Path) -> None:
         await saves.close()
     assert changes[0]
     assert sorted(path.name for path in root.iterdir()) == [".s-running.1", "s-kept.1"]
+
+
+async def test_a_note_that_a_game_has_made_a_directory_of_is_in_nobodys_way(tmp_path: Path) -> None:
+    directory = SessionDir.of(tmp_path, WorkloadKey("game", 1))
+    directory.create()
+    (directory.path / "reading").mkdir()
+    spec = wrapper_pb2.SessionSpec()
+    spec.deployment.saves.after_lines.append("save-on")
+    link = Mock(type=AsyncMock(return_value=1))
+    saves = Saves(tmp_path / "unstored", ArchiveLink(lambda: None), lambda _: None)
+    await saves.keep(directory, spec, link, lambda: True)
+    link.type.assert_awaited_once_with(["save-on"])
