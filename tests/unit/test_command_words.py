@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
+import signal
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +59,9 @@ def test_a_game_without_a_picture_is_ready_and_has_no_first_frame(streamed: bool
 )
 def test_how_a_game_exited_is_told_in_words_where_it_tells_something(state: Any, code: int, shown: str) -> None:
     assert dict(_rows(sessions_pb2.Session(state=state, exit_code=code)))["exited"] == shown
+
+
+def test_the_pages_know_every_signal_by_the_name_that_a_wrapper_gives_it() -> None:
+    source = files("controlplane").joinpath("web", "format.js").read_text(encoding="utf-8")
+    told = {int(number): name for number, name in re.findall(r'(\d+): "(SIG[A-Z0-9]+)"', source)}
+    assert told == {one.value: one.name for one in signal.Signals if one <= signal.SIGSYS}
