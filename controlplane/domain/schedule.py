@@ -12,6 +12,8 @@ from controlplane.domain.errors import InvalidRequest
 
 # The parser would take a sixth, for seconds: a backup for each is nobody's wish.
 FIELDS = 5
+# Names in a machine's own list that mean what that machine is set to.
+_OF_THE_MACHINE = frozenset({"localtime", "posixrules", "Factory"})
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def next_fire(cron: str, time_zone: str, after: datetime) -> datetime | None:
     """The first moment of `cron` after that one, UTC; None when there is none within fifty years. A moment that a
     change of the clock skips comes right after it, one that it repeats comes once. Raises InvalidRequest."""
     try:
+        if time_zone.rpartition("/")[2] in _OF_THE_MACHINE:
+            raise ValueError("it means another one on each machine")
         zone = ZoneInfo(time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InvalidRequest(

@@ -10,7 +10,7 @@ import structlog
 
 from controlplane.domain import subjects
 from controlplane.domain.backup import expired
-from controlplane.domain.errors import NotFound, QuarterdeckError
+from controlplane.domain.errors import InvalidRequest, NotFound, QuarterdeckError
 from controlplane.domain.identity import Principal
 from controlplane.domain.schedule import BackupSchedule
 from controlplane.domain.session import Session, SessionState
@@ -133,7 +133,14 @@ async def tick(world: World) -> int:
             schedule, now = await tx.schedules.get(one.id), await tx.now()
             if schedule is None or schedule.next_at is None or schedule.next_at > now:
                 continue  # somebody else was faster
-            await tx.schedules.save(schedule.planned(now))
+            try:
+                planned = schedule.planned(now)
+            except InvalidRequest as error:
+                # Time zones come and go with releases: this one fires no more, and keeps no other from it.
+                log.error("a backup schedule is over: it can be planned no more", schedule=one.name, why=str(error))
+                await tx.schedules.save(replace(schedule, next_at=None, updated_at=now, version=schedule.version + 1))
+                continue
+            await tx.schedules.save(planned)
             for session in await _running(tx, schedule):
                 hints += await _fire(tx, world, schedule, session, now)
         asked += len(hints)

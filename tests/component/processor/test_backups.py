@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -234,6 +235,21 @@ async def test_two_that_tick_at_once_fire_a_schedule_once_and_none_is_made_up_fo
     async with world.store.reading() as tx:
         trail = await tx.outbox.trail(DEFAULT_PROJECT, 0, 100)
     assert [r.entry.subject for r in trail if r.entry.action == "CreateBackup"] == [made.name] * 3
+
+
+async def test_a_schedule_whose_time_zone_is_none_any_more_is_over_and_keeps_no_other_from_firing(
+    world: World, host: Host, clock: Clock
+) -> None:
+    await host.play()
+    lost = await schedules.create_schedule(world, OPERATOR, ScheduleRequest("orbit", "0 * * * *"), "lost", "r")
+    await schedules.create_schedule(world, OPERATOR, ScheduleRequest("orbit", "1 * * * *"), "other", "r")
+    async with world.store.tx() as tx:
+        kept = await tx.schedules.get(lost.id)
+        assert kept is not None
+        await tx.schedules.save(replace(kept, time_zone="localtime", version=kept.version + 1))
+    clock.now += timedelta(hours=1, minutes=2)
+    assert await schedules.tick(world) == 1
+    assert (await schedules.get_schedule(world, OPERATOR, lost.id)).next_at is None
 
 
 async def test_a_schedule_can_be_paused_changed_and_deleted(world: World, host: Host, clock: Clock) -> None:

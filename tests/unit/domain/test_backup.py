@@ -57,6 +57,7 @@ def test_the_next_moment(cron: str, zone: str, after: datetime, expected: dateti
         ("0 0 * * *", "Mars/Olympus", "time_zone"),
         ("0 0 * * *", "../etc/passwd", "time_zone"),
         ("0 0 * * *", "", "time_zone"),
+        ("0 0 * * *", "localtime", "time_zone"),
     ],
 )
 def test_what_is_no_schedule_is_refused_by_its_field(cron: str, zone: str, field: str) -> None:
