@@ -44,9 +44,15 @@ def _families() -> dict[int, list[int]]:
     return families
 
 
-def children(parent: int) -> list[int]:
-    """Process ids of the direct children, zombies included."""
-    return _families().get(parent, [])
+def orphans() -> list[int]:
+    """Process ids of this process' own children, zombies included; those of its main thread, which gets the orphans. As
+    the kernel lists them: in microseconds, where all of /proc takes longer than a process lives that forks and ends,
+    again and again."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as listed:
+            return [int(pid) for pid in listed.read().split()]
+    except FileNotFoundError:  # a kernel built without it
+        return _families().get(os.getpid(), [])
 
 
 def descendants(root: int) -> list[int]:
@@ -148,20 +154,10 @@ def _keep(game: int) -> int:
         more = len(ended) == _REAPED_AT_ONCE
 
 
-def _own_children() -> list[int]:
-    """Of this process, of one thread, as the kernel lists them: in microseconds, where all of /proc takes longer than a
-    process lives that forks and ends, again and again."""
-    try:
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as listed:
-            return [int(pid) for pid in listed.read().split()]
-    except FileNotFoundError:  # a kernel built without it
-        return descendants(os.getpid())
-
-
 def _clear_up() -> None:
     """Kills and reaps until nothing is left; each death may hand us new orphans."""
     while True:
-        for pid in _own_children():
+        for pid in orphans():
             kill(pid, signal.SIGKILL)
         try:
             os.waitpid(-1, 0)

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -168,15 +169,11 @@ async def _death(pid: int) -> None:
 
 
 def _kill_orphans() -> None:
-    """Kills and reaps the children that came to us because their own parents, keepers included, are gone."""
-    while True:
-        orphans = [pid for pid in keeper.children(os.getpid()) if pid not in _keepers]
-        if not orphans:
-            return
+    """Kills and reaps the children that came to us because their own parents, keepers included, are gone; each death
+    may hand us new ones."""
+    while orphans := [pid for pid in keeper.orphans() if pid not in _keepers]:
         for orphan in orphans:
-            for pid in (*keeper.descendants(orphan), orphan):
-                keeper.kill(pid, signal.SIGKILL)
-            try:
+            keeper.kill(orphan, signal.SIGKILL)
+        for orphan in orphans:
+            with suppress(ChildProcessError):
                 os.waitpid(orphan, 0)
-            except ChildProcessError:
-                continue

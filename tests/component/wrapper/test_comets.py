@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
-from quarterdeck.v1 import games_pb2
+from quarterdeck.v1 import games_pb2, sessions_pb2
 
 from hostagent import procfs
 from tests.component.wrapper.rig import spec, wrapper
@@ -32,4 +34,16 @@ async def test_comets_end_with_their_session(tmp_path: Path) -> None:
         await running.stop(grace_s=1)
         ended = await running.until_exited()
     assert "was killed" in ended.reason_detail
+    assert not [row for row in procfs.rows() if row.mark == str(tmp_path)]
+
+
+async def test_comets_end_with_their_session_though_its_game_has_killed_its_keeper(tmp_path: Path) -> None:
+    message = spec((sys.executable, "-c", COMETS), games_pb2.PICTURE_NONE)
+    message.deployment.readiness.stays_up.FromMilliseconds(500)
+    async with wrapper(tmp_path, message) as running:
+        status = await running.until_running()
+        stat = Path(f"/proc/{status.game_pid}/stat").read_text(encoding="ascii")
+        os.kill(int(stat.rpartition(")")[2].split()[1]), signal.SIGKILL)
+        ended = await running.until_exited()
+    assert ended.reason == sessions_pb2.SESSION_REASON_GAME_CRASHED
     assert not [row for row in procfs.rows() if row.mark == str(tmp_path)]
