@@ -42,6 +42,7 @@ class WrapperLink:
         self._directory = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
         # What the channel dials: the directory, which takes no connection, until there is a socket.
         self._dialled = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
+        self._found()
         self._channel = grpc.aio.insecure_channel(f"unix:/proc/self/fd/{self._dialled}", options=_OPTIONS)
         self._stub = wrapper_pb2_grpc.WrapperServiceStub(self._channel)
 
