@@ -144,10 +144,10 @@ def test_a_data_directory_belongs_to_one_house(tmp_path: Path) -> None:
 
 def test_a_house_waits_for_the_children_of_a_killed_one(tmp_path: Path) -> None:
     with claims.data_directory(tmp_path) as claim:
-        child = subprocess.Popen(["sleep", "0.5"], pass_fds=(claim,))
+        child = subprocess.Popen(["sh", "-c", 'sleep 0.5; touch "$1"', "sh", tmp_path / "over"], pass_fds=(claim,))
         (tmp_path / "up.lock").write_text("999999999")
     with claims.data_directory(tmp_path):
-        assert child.poll() is not None or psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
+        assert (tmp_path / "over").exists()
     child.wait()
 
 
