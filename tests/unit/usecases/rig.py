@@ -16,7 +16,7 @@ from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store.memory import MemoryStore
 from controlplane.domain.attempt import Attempt, Failure, Offer
 from controlplane.domain.errors import Unauthenticated
-from controlplane.domain.host import Inventory
+from controlplane.domain.host import HostState, Inventory
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing, ProviderRefused
 from controlplane.domain.provisioning import Patience, Phase, Provisioning
@@ -222,3 +222,25 @@ class Rig:
         at, self.fate.at = self.fate.at, 0
         await vms.create_vm(self.world, OPERATOR, vms.VmRequest("v", "local", provider="fake"), "")
         self.fate.at, self.fate.awaits = at, 0
+
+
+async def held() -> Rig:
+    """A VM that was rented, and is ready."""
+    rig = Rig()
+    await rig.rent()
+    await rig.until(VmState.READY, Phase.HELD)
+    return rig
+
+
+async def away(rig: Rig) -> None:
+    """Its agent is not heard any more."""
+    async with rig.world.store.tx() as tx:
+        host = await tx.hosts.lock("v")
+        assert host is not None
+        await tx.hosts.save(replace(host, state=HostState.LOST, version=host.version + 1))
+
+
+async def swept(rig: Rig, rounds: int) -> None:
+    for _ in range(rounds):
+        rig.now += timedelta(seconds=60)
+        await rig.sweeper.sweep()
