@@ -38,12 +38,12 @@ def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(re.escape(part) for part in pattern.strip().split("*")), re.DOTALL)
 
 
-def totals(report: Path) -> tuple[int, int, int]:
-    """(passed, failed, skipped)."""
-    cases = list(ET.parse(report).getroot().iter("testcase"))
-    failed = sum(1 for case in cases if case.find("failure") is not None or case.find("error") is not None)
-    absent = sum(1 for case in cases if case.find("skipped") is not None)
-    return len(cases) - failed - absent, failed, absent
+def failed(report: Path) -> list[str]:
+    return [
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in ET.parse(report).getroot().iter("testcase")
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
 
 
 def main(listing: str, *reports: str) -> int:
@@ -55,8 +55,11 @@ def main(listing: str, *reports: str) -> int:
         print(f"{known}: {test} | {reason}")
     if unexpected:
         print(f"{len(unexpected)} tests skipped that {listing} does not list: install what they need, or list them")
-    passed, failed, absent = (sum(column) for column in zip(*(totals(Path(report)) for report in reports), strict=True))
-    print(f"{passed} passed, {failed} failed, {absent} skipped")
+    failures = [test for report in reports for test in failed(Path(report))]
+    for test in failures:
+        print(f"failed at first: {test}")
+    total = sum(1 for report in reports for _ in ET.parse(report).getroot().iter("testcase"))
+    print(f"{total - len(failures) - len(skips)} passed, {len(failures)} failed, {len(skips)} skipped")
     return 1 if unexpected else 0
 
 

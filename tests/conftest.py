@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import shutil
 import signal
 import socket
@@ -24,30 +23,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.ports import free_port
+
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes name no test: those of an archive differ from process to process, and workers must agree on the names."""
     return argname if isinstance(val, bytes) else None
-
-
-EPHEMERAL_PORTS = range(32768, 61000)
-_handed_out: set[int] = set()
-
-
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of 127.0.0.1 that nobody holds, never given out twice by this process.
-
-    Below the range from which the kernel serves outgoing connections, so that none of those takes it meanwhile.
-    """
-    for _ in range(1000):
-        port = random.randrange(10_000, EPHEMERAL_PORTS.start)
-        if port in _handed_out:
-            continue
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            _handed_out.add(port)
-            return port
-    raise RuntimeError("no free port among a thousand tried")
 
 
 @pytest.fixture

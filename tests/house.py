@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import random
 import re
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from tests.conftest import free_port
+from tests.ports import free_port, free_ports
 
 START_S = 90.0
 
@@ -33,7 +32,6 @@ class House:
         self.outside = directory / "outside"
         self.http_port, self.grpc_port = free_port(), free_port()
         self._options = options
-        first = random.randrange(28_000, 32_000, 20)
         for folder in (self.outside / "home", self.outside / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
         ours = {
@@ -42,7 +40,8 @@ class House:
             "GRPC_PORT": str(self.grpc_port),
             "LINK_PORT": str(free_port()),
             "ENROLMENT_PORT": str(free_port()),
-            "MEDIA_PORTS": f"{first}-{first + 19}",
+            "MEDIA_PORTS": free_ports(20),
+            "LOCAL_VM_PORTS": free_ports(40),
         } | {name.upper(): value for name, value in settings.items()}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARTERDECK_")}
         self.environment = clean | {f"QUARTERDECK_{name}": value for name, value in ours.items()}

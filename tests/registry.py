@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import end_process, free_port
+from tests.conftest import end_process
+from tests.ports import free_port
 
 CONFIG = """version: 0.1
 log: {{level: error}}

@@ -14,7 +14,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from tests.conftest import end_process, free_port
+from tests.conftest import end_process
+from tests.ports import free_port
 
 BUCKET = "quarterdeck-test"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "s3cret-of-s3", "AWS_REGION": "us-east-1"}

@@ -40,8 +40,9 @@ from controlplane.usecases.world import World
 from tests.bench import ceilings
 from tests.bench.ledger import Ledger
 from tests.component.api.plane import OPERATOR
-from tests.conftest import NatsServer, end_process, free_port, fresh_database
+from tests.conftest import NatsServer, end_process, fresh_database
 from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm
+from tests.ports import free_port
 
 CALLERS = 50
 VMS, UNITS = 40, 4800

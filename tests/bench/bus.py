@@ -28,7 +28,8 @@ from controlplane.interfaces import Store
 from controlplane.processor.metrics import Metrics
 from controlplane.processor.relay import BATCH, Relay
 from tests.component.processor.conftest import commit, draft
-from tests.conftest import NatsServer, end_process, free_port, fresh_database
+from tests.conftest import NatsServer, end_process, fresh_database
+from tests.ports import free_port
 
 
 async def raw_publish(server: NatsServer, events: int) -> float:

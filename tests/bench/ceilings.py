@@ -16,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from tests.conftest import end_process, free_port
+from tests.conftest import end_process
+from tests.ports import free_port
 
 ECHO = "/ceiling.Echo/Echo"
 BODY = b'{"name": "sessions/s-0000000000000000", "state": "SESSION_STATE_RUNNING"}'

@@ -21,6 +21,7 @@ from hostagent import procfs
 from tests.conftest import end_process
 from tests.contract.store.rows import synchronous
 from tests.house import House
+from tests.ports import free_ports
 
 SESSIONS = 100
 PATIENCE_S = 600.0
@@ -64,7 +65,7 @@ class Operator:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    with House(tmp_path, "--no-agent", media_ports="12000-12399") as started:
+    with House(tmp_path, "--no-agent", media_ports=free_ports(400)) as started:
         yield started
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conftest import free_port
 from tests.house import House
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -4,7 +4,6 @@ answer says why each other was passed over. The hosts are simulated; they speak 
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,14 +23,12 @@ REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2")
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    first = random.randrange(20_000, 26_000, 100)
     settings = {
         "heartbeat_interval_s": "0.5",
         "stale_after_s": "2",
         "lost_after_s": "600",
         "restart_grace_s": "0",
         "local_vm_regions": "us-west-2",
-        "local_vm_ports": f"{first}-{first + 99}",
         "provider_poll_s": "0.3",
         "provider_listing_lag_s": "0.5",
     }

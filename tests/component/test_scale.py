@@ -32,7 +32,8 @@ from controlplane.usecases.world import World
 from tests.component.api.plane import Caller, make_game
 from tests.component.api.refusals import refused
 from tests.component.swarm import Door, Swarm, swarming
-from tests.conftest import NatsServer, free_port
+from tests.conftest import NatsServer
+from tests.ports import free_port
 
 REPLICAS, CLIENTS = 3, 50
 HOSTS, SLOTS, WAITING = map(int, os.environ.get("QUARTERDECK_SCALE", "50 80 1000").split())

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import free_port
 from tests.house import House
+from tests.ports import free_port
 
 pytestmark = pytest.mark.timeout(300)
 

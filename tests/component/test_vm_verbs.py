@@ -3,7 +3,6 @@ their lives, and each verb that comes at the wrong time is refused with its reas
 
 from __future__ import annotations
 
-import random
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -42,10 +41,8 @@ class System:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    first = random.randrange(20_000, 26_000, 100)
     settings = {
         "local_vm_regions": "eu-west-1",
-        "local_vm_ports": f"{first}-{first + 99}",
         "provider_poll_s": "0.3",
         "provider_listing_lag_s": "0.5",
     }

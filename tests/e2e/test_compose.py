@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -19,8 +18,8 @@ from typing import Any
 import pytest
 
 from tests.component.deploy import test_chart as helm_chart
-from tests.conftest import free_port
 from tests.docker_engine import REPOSITORY, Engine
+from tests.ports import free_port, free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -101,9 +100,8 @@ def agent(composed: Composed, spawn: Callable[..., subprocess.Popen[bytes]], tmp
     """The id of a machine whose agent has joined with the lines that `vms invite` prints."""
     composed.cli("vms", "create", "den-1")
     invited = dict(line.split("=", 1) for line in composed.cli("vms", "invite", "den-1").splitlines())
-    first = random.randrange(28_000, 32_000, 20)
     argv = [sys.executable, "-m", "hostagent", "run", "--data-dir", str(tmp_path / "agent"), "--runtime", "process"]
-    argv += ["--media-ports", f"{first}-{first + 19}", "--stop-sessions-on-exit"]
+    argv += ["--media-ports", free_ports(20), "--stop-sessions-on-exit"]
     spawn(argv, env={name: value for name, value in os.environ.items() if "QUARTERDECK" not in name} | invited)
     return "den-1"
 

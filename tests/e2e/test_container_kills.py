@@ -13,6 +13,7 @@ import pytest
 
 from tests.docker_engine import Engine
 from tests.e2e.containers import ROLE, ContainerHouse, eventually, reason_word, state_word
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -27,7 +28,7 @@ def house(
     if not docker_engine.ours:
         pytest.skip("no Docker Engine of our own to kill: QUARTERDECK_TEST_DOCKER is set")
     # Many ports: each engine that is killed while it starts something may keep one.
-    house = ContainerHouse(tmp_path_factory.mktemp("house"), docker_engine, shipped_image, media_ports="12400-12699")
+    house = ContainerHouse(tmp_path_factory.mktemp("house"), docker_engine, shipped_image, media_ports=free_ports(300))
     try:
         house.start()
         house.add_server("slow", box_image, SLOW)

@@ -26,6 +26,7 @@ from tests.conftest import end_process
 from tests.contract.store.rows import synchronous
 from tests.e2e.waiting import until
 from tests.house import House
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
@@ -88,7 +89,7 @@ class Fleet:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
-    house = House(tmp_path, "--no-agent", media_ports="12000-12399")
+    house = House(tmp_path, "--no-agent", media_ports=free_ports(400))
     await asyncio.to_thread(house.start)
     try:
         fleet = await asyncio.to_thread(Fleet, house, tmp_path)

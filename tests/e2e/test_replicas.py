@@ -19,9 +19,10 @@ import sqlalchemy as sa
 from playwright.async_api import Browser, Page
 
 from controlplane.adapters.store.audit import violations
-from tests.conftest import NatsServer, end_process, free_port
+from tests.conftest import NatsServer, end_process
 from tests.contract.store.rows import synchronous
 from tests.e2e.waiting import until
+from tests.ports import free_port, free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
@@ -82,7 +83,7 @@ class Fleet:
             "QUARTERDECK_DATABASE_URL": database,
             "QUARTERDECK_NATS_URL": nats_url,
             "QUARTERDECK_DATA_DIR": str(directory / "data"),
-            "QUARTERDECK_MEDIA_PORTS": f"{(first := free_port())}-{first + 19}",
+            "QUARTERDECK_MEDIA_PORTS": free_ports(20),
         }
         self.balancers = {
             "local": Balancer([self.link["a"], self.link["b"]]),

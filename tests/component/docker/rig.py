@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
+import pytest
 from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2, wrapper_pb2_grpc
 
 from tests.component.hostagent.conftest import Agents
@@ -82,9 +83,12 @@ class Fleet:
 
     async def until(self, state: int, session_id: str = "game-1") -> wrapper_pb2.WorkloadStatus:
         """The first report of that state; an end that comes before it fails the test at once."""
-        await self.plane.until(
-            lambda: self.plane.is_in(session_id, state) or self.plane.is_in(session_id, EXITED), PATIENCE_S
-        )
+        try:
+            await self.plane.until(
+                lambda: self.plane.is_in(session_id, state) or self.plane.is_in(session_id, EXITED), PATIENCE_S
+            )
+        except TimeoutError:
+            pytest.fail(f"{session_id} did not get there, it is {self.plane.reported(session_id)}\n{self.agents.log()}")
         status = self.plane.reported(session_id)
         assert status.state == state, f"{status}\n{self.agents.log()}"
         return status

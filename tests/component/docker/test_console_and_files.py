@@ -11,7 +11,7 @@ from quarterdeck.v1 import sessions_pb2, wrapper_pb2, wrapper_pb2_grpc
 
 from tests.component.docker.rig import Fleet, Reason
 from tests.component.hostagent.conftest import eventually
-from tests.conftest import free_port
+from tests.ports import free_port
 
 TCP = sessions_pb2.PortLease.PROTOCOL_TCP
 # Repeats what it reads; 3 is what it answers to SIGTERM.

@@ -15,7 +15,7 @@ from tests.component.docker.rig import EXITED, RUNNING, Fleet, Reason
 from tests.component.hostagent.conftest import eventually
 from tests.component.hostagent.fakeplane import run_line, stop_line
 from tests.component.wrapper.rig import marks
-from tests.conftest import free_port
+from tests.ports import free_port
 from tests.spooled import said
 
 TCP, UDP = sessions_pb2.PortLease.PROTOCOL_TCP, sessions_pb2.PortLease.PROTOCOL_UDP

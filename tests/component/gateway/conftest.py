@@ -26,14 +26,6 @@ class Gateway:
     port: int
 
 
-async def free_port() -> int:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
-
-
 async def until_ready(client: httpx.AsyncClient) -> None:
     async with asyncio.timeout(30):
         while not await _ready(client):

@@ -11,13 +11,14 @@ from grpc_reflection.v1alpha._async import ReflectionServicer
 
 from controlplane.gateway.reflection import VERSIONS, discover
 from controlplane.gateway.target import open_channel
-from tests.component.gateway.conftest import free_port, gateway_of, until_ready
+from tests.component.gateway.conftest import gateway_of, until_ready
 from tests.component.gateway.library import Library, handlers, running
+from tests.ports import free_port
 from tests.protos.compiled import LIBRARY, pool
 
 
 async def test_a_target_may_come_later_go_and_come_back():
-    port, library = await free_port(), Library()
+    port, library = free_port(), Library()
     async with gateway_of(port, library) as gateway:
         early = await gateway.client.get("/v1/seen")
         assert (early.status_code, early.json()["code"]) == (503, 14)

@@ -12,14 +12,15 @@ from controlplane.gateway.app import create_app
 from controlplane.gateway.hosts import names_of
 from controlplane.gateway.serve import listening
 from controlplane.gateway.target import Target, open_channel
-from tests.component.gateway.conftest import free_port, until_ready
+from tests.component.gateway.conftest import until_ready
 from tests.component.gateway.library import Library, running
+from tests.ports import free_port
 
 BOOK = "/v1/shelves/1/books/2"
 
 
 async def test_a_gateway_without_sign_in_answers_to_this_machine_and_to_names_of_its_own(tmp_path):
-    http_port = await free_port()
+    http_port = free_port()
     async with running(Library()) as grpc_port:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "controlplane", "gateway", "--target", f"127.0.0.1:{grpc_port}",

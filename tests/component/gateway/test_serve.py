@@ -8,8 +8,9 @@ import sys
 import httpx
 
 from controlplane.gateway.serve import listen
-from tests.component.gateway.conftest import free_port, until_ready
+from tests.component.gateway.conftest import until_ready
 from tests.component.gateway.library import Library, running
+from tests.ports import free_port
 
 
 def test_the_listener_lets_asyncio_switch_nagle_off():
@@ -18,7 +19,7 @@ def test_the_listener_lets_asyncio_switch_nagle_off():
 
 
 async def test_the_command_serves_until_sigterm_and_ends_open_streams_in_words(tmp_path):
-    library, http_port = Library(), await free_port()
+    library, http_port = Library(), free_port()
     async with running(library) as grpc_port:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "controlplane", "gateway", "--target", f"127.0.0.1:{grpc_port}",

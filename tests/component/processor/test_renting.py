@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -29,8 +28,9 @@ from controlplane.settings import child_environment, foreign_environment
 from controlplane.usecases import vm_states, vms
 from controlplane.usecases.world import World
 from tests.component.api.plane import OPERATOR, plane
-from tests.conftest import NatsServer, free_port
+from tests.conftest import NatsServer
 from tests.contract.clouds.test_local import agents
+from tests.ports import free_port, free_ports
 
 ROOT = Path(__file__).parents[3]
 # What a processor that died has begun is anybody's after this long.
@@ -136,7 +136,7 @@ async def doomed(store_url: str, nats: NatsServer, directory: Path) -> AsyncIter
             "grpc_port": str(ports.api),
             "link_port": str(ports.link),
             "enrolment_port": str(ports.enrolment),
-            "local_vm_ports": f"{(first := random.randrange(20_000, 26_000, 100))}-{first + 99}",
+            "local_vm_ports": free_ports(100),
             "provider_poll_s": "0.3",
             "provider_listing_lag_s": "0.5",
             "vm_boot_timeout_s": "30",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -24,11 +23,12 @@ from controlplane.interfaces import Page, Store
 from controlplane.settings import foreign_environment
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
+from controlplane.values import port_range
 from tests.component.processor.worlds import world_on
-from tests.conftest import free_port
 from tests.contract.clouds.test_local import agents
 from tests.contract.store.rows import a_host, a_vm
 from tests.contract.store.test_provisionings import a_provisioning
+from tests.ports import free_port, free_ports
 
 
 class Rounds:
@@ -45,8 +45,7 @@ class Rounds:
 
 @pytest.fixture
 async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
-    first = random.randrange(20_000, 26_000, 100)
-    provider = LocalProvider(tmp_path / "machines", foreign_environment(), Terms(8, ports=(first, first + 99)))
+    provider = LocalProvider(tmp_path / "machines", foreign_environment(), Terms(8, ports=port_range(free_ports(100))))
     yield provider
     for instance in (await provider.list_owned("")).instances:
         await provider.destroy(instance.id)

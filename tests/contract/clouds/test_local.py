@@ -16,7 +16,7 @@ from controlplane.domain.instance import Instance, InstanceState, Invitation, Pr
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.settings import foreign_environment
 from controlplane.values import FAULTS
-from tests.conftest import free_port
+from tests.ports import free_port
 
 # Nobody listens there: the agents try for ever, as they do while a control plane is away.
 INVITATION = Invitation("vm-1", f"127.0.0.1:{free_port()}", "ab" * 32, "a-join-token")
