@@ -58,6 +58,7 @@ class HostAgent:
         self._wake = asyncio.Event()
         self._leases: set[asyncio.Task[None]] = set()
         self._link: Link | None = None
+        self._linking: asyncio.Task[None] | None = None
         self._reconciling: asyncio.Task[None] | None = None
         saves = Saves(settings.data_dir / "unstored", ArchiveLink(self._stub), self._changed)
         around = Surroundings(runtime=runtime, specs=self._fetch_spec, changed=self._changed, saves=saves)
@@ -76,7 +77,7 @@ class HostAgent:
             await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
                 working.result()  # it does not end by itself: this raises what ended it
-            await self._leave(working)
+            await self._leave()
         finally:
             for task in (working, leaving, measuring):
                 task.cancel()
@@ -109,7 +110,7 @@ class HostAgent:
                 self._link.again()
 
     async def _link_and_reconcile(self, link: Link, logs: LogShipper) -> None:
-        linking = asyncio.create_task(link.run(), name="link")
+        self._linking = linking = asyncio.create_task(link.run(), name="link")
         self._reconciling = reconciling = asyncio.create_task(self._reconcile_for_ever(), name="reconcile")
         shipping = asyncio.create_task(logs.run(), name="logs")
         tasks = {linking, reconciling, shipping}
@@ -123,15 +124,15 @@ class HostAgent:
                 task.cancel()
             await asyncio.wait(tasks)
 
-    async def _leave(self, working: asyncio.Task[None]) -> None:
+    async def _leave(self) -> None:
         if self._reconciling is not None:
             self._reconciling.cancel()
         if self._settings.stop_sessions_on_exit:
             log.info("stopping all sessions")
             await self.workloads.stop_all()
-        if self._link is not None:
+        if self._link is not None and self._linking is not None:
             self._link.leave("the agent stops")
-            await asyncio.wait({working}, timeout=_LEAVE_S)
+            await asyncio.wait({self._linking}, timeout=_LEAVE_S)
         log.info("agent stopped", sessions_left_running=not self._settings.stop_sessions_on_exit)
 
     def hello(self) -> agent_pb2.Hello:

@@ -17,6 +17,7 @@ from hostagent import procfs
 from tests.component.hostagent.fakeplane import FakePlane
 
 STANDIN = Path(__file__).with_name("standin.py")
+NO_ENCODERS = ("echo", '{"encoders": []}')
 
 
 class Agents:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent import procfs
+from hostagent.agent import HostAgent
 from hostagent.plan import WorkloadKey
+from hostagent.runtime.process import ProcessRuntime
 from hostagent.sessiondir import SessionDir, launch_now
+from hostagent.settings import Settings
 from hostagent.wrapperlink import WrapperLink
-from tests.component.hostagent.conftest import Agents, eventually, exit_code
+from tests.component.hostagent.conftest import NO_ENCODERS, Agents, eventually, exit_code
 from tests.component.hostagent.fakeplane import FakePlane, run_line, stop_line
 
 RUNNING, EXITED = wrapper_pb2.WORKLOAD_STATE_RUNNING, wrapper_pb2.WORKLOAD_STATE_EXITED
@@ -94,6 +99,22 @@ async def test_sigterm_says_goodbye_and_leaves_sessions_running(plane: FakePlane
     assert await exit_code(agent) == 0
     assert plane.stream.goodbye is not None
     os.kill(plane.reported("game-1").wrapper_pid, 0)
+
+
+async def test_whoever_has_said_goodbye_waits_for_nothing_else(
+    plane: FakePlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hostagent.agent._LEAVE_S", None)
+    settings = Settings(
+        tmp_path / "agent", plane.enrolment_target, plane.ca.ca_sha256, "token-1", probe_command=NO_ENCODERS
+    )
+    settings.sessions_dir.mkdir(parents=True)
+    leave = asyncio.Event()
+    running = asyncio.create_task(HostAgent(settings, ProcessRuntime(settings.sessions_dir)).run(leave))
+    await plane.until(lambda: plane.streams)
+    leave.set()
+    await asyncio.wait_for(running, 30)
+    assert plane.stream.goodbye == "the agent stops"
 
 
 async def test_stop_sessions_on_exit_leaves_nothing(plane: FakePlane, agents: Agents) -> None:
