@@ -26,13 +26,13 @@ class Held:
 
 @dataclass(frozen=True)
 class Need:
-    """What a session asks of a VM. `regions` are those it may go to, best first; empty: any, all alike. `ports`:
-    whether it needs ports of the host's range; `fixed` are those it must have, and `game_id` for whom."""
+    """What a session asks of a VM. `regions` are those it may go to, best first; empty: none. `ports`: whether it needs
+    ports of the host's range; `fixed` are those it must have, and `game_id` for whom."""
 
     project_id: str
     preset: Preset
     picture: Picture
-    regions: tuple[str, ...] = ()
+    regions: tuple[str, ...]
     ports: bool = False
     # Whether the game comes as an image; None: not known yet, so that any host will do.
     contained: bool | None = None
@@ -87,7 +87,7 @@ def rank(need: Need, candidates: Iterable[Candidate]) -> tuple[tuple[Choice, ...
         if obstacle:
             passed.append(PassedOver(vm.id, obstacle, vm.region_id, units > vm.free_units))
         else:
-            fitting.append((order.get(vm.region_id, 0), vm.free_units - units, vm.id, Choice(vm.id, units)))
+            fitting.append((order[vm.region_id], vm.free_units - units, vm.id, Choice(vm.id, units)))
     fitting.sort(key=lambda entry: entry[:3])
     return tuple(choice for *_, choice in fitting), tuple(passed)
 
@@ -170,7 +170,7 @@ def _obstacle(need: Need, candidate: Candidate, units: int) -> str:
     checks = (
         (vm.project_id != need.project_id, "belongs to another project"),
         (vm.state not in PLACEABLE, f"is {vm.state}"),
-        (bool(need.regions) and vm.region_id not in need.regions, f"is in region {vm.region_id}"),
+        (vm.region_id not in need.regions, f"is in region {vm.region_id}"),
         (host.state is not HostState.ONLINE, f"its host is {host.state}"),
         (host.revoked_at is not None, "its host is revoked"),
         (need.ports and candidate.portless, f"has no free port in {vm.media_ports[0]}-{vm.media_ports[1]}"),

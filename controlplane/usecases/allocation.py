@@ -205,11 +205,9 @@ class _Placing:
         return frozenset(choice.vm_id for choice in self._assign(candidates) if choice is not None)
 
     def _assign(self, candidates: Sequence[Candidate]) -> Sequence[Choice | None]:
-        open_to = [index for index in self.unplaced if self.needs[index].regions]
-        choices, passed = assign_many([self.needs[index] for index in open_to], candidates)
+        choices, passed = assign_many([self.needs[index] for index in self.unplaced], candidates)
         self._passed |= passed
-        chosen = dict(zip(open_to, choices, strict=True))
-        return [chosen.get(index) for index in self.unplaced]
+        return choices
 
     async def bind(self, candidates: Sequence[Candidate], locked: Mapping[str, Vm]) -> None:
         """Places whom the locked VMs have room for, as they are now."""

@@ -29,8 +29,8 @@ def candidate(name: str = "a", state: VmState = VmState.READY, used: int = 0, ca
     return Candidate(vm, Host(name, "p", **({"state": HostState.ONLINE, "inventory": ABLE} | host)))
 
 
-def need(picture: Picture = Picture.FRAMES, region: str = "", sessions_per_vm: int = 0, vram: int = 0) -> Need:
-    return Need("p", preset(sessions_per_vm, vram), picture, (region,) if region else ())
+def need(picture: Picture = Picture.FRAMES, region: str = "eu", sessions_per_vm: int = 0, vram: int = 0) -> Need:
+    return Need("p", preset(sessions_per_vm, vram), picture, (region,))
 
 
 def test_the_fullest_machine_that_fits_comes_first_and_ties_go_by_id():
@@ -45,6 +45,7 @@ def test_the_fullest_machine_that_fits_comes_first_and_ties_go_by_id():
     [
         (need(), candidate(state=VmState.DRAINING), "is DRAINING"),
         (need(region="us"), candidate(), "is in region eu"),
+        (replace(need(), regions=()), candidate(), "is in region eu"),
         (need(), candidate(state=VmState.READY, inventory=Inventory()), "no encoder worked on its host"),
         (need(Picture.X11), candidate(inventory=Inventory(encoders=(Encoder("x", 1),))), "no X display server"),
         (need(vram=8), candidate(), "none of its graphics cards has 8 GB"),

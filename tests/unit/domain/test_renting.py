@@ -149,6 +149,14 @@ def test_where_machines_may_not_be_rented_nothing_is_said():
     assert decided([need("elsewhere")], [], market(offer(region="elsewhere"))).told == (None,)
 
 
+def test_one_who_may_go_nowhere_is_told_nothing_takes_no_seat_and_keeps_nobody_else_from_renting():
+    nowhere, coming = replace(need(), regions=()), machine("vm-1", offer(), VmState.BOOTING, phase=Phase.BOOTING)
+    assert decided([nowhere], [], market(offer())) == Decision(told=(None,))
+    decision = decided([nowhere, need(), nowhere, need(), need()], [coming], market(offer()))
+    assert codes(decision) == [[], [("near", "RENTING")], [], *[[("near", "RENTING")]] * 2]
+    assert len(decision.rents) == 1
+
+
 def test_a_kind_of_machine_that_is_known_not_to_do_is_not_rented_again():
     known = {("fake", "small"): Model(PLAIN, (28000, 28999))}
     shop = market(offer(), known=known)
