@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from controlplane.domain.game import Deployment, Game
 from controlplane.domain.identity import Credential, CredentialKind, Role
@@ -12,6 +12,8 @@ from controlplane.domain.region import Region
 from controlplane.domain.request import ClientToken
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces.fleet import Page
+
+S = TypeVar("S", Template, Preset, Region)
 
 
 class CatalogueRows(Protocol):
@@ -55,8 +57,16 @@ class ShapeRows(Protocol):
 
     async def regions(self) -> Sequence[Region]: ...
 
-    async def put(self, shape: Template | Preset | Region) -> None:
-        """Adds it, or writes it over the one of its id."""
+    async def lock(self, shape: S) -> S | None:
+        """It as it is now, locked against every other transaction that would change it until this one ends."""
+        ...
+
+    async def add(self, shape: Template | Preset | Region) -> None:
+        """Raises AlreadyExists when the id is taken."""
+        ...
+
+    async def save(self, shape: Template | Preset | Region) -> None:
+        """Writes it over the one of its id."""
         ...
 
     async def delete(self, shape: Template | Preset | Region) -> None:

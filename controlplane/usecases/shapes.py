@@ -85,33 +85,46 @@ async def _add(tx: Tx, who: Principal, find: Find[S], shape: S, request_id: str)
         return earlier
     if earlier is not None:
         raise AlreadyExists("SHAPE_EXISTS", f"there is another '{shape.name}' already")
-    await _put(tx, who, shape, "Create", request_id)
+    await _check(tx, who, shape)
+    await tx.shapes.add(shape)
+    await _audit(tx, who, "Create", shape, request_id)
     return shape
 
 
 async def update(world: World, who: Principal, find: Find[S], name: str, edit: Callable[[S], S], request_id: str) -> S:
     """What `edit` makes of it; sessions keep their figures. Raises NotFound, InvalidRequest, Forbidden."""
     async with world.store.tx() as tx:
-        before = _visible(await find(tx, name.partition("/")[2]), who, name)
+        before = await _locked(tx, who, find, name)
         edited = edit(before)
         _may_edit(who, edited)
-        await _put(tx, who, edited, "Update", request_id, before)
+        await _check(tx, who, edited, before)
+        await tx.shapes.save(edited)
+        await _audit(tx, who, "Update", edited, request_id)
     return edited
 
 
 async def delete(world: World, who: Principal, find: Find[S], name: str, request_id: str) -> None:
     """Raises NotFound, Forbidden; WrongState while something refers to it."""
     async with world.store.tx() as tx:
-        shape = _visible(await find(tx, name.partition("/")[2]), who, name)
-        _may_edit(who, shape)
+        shape = await _locked(tx, who, find, name)
         chained = [r.name for r in await tx.shapes.regions() if isinstance(shape, Region) and shape.id in r.chain]
         if chained:
             raise InvalidRequest("REGION_CHAINED", f"{shape.name} is in the fallback chain of {', '.join(chained)}")
         await tx.shapes.delete(shape)
-        await tx.outbox.audit(AuditEntry(who.project_id, who.subject, f"Delete{_kind(shape)}", shape.name, request_id))
+        await _audit(tx, who, "Delete", shape, request_id)
 
 
-async def _put(tx: Tx, who: Principal, shape: S, verb: str, request_id: str, before: S | None = None) -> None:
+async def _locked(tx: Tx, who: Principal, find: Find[S], name: str) -> S:
+    """The shape of this name, which the caller may change, and nobody else until the transaction ends. Raises NotFound,
+    Forbidden."""
+    found = _visible(await find(tx, name.partition("/")[2]), who, name)
+    _may_edit(who, found)
+    shape = _visible(await tx.shapes.lock(found), who, name)  # somebody may have changed it meanwhile
+    _may_edit(who, shape)
+    return shape
+
+
+async def _check(tx: Tx, who: Principal, shape: S, before: S | None = None) -> None:
     if isinstance(shape, Region):
         regions.checked(shape, frozenset(region.id for region in await tx.shapes.regions()))
     elif isinstance(shape, Preset):
@@ -120,7 +133,9 @@ async def _put(tx: Tx, who: Principal, shape: S, verb: str, request_id: str, bef
             raise NotFound("GAME_NOT_FOUND", f"there is no game 'games/{shape.game_id}'", field="preset.game")
     else:
         templates.sound(shape)
-    await tx.shapes.put(shape)
+
+
+async def _audit(tx: Tx, who: Principal, verb: str, shape: Region | Preset | Template, request_id: str) -> None:
     await tx.outbox.audit(AuditEntry(who.project_id, who.subject, f"{verb}{_kind(shape)}", shape.name, request_id))
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from controlplane.adapters.store.codec import from_row, to_row
-from controlplane.adapters.store.connection import TxConnection
+from controlplane.adapters.store.connection import TxConnection, insert_new
 from controlplane.adapters.store.tables import presets, regions, templates, tides
 from controlplane.adapters.store.versions import in_use
 from controlplane.domain.errors import NotFound
@@ -17,6 +17,7 @@ from controlplane.domain.region import Region
 from controlplane.domain.template import Preset, Template
 
 T = TypeVar("T")
+S = TypeVar("S", Template, Preset, Region)
 TABLES: Mapping[type, sa.Table] = {Template: templates, Preset: presets, Region: regions}
 
 
@@ -49,10 +50,16 @@ class SqlShapes:
     async def _all(self, cls: type[T], table: sa.Table) -> Sequence[T]:
         return [from_row(cls, row) for row in await self._connection.rows(_by_ids(table))]
 
-    async def put(self, shape: Template | Preset | Region) -> None:
-        values = to_row(shape)
-        insert = self._connection.insert(TABLES[type(shape)]).values(values)
-        await self._connection.write(insert.on_conflict_do_update(index_elements=["id"], set_=values))
+    async def lock(self, shape: S) -> S | None:
+        row = await self._connection.row(_by_id(TABLES[type(shape)]).with_for_update(key_share=True), {"key": shape.id})
+        return from_row(type(shape), row) if row else None
+
+    async def add(self, shape: Template | Preset | Region) -> None:
+        await insert_new(self._connection, TABLES[type(shape)], shape, "shape")
+
+    async def save(self, shape: Template | Preset | Region) -> None:
+        table = TABLES[type(shape)]
+        await self._connection.write(table.update().where(table.c.id == shape.id).values(to_row(shape)))
 
     async def delete(self, shape: Template | Preset | Region) -> None:
         table = TABLES[type(shape)]

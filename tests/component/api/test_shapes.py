@@ -86,7 +86,7 @@ async def test_presets_of_a_game_and_templates_come_and_go(api: Plane, operator:
     async with api.world.store.tx() as tx:  # as an older release took it
         made = await tx.shapes.preset("demo-4k")
         assert made is not None
-        await tx.shapes.put(replace(made, encoder_preset="ultrafast"))
+        await tx.shapes.save(replace(made, encoder_preset="ultrafast"))
     named = shapes_pb2.Preset(name="presets/demo-4k", display_name="Large")
     edited = await stub.UpdatePreset(shapes_pb2.UpdatePresetRequest(preset=named))
     assert (edited.display_name, edited.encoder_preset) == ("Large", "ultrafast")

@@ -108,7 +108,7 @@ class Rig:
         async with self.store.tx() as tx:
             region = await tx.shapes.region(region_id)
             assert region is not None
-            await tx.shapes.put(replace(region, max_rented_vms=count))
+            await tx.shapes.save(replace(region, max_rented_vms=count))
 
     async def attempts(self) -> Sequence[Attempt]:
         """Of the newest VM."""

@@ -58,7 +58,7 @@ async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_and_the_a
     async with rig.store.tx() as tx:
         frankfurt = await tx.shapes.region("eu-central-1")
         assert frankfurt is not None
-        await tx.shapes.put(replace(frankfurt, law=Law(deny=frozenset({"FR"}))))
+        await tx.shapes.save(replace(frankfurt, law=Law(deny=frozenset({"FR"}))))
     for _ in range(2):
         await rig.ask()
     await rig.round()

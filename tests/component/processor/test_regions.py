@@ -76,7 +76,7 @@ async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_in_order(
     async with world.store.tx() as tx:
         frankfurt = await tx.shapes.region("eu-central-1")
         assert frankfurt is not None
-        await tx.shapes.put(replace(frankfurt, law=Law(deny=frozenset({"FR"}))))
+        await tx.shapes.save(replace(frankfurt, law=Law(deny=frozenset({"FR"}))))
 
     view = await asked(world, region_id="eu-west-1", territory="FR")
 
@@ -252,7 +252,7 @@ async def test_low_capacity_is_told_once_and_again_only_after_it_had_risen(world
     async with world.store.tx() as tx:
         dublin = await tx.shapes.region("eu-west-1")
         assert dublin is not None
-        await tx.shapes.put(replace(dublin, low_water_seats=2))
+        await tx.shapes.save(replace(dublin, low_water_seats=2))
     await machines(world, eu_west_1="READY")
     assert await capacity.watch_tides(world) == 0
     view = await asked(world, region_id="eu-west-1")

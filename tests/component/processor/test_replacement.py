@@ -125,7 +125,7 @@ async def test_a_session_that_told_no_territory_keeps_its_region_though_that_has
     async with world.store.tx() as tx:
         region = await tx.shapes.region(session.region_id)
         assert region is not None
-        await tx.shapes.put(replace(region, law=Law(allow=frozenset({"DE"}))))
+        await tx.shapes.save(replace(region, law=Law(allow=frozenset({"DE"}))))
     clock.now += timedelta(seconds=660)
     assert await replacement.replace_lost(world) == 1
     assert (await seen(world, session)).vm_id == "vm-2"

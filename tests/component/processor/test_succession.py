@@ -111,7 +111,7 @@ async def test_the_limit_of_the_region_holds_and_says_so(rig: Rig) -> None:
     async with rig.store.tx() as tx:
         region = await tx.shapes.region("eu-west-1")
         assert region is not None
-        await tx.shapes.put(replace(region, max_rented_vms=3))
+        await tx.shapes.save(replace(region, max_rented_vms=3))
     await advance(rig, 12)
     assert await states(rig) == [S.DONE, S.DONE]
 

@@ -74,12 +74,12 @@ async def test_regions_keep_their_chain_law_and_mark(store: Store) -> None:
         assert region.chain == ("eu-central-1", "us-east-1", "us-west-2")
         law = Law(frozenset({"IE", "GB"}), frozenset({"RU"}))
         changed = replace(region, chain=("us-east-1",), law=law, low_water_seats=3, max_rented_vms=4)
-        await tx.shapes.put(changed)
+        await tx.shapes.save(changed)
         assert await tx.shapes.region("eu-west-1") == changed
         preset = await tx.shapes.preset("default-high")
         assert preset is not None
         own = replace(preset, id="orbit-high", project_id="default", game_id="orbit")
-        await tx.shapes.put(own)
+        await tx.shapes.add(own)
         assert await tx.shapes.preset("orbit-high") == own
         await tx.shapes.delete(own)
         assert await tx.shapes.preset("orbit-high") is None

@@ -179,17 +179,34 @@ async def test_the_shapes_of_the_first_migration(store: Store) -> None:
     assert tokyo == Region("ap-northeast-1", "Asia Pacific (Tokyo)", 35.6762, 139.6503, "JP", chain, low_water_seats=1)
 
 
-async def test_a_template_and_a_region_are_put_and_put_again(store: Store) -> None:
+async def test_a_template_and_a_region_are_added_once_and_saved_again(store: Store) -> None:
     template = Template("H200", "NVIDIA H200", 32, 256, 141, 8, "NVIDIA H200")
     region = Region("eu-north-1", "Stockholm", 59.3293, 18.0686, "SE")
     async with store.tx() as tx:
-        await tx.shapes.put(replace(template, seats=1))
-        await tx.shapes.put(template)
-        await tx.shapes.put(replace(region, territory=""))
-        await tx.shapes.put(region)
+        await tx.shapes.add(replace(template, seats=1))
+        await tx.shapes.save(template)
+        await tx.shapes.add(region)
+        with pytest.raises(AlreadyExists):
+            await tx.shapes.add(replace(region, territory=""))
     async with store.reading() as tx:
         assert await tx.shapes.template("H200") == template
         assert await tx.shapes.region("eu-north-1") == region
+
+
+async def test_of_many_who_edit_a_shape_at_once_none_loses_what_another_wrote(store: Store) -> None:
+    async with store.reading() as tx:
+        dublin = await tx.shapes.region("eu-west-1")
+    assert dublin is not None
+
+    async def edit() -> None:
+        async with store.tx() as tx:
+            now = await tx.shapes.lock(dublin)
+            assert now is not None
+            await tx.shapes.save(replace(now, low_water_seats=now.low_water_seats + 1))
+
+    await asyncio.gather(*(edit() for _ in range(8)))
+    async with store.reading() as tx:
+        assert await tx.shapes.region("eu-west-1") == replace(dublin, low_water_seats=dublin.low_water_seats + 8)
 
 
 async def test_the_feed_is_one(store: Store) -> None:

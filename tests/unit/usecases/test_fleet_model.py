@@ -117,7 +117,7 @@ class Fleet(RuleBasedStateMachine):
     async def furnish(self) -> None:
         async with self.world.store.tx() as tx:
             for preset_id, sessions_per_vm in PRESETS.items():
-                await tx.shapes.put(Preset(preset_id, preset_id, 640, 360, 30, 900, 500, 1500, "p", sessions_per_vm))
+                await tx.shapes.add(Preset(preset_id, preset_id, 640, 360, 30, 900, 500, 1500, "p", sessions_per_vm))
             for game_id, picture in (("moves", Picture.FRAMES), ("stays", Picture.FRAMES), ("plain", Picture.NONE)):
                 await tx.catalogue.add_game(a_game(game_id))
                 await tx.catalogue.add_deployment(

@@ -27,7 +27,7 @@ async def playing(rig: Rig) -> None:
         await tx.vms.save(vm.take(12, rig.now)[0])
         await tx.catalogue.add_game(a_game(law=Law()))
         await tx.catalogue.add_deployment(a_deployment())
-        await tx.shapes.put(Preset("seat", "Seat", 640, 360, 30, 900, 500, 1500, "p3"))
+        await tx.shapes.add(Preset("seat", "Seat", 640, 360, 30, 900, 500, 1500, "p3"))
         row = a_session(vm_id="v", deployment_number=1, preset_id="seat", units=12, save_id="", lost_after_s=300)
         alone = {"state": SessionState.RUNNING, "ended_at": None, "unreachable_at": rig.now, "lease_s": 0.0}
         await tx.sessions.add(replace(row, **alone))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TypeVar
 
 from controlplane.adapters.store.memory.tables import TxTables, exists, paged
 from controlplane.adapters.store.versions import in_use
@@ -15,6 +16,8 @@ from controlplane.domain.region import Region
 from controlplane.domain.silence import Feed
 from controlplane.domain.template import Preset, Template
 from controlplane.interfaces import Page
+
+S = TypeVar("S", Template, Preset, Region)
 
 
 class MemoryCatalogue:
@@ -95,15 +98,24 @@ class MemoryShapes:
     async def regions(self) -> Sequence[Region]:
         return [row for _, row in sorted(self._tables.seen("regions").items())]
 
-    async def put(self, shape: Template | Preset | Region) -> None:
-        self._tables.own(shape.name.partition("/")[0])[shape.id] = shape
+    async def lock(self, shape: S) -> S | None:
+        return self._tables.own(_collection(shape)).get(shape.id)
+
+    async def add(self, shape: Template | Preset | Region) -> None:
+        self._tables.insert(_collection(shape), shape.id, shape, "shape")
+
+    async def save(self, shape: Template | Preset | Region) -> None:
+        self._tables.own(_collection(shape))[shape.id] = shape
 
     async def delete(self, shape: Template | Preset | Region) -> None:
-        collection, _, shape_id = shape.name.partition("/")
-        for table, column in REFERRING[collection]:
-            if any(getattr(row, column) == shape_id for row in self._tables.seen(table).values()):
+        for table, column in REFERRING[_collection(shape)]:
+            if any(getattr(row, column) == shape.id for row in self._tables.seen(table).values()):
                 raise in_use(shape.name)
-        self._tables.own(collection).pop(shape_id, None)
+        self._tables.own(_collection(shape)).pop(shape.id, None)
+
+
+def _collection(shape: Template | Preset | Region) -> str:
+    return shape.name.partition("/")[0]
 
 
 class MemoryCredentials:
