@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,15 +84,23 @@ async def request_stop(tx: Tx, world: World, session: Session, reason: SessionRe
 
 
 async def watch_session(world: World, who: Principal, session_id: str) -> AsyncIterator[SessionView]:
-    """The session now and after every change; ends after its final state."""
+    """The session now and after every change, its place in the queue every few seconds; ends after its final state."""
+    clock_s = asyncio.get_running_loop().time
     async with world.wakes(subjects.hint_session(session_id)) as hints:
-        told: tuple[int, int] | None = None
+        told, place_at = (0, 0), 0.0
         while True:
-            view = await get_session(world, who, session_id)
-            if told != (view.session.version, view.queue_position):
-                told = (view.session.version, view.queue_position)
-                yield view
-            if view.session.finished:
+            async with world.store.reading() as tx:
+                session = await owned(tx, who, session_id)
+                # To find a place the queue is gone through: not for each watcher at each poll.
+                looked = session.version != told[0] or (session.state is SessionState.PENDING and clock_s() >= place_at)
+                view = await view_of(tx, session) if looked else None
+            if view is not None:
+                place_at = clock_s() + world.policy.place_s
+                news = (session.version, view.queue_position)
+                if told != news:
+                    told = news
+                    yield view
+            if session.finished:
                 return
             await woken(hints, world.policy.poll_s)
 
@@ -100,9 +109,10 @@ async def wait_until(world: World, who: Principal, session_id: str, done: Callab
     """Returns when `done` holds or the session has finished; the caller's deadline is the only other limit."""
     async with world.wakes(subjects.hint_session(session_id)) as hints:
         while True:
-            view = await get_session(world, who, session_id)
-            if view.session.finished or done(view.session):
-                return view
+            async with world.store.reading() as tx:
+                session = await owned(tx, who, session_id)
+                if session.finished or done(session):
+                    return await view_of(tx, session)
             await woken(hints, world.policy.poll_s)
 
 

@@ -59,6 +59,8 @@ class Policy:
     media_ports: tuple[int, int] = (28000, 28999)
     default_preset_id: str = "software-720p30"
     poll_s: float = 1.0
+    # How often the place of a watched session in its queue is counted anew.
+    place_s: float = 5.0
     log_retention_s: float = 14 * 86400.0
     log_session_bytes: int = 256 << 20
     renting: Renting = field(default_factory=Renting)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +13,7 @@ import pytest
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store.memory import MemoryStore
+from controlplane.adapters.store.memory.batch import MemoryQueue
 from controlplane.domain.errors import Exhausted
 from controlplane.domain.game import PortSpec
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
@@ -54,9 +55,9 @@ def test_those_compete_whose_regions_and_chains_meet(region_id: str, located: bo
     assert rivals("p", region_id, located, REGIONS) == Rivals("p", wanted)
 
 
-def a_world(bounds: Bounds) -> World:
+def a_world(bounds: Bounds, **rules: float) -> World:
     store, bus = MemoryStore(), MemoryBus(MemoryBroker())
-    policy = Policy(queue_bounds=bounds, queue_timeout_s=3600)
+    policy = replace(Policy(queue_bounds=bounds, queue_timeout_s=3600), **rules)
     return World(store, bus, RandomIds(), None, None, None, policy)  # type: ignore[arg-type] - not used
 
 
@@ -186,3 +187,49 @@ async def test_who_is_given_more_time_at_the_last_moment_is_not_rejected(monkeyp
     assert (await sessions.get_session(world, ALICE, view.session.id)).session.state is WAITING
     now += timedelta(seconds=3600)
     assert await queue.expire_queue(world) == 1
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> list[Sequence[str]]:
+    """Of whom places were counted, each time that they were."""
+    counted: list[Sequence[str]] = []
+    count = MemoryQueue.places
+
+    async def counting(self: MemoryQueue, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
+        counted.append(session_ids)
+        return await count(self, session_ids, among)
+
+    monkeypatch.setattr(MemoryQueue, "places", counting)
+    return counted
+
+
+async def test_who_waits_has_the_queue_counted_when_the_wait_is_over_and_not_at_each_look(
+    places: list[Sequence[str]],
+) -> None:
+    world = a_world(Bounds(), poll_s=0)
+    await furnish(world.store)
+    session = (await ask(world)).session
+    looks = iter(range(5))
+    places.clear()
+    view = await sessions.wait_until(world, ALICE, session.id, lambda _: next(looks) == 4)
+    assert (view.queue_position, places) == (1, [[session.id]])
+
+
+async def test_who_watches_sees_his_place_change_and_has_it_counted_now_and_then(places: list[Sequence[str]]) -> None:
+    world = a_world(Bounds(), poll_s=0, place_s=0)
+    await furnish(world.store)
+    first, second = (await ask(world)).session, (await ask(world)).session
+    watched = sessions.watch_session(world, ALICE, second.id)
+    assert (await anext(watched)).queue_position == 2
+    await sessions.stop_session(world, ALICE, first.id, "")
+    assert (await anext(watched)).queue_position == 1
+
+    seldom = sessions.watch_session(replace(world, policy=replace(world.policy, place_s=3600)), ALICE, second.id)
+    assert (await anext(seldom)).queue_position == 1
+    places.clear()
+    after = asyncio.create_task(anext(seldom))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert places == []
+    await sessions.stop_session(world, ALICE, second.id, "")
+    assert (await after).session.state is SessionState.STOPPED
