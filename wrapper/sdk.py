@@ -16,7 +16,6 @@ import struct
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -58,7 +57,9 @@ SOUND_PIPE = "audio"
 SOUND_PIPE_BYTES = 16384
 SLOTS = 3
 FIRST_SLOT_OFFSET = 4096
-_PUBLISHED_OFFSET = 64
+PUBLISHED_OFFSET = 64
+SLOT_HEADER = struct.Struct("=QQQI")
+"""Lock, frame number, nanosecond of publishing, format."""
 _SLOT_HEADER_OFFSET = 128
 _SLOT_HEADER_BYTES = 64
 _HEADER = struct.Struct("=8sIIIIII")
@@ -69,6 +70,16 @@ _INPUT_LINE_MAX_BYTES = 4096
 def picture_bytes(width: int, height: int, pixel_format: int) -> int:
     """Bytes of one picture in I420 or BGRA."""
     return width * height * 3 // 2 if pixel_format == I420 else width * height * 4
+
+
+def slot_bytes(width: int, height: int) -> int:
+    """Bytes of one slot of the frames file that the wrapper makes: whole pages, enough for either format."""
+    return -(-picture_bytes(width, height, BGRA) // _PAGE_BYTES) * _PAGE_BYTES
+
+
+def slot_header_at(slot: int) -> int:
+    """Where the header of a slot begins in the frames file."""
+    return _SLOT_HEADER_OFFSET + slot * _SLOT_HEADER_BYTES
 
 
 def prepare(directory: str, width: int, height: int, fps: int) -> dict[str, str]:
@@ -104,18 +115,8 @@ def _open_pipe(path: str) -> int:
     return os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A view of one published frame; valid only while `FrameMemory.still_valid(picture)` says so."""
-
-    number: int
-    published_ns: int
-    pixel_format: int
-    pixels: memoryview
-
-
 class FrameMemory:
-    """The frames file, mapped; both ends use it. One writer, one reader."""
+    """The frames file, mapped: the game's end of it, the one that writes."""
 
     def __init__(self, path: str) -> None:
         """Maps an existing frames file.
@@ -143,54 +144,32 @@ class FrameMemory:
     @staticmethod
     def create(path: str, width: int, height: int, fps: int) -> None:
         """Makes an empty frames file, large enough for either format."""
-        slot_bytes = -(-picture_bytes(width, height, BGRA) // _PAGE_BYTES) * _PAGE_BYTES
+        size = slot_bytes(width, height)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, FIRST_SLOT_OFFSET + SLOTS * slot_bytes)
-            os.pwrite(descriptor, _HEADER.pack(MAGIC, width, height, fps, SLOTS, slot_bytes, FIRST_SLOT_OFFSET), 0)
+            os.ftruncate(descriptor, FIRST_SLOT_OFFSET + SLOTS * size)
+            os.pwrite(descriptor, _HEADER.pack(MAGIC, width, height, fps, SLOTS, size, FIRST_SLOT_OFFSET), 0)
         finally:
             os.close(descriptor)
 
     @property
     def published(self) -> int:
         """How many frames have been published so far."""
-        return self._words[_PUBLISHED_OFFSET // 8]
+        return self._words[PUBLISHED_OFFSET // 8]
 
     def begin(self, number: int, pixel_format: int) -> memoryview:
         """The pixels of frame `number`, to be drawn; what an earlier frame left there is still in it."""
-        self._words[self._header_at(number) // 8] = 2 * number + 1
+        self._words[slot_header_at(number % self.slots) // 8] = 2 * number + 1
         return self._pixels[number % self.slots][: picture_bytes(self.width, self.height, pixel_format)]
 
     def publish(self, number: int, pixel_format: int, now_ns: int) -> None:
         """Makes frame `number`, begun before, the newest."""
-        at = self._header_at(number)
+        at = slot_header_at(number % self.slots)
         self._words[at // 8 + 1] = number
         self._words[at // 8 + 2] = now_ns
         self._halves[at // 4 + 6] = pixel_format
         self._words[at // 8] = 2 * number + 2
-        self._words[_PUBLISHED_OFFSET // 8] = number + 1
-
-    def newest(self) -> Picture | None:
-        """The newest published frame, or None when there is none or it is just being overwritten."""
-        published = self.published
-        if published == 0:
-            return None
-        number = published - 1
-        at = self._header_at(number)
-        if self._words[at // 8] != 2 * number + 2:
-            return None
-        pixel_format = self._halves[at // 4 + 6]
-        if pixel_format not in (I420, BGRA):
-            return None
-        size = picture_bytes(self.width, self.height, pixel_format)
-        return Picture(number, self._words[at // 8 + 2], pixel_format, self._pixels[number % self.slots][:size])
-
-    def still_valid(self, picture: Picture) -> bool:
-        """Whether nothing was written over the picture since newest() gave it."""
-        return self._words[self._header_at(picture.number) // 8] == 2 * picture.number + 2
-
-    def _header_at(self, number: int) -> int:
-        return _SLOT_HEADER_OFFSET + number % self.slots * _SLOT_HEADER_BYTES
+        self._words[PUBLISHED_OFFSET // 8] = number + 1
 
 
 class Deck:

@@ -302,11 +302,12 @@ async def open_hub(
 
 
 def _ends(spec: Spec, environment: Mapping[str, str]) -> tuple[Source, Sink]:
+    video = spec.video
     if spec.picture is Picture.FRAMES:
-        return FrameSource(environment), PipeSink(environment)
+        return FrameSource(environment, video.width, video.height), PipeSink(environment)
     from wrapper.stream.capture import CaptureSource
     from wrapper.stream.xtest import XtestSink
 
-    video, name = spec.video, environment["DISPLAY"]
+    name = environment["DISPLAY"]
     sink = XtestSink(name, video.width, video.height)
     return CaptureSource(name, video.width, video.height, video.fps), sink

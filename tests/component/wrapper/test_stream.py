@@ -252,6 +252,18 @@ async def test_a_game_that_draws_nothing_is_a_failed_start(tmp_path: Path) -> No
 
 
 @pytest.mark.skipif(shutil.which("Xvfb") is None, reason="Xvfb is not installed")
+async def test_a_game_that_cuts_its_frames_file_is_named_and_outlived_by_its_wrapper(tmp_path: Path) -> None:
+    cutting = (
+        "import os, time; from wrapper import sdk; deck = sdk.connect(); deck.begin(); deck.publish(); deck.wait(60);"
+        "os.truncate(os.environ['QUARTERDECK_FRAMES'], 0); time.sleep(60)"
+    )
+    async with wrapper(tmp_path, spec(("python", "-c", cutting))) as process, process.browser_when_running() as browser:
+        browser.press("Space")
+        exited = await process.until_exited()
+    assert exited.reason == sessions_pb2.SESSION_REASON_GAME_CRASHED
+    assert exited.reason_detail.startswith("The stream broke: the game cut its frames file")
+
+
 async def test_an_x_game_is_seen_and_takes_input(tmp_path: Path) -> None:
     message = spec(("python", str(Path(__file__).with_name("xgame.py"))), games_pb2.PICTURE_X11)
     async with wrapper(tmp_path, message) as process:

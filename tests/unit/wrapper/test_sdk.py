@@ -2,10 +2,13 @@
 
 import fcntl
 import os
+import select
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,10 +18,12 @@ from wrapper.stream.frames import FrameSource, PipeSink
 from wrapper.stream.inputs import Button, Key, Pad
 from wrapper.stream.source import SourceError
 
+WIDTH, HEIGHT = 64, 32
+
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return sdk.prepare(str(tmp_path), 64, 32, 30)
+    return sdk.prepare(str(tmp_path), WIDTH, HEIGHT, 30)
 
 
 def draw(deck: sdk.Deck, luma: int) -> None:
@@ -34,7 +39,7 @@ def test_the_session_says_what_picture_it_wants(environment: dict[str, str]) -> 
 
 
 def test_the_newest_frame_wins(environment: dict[str, str]) -> None:
-    source = FrameSource(environment)
+    source = FrameSource(environment, WIDTH, HEIGHT)
     with sdk.Deck(environment) as deck:
         assert source.next(0.0) is None
         for luma in (50, 100, 150, 200):
@@ -51,7 +56,7 @@ def test_the_newest_frame_wins(environment: dict[str, str]) -> None:
 
 
 def test_bgra_frames_are_taken_too(environment: dict[str, str]) -> None:
-    source = FrameSource(environment)
+    source = FrameSource(environment, WIDTH, HEIGHT)
     with sdk.Deck(environment, sdk.BGRA) as deck:
         pixels = deck.begin()
         pixels[:] = bytes((1, 2, 3, 255)) * (64 * 32)
@@ -63,20 +68,37 @@ def test_bgra_frames_are_taken_too(environment: dict[str, str]) -> None:
 
 
 def test_a_frame_being_drawn_over_is_not_given(environment: dict[str, str]) -> None:
+    source = FrameSource(environment, WIDTH, HEIGHT)
     memory = sdk.FrameMemory(environment["QUARTERDECK_FRAMES"])
+    memory.begin(0, sdk.I420)
+    memory.publish(0, sdk.I420, 1)
+    memory.begin(sdk.SLOTS, sdk.I420)
+    assert source.next(0.0) is None
+
+
+def test_a_frame_that_is_drawn_over_while_it_is_copied_is_not_given(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FrameSource(environment, WIDTH, HEIGHT)
+    copy = os.preadv
+
+    def copy_slowly(file: int, buffers: Sequence[Any], at: int) -> int:
+        size = copy(file, buffers, at)
+        if at >= sdk.FIRST_SLOT_OFFSET:
+            for luma in range(sdk.SLOTS):
+                draw(deck, luma)
+        return size
+
     with sdk.Deck(environment) as deck:
         draw(deck, 90)
-        picture = memory.newest()
-        assert picture is not None
-        for _ in range(sdk.SLOTS - 1):
-            draw(deck, 91)
-        assert memory.still_valid(picture)
-        deck.begin()
-        assert not memory.still_valid(picture)
+        with monkeypatch.context() as slow:
+            slow.setattr(os, "preadv", copy_slowly)
+            assert source.next(0.0) is None
+        assert source.next(0.0) is not None
 
 
 def test_waking_ends_the_wait_without_a_picture(environment: dict[str, str]) -> None:
-    source = FrameSource(environment)
+    source = FrameSource(environment, WIDTH, HEIGHT)
     source.wake()
     assert source.next(30.0) is None
 
@@ -86,7 +108,7 @@ def test_a_reader_that_sleeps_never_stops_the_game(environment: dict[str, str]) 
         for _ in range(70_000):
             deck.begin()
             deck.publish()
-        source = FrameSource(environment)
+        source = FrameSource(environment, WIDTH, HEIGHT)
         assert source.next(1.0) is not None
 
 
@@ -152,14 +174,46 @@ def test_the_sdk_needs_no_library(environment: dict[str, str]) -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_frames_file_that_its_game_has_spoilt_is_a_source_that_broke(environment: dict[str, str]) -> None:
+def test_what_its_game_makes_of_the_frames_file_changes_no_size(environment: dict[str, str]) -> None:
+    source = FrameSource(environment, WIDTH, HEIGHT)
     with sdk.Deck(environment) as deck:
         draw(deck, 50)
-    with Path(environment["QUARTERDECK_FRAMES"]).open("r+b") as file:
-        file.seek(len(sdk.MAGIC))
-        file.write((4096).to_bytes(4, "little"))  # wider than a slot holds
-    with pytest.raises(SourceError, match="holds no pictures of 4096x32"):
-        FrameSource(environment).next(0.0)
-    Path(environment["QUARTERDECK_FRAMES"]).write_bytes(b"spoilt" * 1000)
-    with pytest.raises(SourceError, match="is not a frames file"):
-        FrameSource(environment)
+        with Path(environment["QUARTERDECK_FRAMES"]).open("r+b") as file:
+            file.write(b"spoilt" + b"\xff" * 20)
+        captured = source.next(0.0)
+    assert captured is not None
+    assert (captured.frame.width, captured.frame.height) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("left", [0, sdk.PUBLISHED_OFFSET + 8, sdk.FIRST_SLOT_OFFSET + 10])
+def test_a_frames_file_that_its_game_cuts_breaks_the_source_and_kills_nobody(
+    environment: dict[str, str], left: int
+) -> None:
+    source = FrameSource(environment, WIDTH, HEIGHT)
+    with sdk.Deck(environment) as deck:
+        draw(deck, 50)
+        os.truncate(environment["QUARTERDECK_FRAMES"], left)
+        with pytest.raises(SourceError, match="the game cut its frames file"):
+            source.next(0.0)
+
+
+def test_a_game_that_reads_its_own_wake_ups_is_seen_all_the_same(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = FrameSource(environment, WIDTH, HEIGHT)
+    thief = os.open(environment["QUARTERDECK_FRAME_READY"], os.O_RDONLY | os.O_NONBLOCK)
+    wait = select.select
+
+    def wait_too_long(*arguments: Any) -> tuple[list[int], list[int], list[int]]:
+        readable = wait(*arguments)
+        assert os.read(thief, 1)
+        return readable
+
+    source.wake()
+    with monkeypatch.context() as late:
+        late.setattr(select, "select", wait_too_long)
+        assert source.next(0.0) is None
+    with sdk.Deck(environment) as deck:
+        draw(deck, 50)
+        assert source.next(0.0) is not None
+    os.close(thief)
