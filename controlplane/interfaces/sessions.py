@@ -118,6 +118,18 @@ class Wanted:
     territory: str = ""
     located: bool = False
 
+    @classmethod
+    def of(cls, session: Session) -> Wanted:
+        return cls(
+            session.project_id,
+            session.game_id,
+            session.deployment_number,
+            session.preset_id,
+            session.region_id,
+            session.territory,
+            session.coordinates is not None,
+        )
+
 
 class QueueRows(Protocol):
     """PENDING sessions over all projects, oldest first by (created_at, id)."""
@@ -140,4 +152,8 @@ class QueueRows(Protocol):
 
     async def wanted(self) -> frozenset[Wanted]:
         """What is waited for."""
+        ...
+
+    async def firsts(self, project_ids: Sequence[str]) -> Sequence[Session]:
+        """Of each thing that is waited for in these projects who has waited longest."""
         ...

@@ -32,7 +32,7 @@ from controlplane.domain.region import Law
 from controlplane.domain.session import PortLease, Session, SessionState, SessionTrigger, Stages
 from controlplane.domain.template import Preset
 from controlplane.domain.vm import Vm
-from controlplane.interfaces import RegionFigure, Tx, Wanted
+from controlplane.interfaces import RegionFigure, Tx
 from controlplane.usecases.survey import Way, explained, in_words, ways, with_renting
 from controlplane.usecases.world import Policy
 
@@ -70,20 +70,6 @@ class Ask:
     def ports(self) -> tuple[PortSpec, ...]:
         return ports_of(self.deployment)
 
-    @property
-    def wanted(self) -> Wanted:
-        session = self.session
-        somewhere = session.coordinates is not None
-        return Wanted(
-            session.project_id,
-            session.game_id,
-            session.deployment_number,
-            session.preset_id,
-            session.region_id,
-            session.territory,
-            somewhere,
-        )
-
 
 @dataclass(frozen=True)
 class Placement:
@@ -108,6 +94,11 @@ async def surveyed(
     """What each asks of a VM, and the VMs that take sessions where they may go, at most `limit`. Only reads."""
     placing = _Placing(tx, asks, found, now)
     return placing.needs, await placing.candidates(limit)
+
+
+def needs_of(asks: Sequence[Ask], found: Sequence[Way]) -> list[Need]:
+    """What each asks of a VM, by its way."""
+    return [_need(ask, way) for ask, way in zip(asks, found, strict=True)]
 
 
 async def place_many(tx: Tx, asks: Sequence[Ask], now: datetime, *, wait: bool = False) -> Sequence[Placement]:
@@ -157,7 +148,7 @@ class _Placing:
         self._tx = tx
         self._asks = asks
         self._ways = found
-        self.needs = [_need(ask, way) for ask, way in zip(asks, found, strict=True)]
+        self.needs = needs_of(asks, found)
         self._seen: dict[str, Candidate] = {}
         self._now = now
         self._done: dict[int, Placement] = {}

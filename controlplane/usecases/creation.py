@@ -155,14 +155,14 @@ class _Batch:
             now = await tx.now()
             new = await self._without_known(tx)
             asks = await self._asks(tx, new, now)
-            waiting = await tx.queue.wanted() if asks else frozenset()
-            behind = {index for index, ask in asks.items() if ask.wanted in waiting} if waiting else set()
+            line = Line(tx, self._world.policy.queue_bounds)
+            behind = await line.behind(asks)
             to_place = [index for index in asks if index not in behind]
             placements = dict.fromkeys(behind, Placement(passed=BEHIND))
             if to_place:
                 placed = await place_many(tx, [asks[index] for index in to_place], now, wait=wait)
                 placements |= zip(to_place, placed, strict=True)
-            await self._write(tx, asks, placements, now)
+            await self._write(tx, line, asks, placements, now)
         firsts = self._firsts()
         for index, order in self._orders.items():  # those who asked for the very same, with the same token
             first = firsts.get(self._key(index))
@@ -224,9 +224,10 @@ class _Batch:
             asks[index] = Ask(session, found.deployment, found.preset, found.game.law)
         return asks
 
-    async def _write(self, tx: Tx, asks: Mapping[int, Ask], placements: Mapping[int, Placement], now: datetime) -> None:
+    async def _write(
+        self, tx: Tx, line: Line, asks: Mapping[int, Ask], placements: Mapping[int, Placement], now: datetime
+    ) -> None:
         created: dict[int, SessionView] = {}
-        line = Line(tx, self._world.policy.queue_bounds)
         for index, ask in asks.items():
             placement, session = placements[index], placements[index].bound
             if session is None and placement.contended:

@@ -38,7 +38,8 @@ async def place_queue(world: World) -> int:
         wait = not wait and any(placement.contended for placement in placements)
         if wait:
             continue  # whoever creates sessions beside us must not always be first: what they hold is waited for
-        unmet |= {ask.wanted for ask, placement in zip(asks, placements, strict=True) if placement.bound is None}
+        left = [ask for ask, placement in zip(asks, placements, strict=True) if placement.bound is None]
+        unmet |= {Wanted.of(ask.session) for ask in left}
         last = (asks[-1].session.created_at, asks[-1].session.id)
     return placed
 
@@ -52,7 +53,7 @@ async def _place_batch(
             async with world.store.tx() as tx:
                 now = await tx.now()
                 asks = await asks_of(tx, await tx.queue.after(last, BATCH))
-                hopeful = [index for index, ask in enumerate(asks) if ask.wanted not in unmet]
+                hopeful = [index for index, ask in enumerate(asks) if Wanted.of(ask.session) not in unmet]
                 found = await place_many(tx, [asks[index] for index in hopeful], now, wait=wait or attempt > 0)
                 await tx.batch.save_sessions([placement.bound for placement in found if placement.bound is not None])
             break

@@ -62,7 +62,16 @@ class SqlQueue:
         rows = await self._connection.rows(ALL_WANTED)
         return frozenset(Wanted(**row) for row in rows)
 
-    async def _read(self, which: sa.ColumnElement[bool], limit: int) -> Sequence[Session]:
+    async def firsts(self, project_ids: Sequence[str]) -> Sequence[Session]:
+        mine = self._connection.among(sessions.c.project_id, project_ids)
+        # Moments are grouped far sooner than thousands are numbered; some came at the same one.
+        oldest = sa.select(sa.func.min(sessions.c.created_at)).where(WAITING, mine).group_by(*WANTED)
+        firsts: dict[Wanted, Session] = {}
+        for session in await self._read(sa.and_(mine, sessions.c.created_at.in_(oldest))):
+            firsts.setdefault(Wanted.of(session), session)
+        return list(firsts.values())
+
+    async def _read(self, which: sa.ColumnElement[bool], limit: int | None = None) -> Sequence[Session]:
         statement = sa.select(sessions).where(WAITING, which).order_by(*ORDER).limit(limit)
         return [
             read_versioned(self._connection, sessions, Session, row) for row in await self._connection.rows(statement)

@@ -145,6 +145,31 @@ async def test_the_queue_is_in_the_order_of_arrival(house: Store) -> None:
         assert await tx.queue.wanted() == {Wanted(PROJECT, "orbit", 1, "software-720p30", "local")}
 
 
+async def test_of_each_thing_that_is_waited_for_the_first_is_found(house: Store) -> None:
+    async with house.tx() as tx:
+        await tx.credentials.put_project("other")
+        for project_id in (PROJECT, "other"):
+            await tx.catalogue.add_game(a_game("late", project_id=project_id))
+            await tx.catalogue.add_deployment(a_deployment("late", project_id=project_id))
+        waiting = [
+            a_session("s-0", created_at=at(0), state=SessionState.STARTING, vm_id="vm-1"),
+            a_session("s-2", created_at=at(2)),
+            a_session("s-1", created_at=at(1)),
+            a_session("s-3", created_at=at(3), territory="FR"),
+            a_session("s-4", created_at=at(4), coordinates=(1.0, 2.0)),
+            a_session("s-5", created_at=at(5), coordinates=(3.0, 4.0)),
+            a_session("s-6", created_at=at(6), region_id=""),
+            a_session("s-7", created_at=at(7), game_id="late"),
+            a_session("s-8", created_at=at(0), game_id="late", project_id="other"),
+        ]
+        await tx.batch.add_sessions(waiting)
+    async with house.reading() as tx:
+        assert [s.id for s in await tx.queue.firsts([PROJECT])] == ["s-1", "s-3", "s-4", "s-6", "s-7"]
+        both = await tx.queue.firsts([PROJECT, "other"])
+        assert both[0].id == "s-8"
+        assert await tx.queue.firsts([]) == []
+
+
 async def test_a_place_counts_those_who_may_be_given_the_same(house: Store) -> None:
     async with house.tx() as tx:
         waiting = [

@@ -20,13 +20,14 @@ from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.queueing import Bounds, Rivals, rivals
 from controlplane.domain.region import Law, Region
 from controlplane.domain.session import SessionState
+from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.interfaces import Tx
 from controlplane.usecases import creation, games, queue, sessions
-from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.creation import BEHIND, SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import Policy, World
 from tests.contract.store.rows import NOW as START
-from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm, furnish
+from tests.contract.store.rows import a_deployment, a_game, a_host, a_vm, furnish, next_of
 
 ALICE, BOB = (Principal(DEFAULT_PROJECT, name, Role.PLAYER) for name in ("alice", "bob"))
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
@@ -143,6 +144,32 @@ async def test_a_place_counts_nobody_who_waits_elsewhere() -> None:
     behind = await ask(world, region_id="local")
     shown = await sessions.get_session(world, ALICE, behind.session.id)
     assert (behind.queue_position, shown.queue_position) == (3, 3)
+
+
+async def grow(world: World, seats: int) -> None:
+    """A slot becomes free on the VM, and nobody has gone through the queue yet."""
+    async with world.store.tx() as tx:
+        await tx.vms.save(next_of(await tx.vms.lock("vm-1"), capacity_units=seats * UNITS_PER_SEAT))
+
+
+async def test_nobody_takes_a_slot_that_somebody_who_waits_could_have_wherever_each_comes_from() -> None:
+    world = a_world(Bounds())
+    await furnish(world.store, a_vm(terminate_requested_at=None, capacity_units=UNITS_PER_SEAT))
+    async with world.store.tx() as tx:
+        await tx.hosts.add(a_host())
+    assert (await ask(world, region_id="local")).session.state is STARTING
+    german = await ask(world, territory="DE")
+    await grow(world, 2)
+    # He asks for less than she does, and from elsewhere: whatever he could be given, she could have.
+    french = await ask(world, BOB, region_id="local", territory="FR")
+    assert (german.session.state, french.session.state, french.session.passed_over) == (WAITING, WAITING, BEHIND)
+    assert await queue.place_queue(world) == 1
+    assert (await sessions.get_session(world, ALICE, german.session.id)).session.state is STARTING
+    # She does not wait where he may go: he is given it.
+    await sessions.stop_session(world, BOB, french.session.id, "")
+    await ask(world, region_id="eu-west-1")
+    await grow(world, 3)
+    assert (await ask(world, BOB, region_id="local", territory="FR")).session.state is STARTING
 
 
 async def test_who_waits_for_a_port_of_one_deployment_stands_before_nobody_of_the_next() -> None:

@@ -83,18 +83,14 @@ class MemoryQueue:
         return Counter(session.created_by for session in self._line() if session.project_id == project_id)
 
     async def wanted(self) -> frozenset[Wanted]:
-        return frozenset(
-            Wanted(
-                s.project_id,
-                s.game_id,
-                s.deployment_number,
-                s.preset_id,
-                s.region_id,
-                s.territory,
-                s.coordinates is not None,
-            )
-            for s in self._line()
-        )
+        return frozenset(map(Wanted.of, self._line()))
+
+    async def firsts(self, project_ids: Sequence[str]) -> Sequence[Session]:
+        firsts: dict[Wanted, Session] = {}
+        for session in self._line():
+            if session.project_id in project_ids:
+                firsts.setdefault(Wanted.of(session), session)
+        return self._tables.read("sessions", firsts.values())
 
     def _line(self) -> Sequence[Session]:
         rows: Sequence[Session] = list(self._tables.seen("sessions").values())
