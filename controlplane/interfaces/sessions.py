@@ -142,6 +142,11 @@ class QueueRows(Protocol):
         """Those whose deadline has passed, wherever they stand."""
         ...
 
+    async def lock(self, session_ids: Sequence[str]) -> Sequence[Session]:
+        """Those of these that wait, by id, locked against every other transaction until this one ends. Those that
+        another one holds are left out."""
+        ...
+
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
         """How far from the front of these rivals each is, from 1; those that do not wait among them are left out."""
         ...

@@ -6,7 +6,7 @@ for before; who buys asks again and pays no more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,7 +15,7 @@ from controlplane.domain.identity import Principal, Role
 from controlplane.domain.placement import Candidate, Need, PassedOver
 from controlplane.domain.pool import RENTING, Decision, Ending, Market, Pool, Rent, Rented
 from controlplane.domain.renting import decide
-from controlplane.domain.session import Session, SessionState
+from controlplane.domain.session import Session
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.allocation import Ask, surveyed
 from controlplane.usecases.offers import Quoted
@@ -132,27 +132,20 @@ async def _end(tx: Tx, ending: Ending) -> bool:
 
 async def _tell(world: World, asks: Sequence[Ask], told: Sequence[tuple[PassedOver, ...] | None]) -> None:
     """Lets those who wait know what is done for them, or why nothing is; who has a machine on its way is given the time
-    that it takes. Raises Conflict: then the next round does."""
-    news: Mapping[str, tuple[PassedOver, ...]] = {
-        ask.session.id: entries for ask, entries in zip(asks, told, strict=True) if entries is not None
-    }
+    that it takes. Whom another transaction holds, the next round tells: those beside it are told now."""
     wait_s = world.policy.rented_queue_timeout_s
-    stale = [
-        ask.session.id
-        for ask in asks
-        if ask.session.id in news and _informed(ask.session, news[ask.session.id], wait_s) != ask.session
-    ]
-    if not stale:
-        return
-    async with world.store.tx() as tx:
-        changed = []
-        for session_id in stale:
-            session = await tx.sessions.get(session_id)
-            if session is None or session.state is not SessionState.PENDING:
-                continue
-            changed.append(replace(_informed(session, news[session_id], wait_s), version=session.version + 1))
-        await tx.batch.save_sessions(changed)
-    await world.tell(*(subjects.hint_session(session.id) for session in changed))
+    news = {
+        ask.session.id: entries
+        for ask, entries in zip(asks, told, strict=True)
+        if entries is not None and _informed(ask.session, entries, wait_s) != ask.session
+    }
+    stale = list(news)
+    for first in range(0, len(stale), BATCH):
+        async with world.store.tx() as tx:
+            waiting = await tx.queue.lock(stale[first : first + BATCH])
+            informed = [_informed(session, news[session.id], wait_s) for session in waiting]
+            await tx.batch.save_sessions([replace(session, version=session.version + 1) for session in informed])
+        await world.tell(*(subjects.hint_session(session.id) for session in waiting))
 
 
 def _informed(session: Session, news: Sequence[PassedOver], wait_s: float) -> Session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -39,6 +40,11 @@ class SqlQueue:
     async def overdue(self, now: datetime, limit: int) -> Sequence[Session]:
         return await self._read(sessions.c.queue_deadline_at <= now, limit)
 
+    async def lock(self, session_ids: Sequence[str]) -> Sequence[Session]:
+        among = self._connection.among(sessions.c.id, session_ids)
+        statement = sa.select(sessions).where(WAITING, among).order_by(sessions.c.id)
+        return await self._all(statement.with_for_update(key_share=True, skip_locked=True))
+
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
         place = sa.func.row_number().over(order_by=ORDER).label("place")
         rivals = sa.select(sessions.c.id, place).where(WAITING, sessions.c.project_id == among.project_id)
@@ -72,7 +78,8 @@ class SqlQueue:
         return list(firsts.values())
 
     async def _read(self, which: sa.ColumnElement[bool], limit: int | None = None) -> Sequence[Session]:
-        statement = sa.select(sessions).where(WAITING, which).order_by(*ORDER).limit(limit)
-        return [
-            read_versioned(self._connection, sessions, Session, row) for row in await self._connection.rows(statement)
-        ]
+        return await self._all(sa.select(sessions).where(WAITING, which).order_by(*ORDER).limit(limit))
+
+    async def _all(self, statement: sa.Select[Any]) -> Sequence[Session]:
+        rows = await self._connection.rows(statement)
+        return [read_versioned(self._connection, sessions, Session, row) for row in rows]

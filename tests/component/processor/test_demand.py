@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from controlplane.domain.vm import VmState
 from controlplane.usecases import capacity, pools, queue, renting, vms
 from controlplane.usecases.sessions import SessionView
 from tests.component.processor.renting_rig import ABLE, OPERATOR, START, Rig
+from tests.contract.store.rows import next_of
 
 
 def told(view: SessionView) -> dict[str, str]:
@@ -95,6 +97,26 @@ async def test_who_has_a_machine_on_its_way_waits_for_it_unless_its_caller_has_s
     await rig.round()
     assert (await rig.see(default)).session.state is SessionState.STARTING
     assert rig.cloud.made == 1
+
+
+async def test_who_waits_beside_a_session_that_somebody_holds_is_told_all_the_same(
+    postgres_store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renting, "BATCH", 2)
+    rig = Rig(postgres_store_url, tmp_path)
+    await rig.furnish(eu_west_1=3)
+    views = [await rig.ask(wait_s=None) for _ in range(5)]
+    async with rig.store.tx() as tx:
+        held = await tx.sessions.get(views[1].session.id)
+        await tx.sessions.save(next_of(held, reason_detail="is being placed"))
+        await renting.tend(rig.world)
+    seen = [await rig.see(view) for view in views]
+    assert [told(view).get("eu-west-1") for view in seen] == ["RENTING", None, *["RENTING"] * 3]
+    waits = [(one.session.queue_deadline_at or rig.now) - one.session.created_at for one in seen]
+    assert [wait.total_seconds() for wait in waits] == [900, 30, 900, 900, 900]
+    await renting.tend(rig.world)
+    assert told(await rig.see(views[1]))["eu-west-1"] == "RENTING"
+    await rig.store.close()
 
 
 async def test_a_session_for_which_nothing_can_be_rented_is_rejected_as_soon_as_any_other(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from controlplane.domain.errors import AlreadyExists, Conflict
 from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import PortLease, SessionState
 from controlplane.interfaces import Store, Wanted
-from tests.contract.store.rows import NOW, PROJECT, a_deployment, a_game, a_session, a_vm, at, furnish
+from tests.contract.store.rows import NOW, PROJECT, a_deployment, a_game, a_session, a_vm, at, furnish, next_of
 
 
 @pytest.fixture
@@ -168,6 +168,18 @@ async def test_of_each_thing_that_is_waited_for_the_first_is_found(house: Store)
         both = await tx.queue.firsts([PROJECT, "other"])
         assert both[0].id == "s-8"
         assert await tx.queue.firsts([]) == []
+
+
+async def test_those_who_wait_are_locked_and_may_be_changed(house: Store) -> None:
+    async with house.tx() as tx:
+        await tx.batch.add_sessions([a_session("s-runs", state=SessionState.RUNNING, preset_id="")])
+        await tx.batch.add_sessions([a_session(name, created_at=at(n)) for n, name in enumerate(("s-b", "s-a", "s-c"))])
+    async with house.tx() as tx:
+        locked = await tx.queue.lock(["s-b", "s-a", "s-runs", "no-such"])
+        assert [session.id for session in locked] == ["s-a", "s-b"]
+        await tx.batch.save_sessions([next_of(session, reason_detail="told") for session in locked])
+    async with house.reading() as tx:
+        assert [s.reason_detail == "told" for s in await tx.queue.after(None, 9)] == [True, True, False]
 
 
 async def test_a_place_counts_those_who_may_be_given_the_same(house: Store) -> None:

@@ -70,6 +70,10 @@ class MemoryQueue:
         late = [s for s in self._line() if s.queue_deadline_at is not None and s.queue_deadline_at <= now]
         return self._tables.read("sessions", late[:limit])
 
+    async def lock(self, session_ids: Sequence[str]) -> Sequence[Session]:
+        held = [session for session in self._line() if session.id in session_ids]
+        return self._tables.read("sessions", sorted(held, key=lambda session: session.id))
+
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
         def competes(session: Session) -> bool:
             anywhere = among.region_ids is None or not session.region_id or session.coordinates is not None
