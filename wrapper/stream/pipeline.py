@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from wrapper.stream.encoder import CLOCK_RATE, Encoder, EncoderError
 from wrapper.stream.source import Captured, Source, SourceError
 
@@ -19,6 +21,7 @@ REFRESH_S = 0.5
 KEYFRAME_SPACING_S = 0.3
 """Keyframes on request come no closer than this: one serves all who ask, and floods of requests cost nothing."""
 _FIGURES_WINDOW_S = 1.0
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -103,16 +106,26 @@ class Pipeline:
         self._encoder.close()
 
     def _run(self) -> None:
-        newest: Captured | None = None
+        """However it ends, it is heard of: a thread that died alone would leave its last picture standing."""
         try:
-            while not self._closing.is_set():
-                fresh = self._source.next(self._patience_s())
-                newest = fresh or newest
-                if newest is not None and self._due(fresh is not None):
-                    self._encode(newest, fresh is not None)
+            self._turn_pictures()
         except (EncoderError, SourceError) as error:
-            if not self._closing.is_set():
-                self._broken(str(error))
+            self._tell_broken(str(error))
+        except Exception:
+            log.exception("the pipeline failed")
+            self._tell_broken("the wrapper failed; its log says how")
+
+    def _turn_pictures(self) -> None:
+        newest: Captured | None = None
+        while not self._closing.is_set():
+            fresh = self._source.next(self._patience_s())
+            newest = fresh or newest
+            if newest is not None and self._due(fresh is not None):
+                self._encode(newest, fresh is not None)
+
+    def _tell_broken(self, why: str) -> None:
+        if not self._closing.is_set():
+            self._broken(why)
 
     def _patience_s(self) -> float:
         if self._keyframe_wanted.is_set():
