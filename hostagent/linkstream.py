@@ -171,12 +171,14 @@ class LinkStream:
                 continue
 
     def _report(self, now: float) -> agent_pb2.Report:
+        unstored, more = self._workloads.around.saves.unstored()
         return agent_pb2.Report(
             epoch=self.epoch,
             sequence=self._schedule.take(now),
             observed_plan_version=self._host.observed_plan_version(),
             workloads=self._workloads.report(),
-            unstored_saves=self._workloads.around.saves.unstored(),
+            unstored_saves=unstored,
+            unstored_saves_more=more,
         )
 
     async def _queue(self, signal: agent_pb2.ChannelSignal) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import random
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +36,9 @@ _READING = "reading"
 _ARCHIVE, _STAGING = "restore.tar.gz", "restore"
 # There is nobody any more to whom these files belong.
 _UNWANTED = frozenset({"SESSION_NOT_YOURS", "SAVE_GONE"})
+# As many as a report tells, and as many as there may be for another session to begin with a save: those that play
+# then still have room in the report when they end.
+_TOLD, _MOST_UNSTORED = 500, 400
 _READ_TRIES = 3
 _READ_PAUSE_S = 1.0
 
@@ -80,17 +83,22 @@ class Saves:
             elif not (sessions_root / entry.name.removeprefix(".")).is_dir():
                 _clear(entry)  # of a start that never came to be
 
-    def unstored(self) -> list[agent_pb2.UnstoredSave]:
-        """What ended sessions have left here, and why it is not stored."""
-        return [
+    def unstored(self) -> tuple[Sequence[agent_pb2.UnstoredSave], bool]:
+        """What ended sessions have left here and why it is not stored, and whether there is more than can be told."""
+        told = [
             agent_pb2.UnstoredSave(session_id=key.session_id, generation=key.generation, detail=detail[:500])
-            for key, detail in sorted(self._details.items())
+            for key, detail in sorted(self._details.items())[:_TOLD]
         ]
+        return told, len(self._details) > _TOLD
 
     async def restore(self, directory: SessionDir, spec: wrapper_pb2.SessionSpec, tell: Callable[[str], None]) -> None:
         """Brings the session's save into its directory. Raises SaveNotRestored; then nothing of it is there."""
         if not spec.save:
             return
+        if len(self._details) >= _MOST_UNSTORED:
+            raise SaveNotRestored(
+                f"this host takes no session with a save: {len(self._details)} of ended ones are not stored yet"
+            )
         file, staging = directory.path / _ARCHIVE, directory.path / _STAGING
         try:
             places = places_of(spec)

@@ -61,11 +61,14 @@ class UnstoredSave:
 
 @dataclass(frozen=True)
 class Report:
+    """`unstored_more`: the host has more of them than it tells."""
+
     epoch: int
     sequence: int
     observed_plan_version: int
     workloads: tuple[Workload, ...]
     unstored: tuple[UnstoredSave, ...] = ()
+    unstored_more: bool = False
 
 
 ACTIVITY_STRIDE_S = 30.0

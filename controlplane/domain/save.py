@@ -174,9 +174,12 @@ def after_report(
     running: Mapping[str, int],
     unstored: Mapping[str, tuple[int, str]],
     now: datetime,
+    *,
+    more: bool = False,
 ) -> Sequence[Save]:
     """The saves that a host's whole report changes. `held`: (save, its session has finished, that one's generation) of
-    the sessions bound to this host; `running` and `unstored` by session what the host still has of it.
+    the sessions bound to this host; `running` and `unstored` by session what the host still has of it; `more`: it has
+    more of the latter than it tells.
 
     A host that has neither a session nor its files any more will store nothing: its save is free."""
     changed: list[Save] = []
@@ -185,6 +188,6 @@ def after_report(
         if kept is not None and kept[0] == generation:
             if finished and kept[1] != save.detail:
                 changed.append(save.told(kept[1], now))
-        elif finished and save.session_id not in running:
+        elif finished and not more and save.session_id not in running:
             changed.append(save.released(now))
     return changed

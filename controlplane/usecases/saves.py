@@ -152,7 +152,7 @@ async def keep_track(tx: Tx, host_id: str, report: Report, now: datetime) -> Non
     if held:
         running = {workload.session_id: workload.generation for workload in report.workloads}
         unstored = {one.session_id: (one.generation, one.detail) for one in report.unstored}
-        for save in after_report(held, running, unstored, now):
+        for save in after_report(held, running, unstored, now, more=report.unstored_more):
             await tx.saves.save(save)
 
 

@@ -78,7 +78,8 @@ def decode_report(payload: bytes) -> Report:
         UnstoredSave(one.session_id, one.generation, _words(one.detail))
         for one in message.unstored_saves[:MAX_WORKLOADS]
     )
-    return Report(message.epoch, message.sequence, message.observed_plan_version, workloads, unstored)
+    more = message.unstored_saves_more or len(message.unstored_saves) > len(unstored)
+    return Report(message.epoch, message.sequence, message.observed_plan_version, workloads, unstored, more)
 
 
 def _workload(message: wrapper_pb2.WorkloadStatus) -> Workload:

@@ -110,18 +110,20 @@ class Goodbye(_message.Message):
     def __init__(self, reason: _Optional[str] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("epoch", "sequence", "observed_plan_version", "workloads", "unstored_saves")
+    __slots__ = ("epoch", "sequence", "observed_plan_version", "workloads", "unstored_saves", "unstored_saves_more")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     OBSERVED_PLAN_VERSION_FIELD_NUMBER: _ClassVar[int]
     WORKLOADS_FIELD_NUMBER: _ClassVar[int]
     UNSTORED_SAVES_FIELD_NUMBER: _ClassVar[int]
+    UNSTORED_SAVES_MORE_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     sequence: int
     observed_plan_version: int
     workloads: _containers.RepeatedCompositeFieldContainer[_wrapper_pb2.WorkloadStatus]
     unstored_saves: _containers.RepeatedCompositeFieldContainer[UnstoredSave]
-    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., observed_plan_version: _Optional[int] = ..., workloads: _Optional[_Iterable[_Union[_wrapper_pb2.WorkloadStatus, _Mapping]]] = ..., unstored_saves: _Optional[_Iterable[_Union[UnstoredSave, _Mapping]]] = ...) -> None: ...
+    unstored_saves_more: bool
+    def __init__(self, epoch: _Optional[int] = ..., sequence: _Optional[int] = ..., observed_plan_version: _Optional[int] = ..., workloads: _Optional[_Iterable[_Union[_wrapper_pb2.WorkloadStatus, _Mapping]]] = ..., unstored_saves: _Optional[_Iterable[_Union[UnstoredSave, _Mapping]]] = ..., unstored_saves_more: _Optional[bool] = ...) -> None: ...
 
 class UnstoredSave(_message.Message):
     __slots__ = ("session_id", "generation", "detail")

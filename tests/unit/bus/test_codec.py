@@ -137,6 +137,14 @@ def test_a_time_that_no_clock_has_measured_ends_no_hosts_link():
     assert 0 < workload.age_s < 400_000_000
 
 
+@pytest.mark.parametrize(("listed", "said", "more"), [(500, False, False), (500, True, True), (501, False, True)])
+def test_saves_that_a_report_leaves_out_are_never_taken_for_stored(listed: int, said: bool, more: bool):
+    report = agent_pb2.Report(epoch=1, sequence=1, unstored_saves_more=said)
+    report.unstored_saves.extend(agent_pb2.UnstoredSave(session_id=f"s-{n}", generation=1) for n in range(listed))
+    decoded = codec.decode_report(report.SerializeToString())
+    assert (len(decoded.unstored), decoded.unstored_more) == (500, more)
+
+
 def test_words_that_a_database_refuses_end_no_hosts_reports():
     report = agent_pb2.Report(epoch=1, sequence=1, workloads=[status(reason_detail="a\0b")])
     report.unstored_saves.add(session_id="s-1", generation=2, detail="\0x")

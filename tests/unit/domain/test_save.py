@@ -91,6 +91,12 @@ def test_a_report_frees_what_its_host_no_longer_has_and_tells_why_the_rest_is_no
     assert not after_report([(changed[0], True, 1)], {}, {"waiting": (1, "no link")}, NOW)
 
 
+def test_a_host_that_has_more_than_it_can_tell_frees_nothing() -> None:
+    told, left_out = a_save("told"), a_save("left-out")
+    changed = after_report([(told, True, 1), (left_out, True, 1)], {}, {"told": (1, "no link")}, NOW, more=True)
+    assert [(save.session_id, save.detail) for save in changed] == [("told", "no link")]
+
+
 def test_a_deployment_saves_only_what_it_has() -> None:
     check_saves(None, ())
     check_saves(SaveSpec(("a", "b")), ("b", "a", "c"))

@@ -6,10 +6,14 @@ import asyncio
 from pathlib import Path
 from unittest.mock import AsyncMock, Mock
 
+import pytest
+from protovalidate import validate
 from quarterdeck.v1 import wrapper_pb2
 
+from hostagent.linkstream import LinkStream
 from hostagent.plan import WorkloadKey
-from hostagent.saves import Saves
+from hostagent.reporting import ReportSchedule
+from hostagent.saves import SaveNotRestored, Saves
 from hostagent.sessiondir import SessionDir
 from hostagent.transfer import ArchiveLink
 
@@ -25,19 +29,37 @@ async def test_what_is_kept_is_told_and_the_rest_goes(tmp_path: Path) -> None:
 
     def changed(urgent: bool) -> None:
         changes.append(urgent)
-        if any(one.detail for one in saves.unstored()):
+        if any(one.detail for one in saves.unstored()[0]):
             told.set()
 
     saves = Saves(root, ArchiveLink(lambda: None), changed)
     saves.begin(sessions)
     try:
-        assert [(one.session_id, one.generation, one.detail) for one in saves.unstored()] == [("s-kept", 1, "")]
+        assert [(one.session_id, one.generation, one.detail) for one in saves.unstored()[0]] == [("s-kept", 1, "")]
         await asyncio.wait_for(told.wait(), 10)
-        assert [one.detail for one in saves.unstored()] == ["there is no link to the control plane"]
+        assert [one.detail for one in saves.unstored()[0]] == ["there is no link to the control plane"]
     finally:
         await saves.close()
     assert changes[0]
     assert sorted(path.name for path in root.iterdir()) == [".s-running.1", "s-kept.1"]
+
+
+async def test_more_saves_than_a_report_holds_cost_no_link_and_no_session_with_a_save_begins(tmp_path: Path) -> None:
+    for number in range(501):
+        (tmp_path / "unstored" / f"s-{number}.1").mkdir(parents=True)
+    saves = Saves(tmp_path / "unstored", ArchiveLink(lambda: None), lambda _: None)
+    saves.begin(tmp_path)
+    try:
+        stream = LinkStream(Mock(), Mock(observed_plan_version=lambda: 0), Mock(report=list), ReportSchedule())
+        stream._workloads.around.saves = saves
+        report = stream._report(0.0)
+        validate(report)
+        assert (len(report.unstored_saves), report.unstored_saves_more) == (500, True)
+        directory = SessionDir.of(tmp_path, WorkloadKey("next", 1))
+        with pytest.raises(SaveNotRestored, match="501 of ended ones are not stored yet"):
+            await saves.restore(directory, wrapper_pb2.SessionSpec(save="saves/x"), lambda _: None)
+    finally:
+        await saves.close()
 
 
 async def test_a_note_that_a_game_has_made_a_directory_of_is_in_nobodys_way(tmp_path: Path) -> None:
