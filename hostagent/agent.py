@@ -31,9 +31,9 @@ from hostagent.runtime.choice import choose_runtime
 from hostagent.runtime.process import ProcessRuntime
 from hostagent.saves import Saves
 from hostagent.settings import Settings
+from hostagent.surroundings import Surroundings
 from hostagent.transfer import ArchiveLink, Stub
 from hostagent.usage import Meter
-from hostagent.workload import Surroundings
 from hostagent.workloads import Workloads
 
 log = structlog.get_logger()

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -21,43 +20,14 @@ from hostagent.lifecycle import Phase, Trigger, after
 from hostagent.orders import leases_of, order_of, reason_of, stop_grace_s
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Runtime, StartFailed, Usage, ending
-from hostagent.saves import Saves
+from hostagent.runtime import Instance, StartFailed, Usage, ending
 from hostagent.sessiondir import STATUS, Launch, SessionDir, launch_now
+from hostagent.surroundings import Surroundings
 from hostagent.usage import grown
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
 log = structlog.get_logger()
 Reason = sessions_pb2.SessionReason
-
-# A digest's spec, or None when the control plane does not give it now.
-SpecSource = Callable[[str], Awaitable[bytes | None]]
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long a workload waits for what, in seconds."""
-
-    spec_retry_s: float = 1.0
-    ready_s: float = 60.0
-    reconnect_s: float = 0.5
-    # Between two statuses of one wrapper: each may be a report of the whole host.
-    pace_s: float = 0.02
-    default_grace_s: float = 10.0
-    # What a wrapper gets beyond its game's grace before all of it is killed.
-    firm_margin_s: float = 10.0
-    watchdog: watchdog.Terms = field(default_factory=watchdog.Terms)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What every workload of a host shares. `changed(urgent)` is called after each change of what is to be reported."""
-
-    runtime: Runtime
-    specs: SpecSource
-    changed: Callable[[bool], None]
-    saves: Saves
-    timing: Timing = Timing()
 
 
 class Workload:

@@ -16,7 +16,8 @@ from hostagent.lifecycle import Phase
 from hostagent.plan import Action, Forget, Start, Stop, StopCause, WorkloadKey
 from hostagent.runtime import Usage
 from hostagent.sessiondir import InvalidSessionId, SessionDir
-from hostagent.workload import Surroundings, Workload
+from hostagent.surroundings import Surroundings
+from hostagent.workload import Workload
 
 log = structlog.get_logger()
 # Beside the sessions: logs of those that are gone.

@@ -17,9 +17,10 @@ from hostagent.plan import WorkloadKey
 from hostagent.runtime.process import ProcessRuntime
 from hostagent.saves import Saves
 from hostagent.sessiondir import SessionDir
+from hostagent.surroundings import Surroundings, Timing
 from hostagent.transfer import ArchiveLink
 from hostagent.watchdog import Terms
-from hostagent.workload import Surroundings, Timing, Workload
+from hostagent.workload import Workload
 from tests.component.hostagent.conftest import eventually
 
 Reason = sessions_pb2.SessionReason

@@ -14,7 +14,7 @@ from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance
 from hostagent.sessiondir import SPEC, Launch, SessionDir
-from hostagent.workload import Surroundings
+from hostagent.surroundings import Surroundings
 from hostagent.workloads import Workloads
 
 
