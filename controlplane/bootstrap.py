@@ -244,7 +244,7 @@ def _policy(settings: Settings) -> Policy:
     return Policy(
         silence=Silence(settings.stale_after_s, settings.lost_after_s, settings.restart_grace_s),
         limits=Limits(settings.idle_timeout_s, settings.disconnect_timeout_s, settings.max_duration_s),
-        lost_after_s=settings.session_lost_after_s,
+        session_lost_after_s=settings.session_lost_after_s,
         queue_timeout_s=settings.queue_timeout_s,
         rented_queue_timeout_s=settings.rented_queue_timeout_s,
         queue_bounds=Bounds(settings.queue_max_per_project, settings.queue_max_per_subject),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import grpc
-from quarterdeck.compat.v1 import orchestrator_pb2, sessions_pb2, streaming_pb2
 from quarterdeck.compat.v1.orchestrator_pb2_grpc import add_OrchestratorServiceServicer_to_server
 from quarterdeck.compat.v1.sessions_pb2_grpc import add_SessionFlowServiceServicer_to_server
 from quarterdeck.compat.v1.streaming_pb2_grpc import add_StreamingIngestServiceServicer_to_server
@@ -14,12 +13,6 @@ from controlplane.api.compat_streaming import StreamingIngestServicer, StreamUrl
 from controlplane.api.metrics import Metrics
 from controlplane.api.specs import Network
 from controlplane.usecases.world import World
-
-SERVICES: tuple[str, ...] = tuple(
-    service.full_name
-    for module in (orchestrator_pb2, streaming_pb2, sessions_pb2)
-    for service in module.DESCRIPTOR.services_by_name.values()
-)
 
 
 def serve(world: World, network: Network, metrics: Metrics, server: grpc.aio.Server) -> None:

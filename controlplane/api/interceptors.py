@@ -328,12 +328,15 @@ class Guarded:
     def __init__(self, server: grpc.aio.Server, chain: Chain) -> None:
         self._server = server
         self._chain = chain
+        # The full names of what is served, in the order in which it came.
+        self.services: list[str] = []
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         self._server.add_generic_rpc_handlers([_Wrapped(handler, self._chain) for handler in handlers])
 
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
-        """The same handlers once more, for servers of threads."""
+        """The same handlers once more, for servers of threads: here they only tell the service's name."""
+        self.services.append(service)
 
 
 class _Wrapped(grpc.GenericRpcHandler):

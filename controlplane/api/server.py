@@ -6,6 +6,7 @@ They share one chain of checks and one event loop. Port 0 lets the system choose
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,39 +17,22 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from grpc_reflection.v1alpha._async import ReflectionServicer
 from prometheus_client import CollectorRegistry
 from quarterdeck.v1 import (
-    accounts_pb2,
     accounts_pb2_grpc,
-    agent_pb2,
     agent_pb2_grpc,
-    backups_pb2,
     backups_pb2_grpc,
-    console_pb2,
     console_pb2_grpc,
-    deadletters_pb2,
     deadletters_pb2_grpc,
-    events_pb2,
     events_pb2_grpc,
-    games_pb2,
     games_pb2_grpc,
-    hosts_pb2,
     hosts_pb2_grpc,
-    logs_pb2,
     logs_pb2_grpc,
-    pools_pb2,
     pools_pb2_grpc,
-    ports_pb2,
     ports_pb2_grpc,
-    replacements_pb2,
     replacements_pb2_grpc,
-    saves_pb2,
     saves_pb2_grpc,
-    sessions_pb2,
     sessions_pb2_grpc,
-    shapes_pb2,
     shapes_pb2_grpc,
-    streaming_pb2,
     streaming_pb2_grpc,
-    vms_pb2,
     vms_pb2_grpc,
 )
 
@@ -84,31 +68,6 @@ from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
 
-API_SERVICES = tuple(
-    module.DESCRIPTOR.services_by_name[name].full_name
-    for module, name in (
-        (accounts_pb2, "AccountService"),
-        (sessions_pb2, "SessionService"),
-        (games_pb2, "GameService"),
-        (shapes_pb2, "ShapeService"),
-        (vms_pb2, "VmService"),
-        (hosts_pb2, "HostService"),
-        (ports_pb2, "PortService"),
-        (pools_pb2, "PoolService"),
-        (replacements_pb2, "ReplacementService"),
-        (events_pb2, "EventService"),
-        (deadletters_pb2, "DeadLetterService"),
-        (streaming_pb2, "StreamingService"),
-        (console_pb2, "ConsoleService"),
-        (logs_pb2, "LogService"),
-        (saves_pb2, "SaveService"),
-        (backups_pb2, "BackupService"),
-    )
-)
-API_SERVICES += compat.SERVICES
-AGENT_SERVICES = tuple(
-    agent_pb2.DESCRIPTOR.services_by_name[name].full_name for name in ("EnrolmentService", "AgentLinkService")
-)
 REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 
 
@@ -201,9 +160,9 @@ class Server:
             _bind(link, options.agent_host, options.link_port, self._credentials(client=True)),
         )
         dialled = options.advertised_host or options.agent_host
-        self._serve_api(self._guarded(api), f"{dialled}:{ports.enrolment}")
+        services = self._serve_api(self._guarded(api), f"{dialled}:{ports.enrolment}")
         self._serve_agents(self._guarded(enrolment), self._guarded(link), f"{dialled}:{ports.link}")
-        for service in ("", *API_SERVICES):
+        for service in ("", *services):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         for server in self._servers:
             await server.start()
@@ -237,7 +196,8 @@ class Server:
             return grpc.ssl_server_credentials(pair)
         return grpc.ssl_server_credentials(pair, root_certificates=self._tls.ca, require_client_auth=True)
 
-    def _serve_api(self, server: Any, enrolment_target: str) -> None:
+    def _serve_api(self, server: Any, enrolment_target: str) -> Sequence[str]:
+        """Returns the services' full names, by which health and reflection know them."""
         world, options = self._world, self._options
         streaming = StreamingServicer(world, self._links, self._channels, options.network, options.channels)
         accounts_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(world, self._bearers), server)
@@ -258,8 +218,10 @@ class Server:
         saves_pb2_grpc.add_SaveServiceServicer_to_server(SaveServicer(world), server)
         logs_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(world, consoles), server)
         backups_pb2_grpc.add_BackupServiceServicer_to_server(BackupServicer(world), server)
+        services = tuple(server.services)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        _reflect(server)
+        _reflect(server, services)
+        return services
 
     def _serve_agents(self, enrolment: Any, link: Any, link_target: str) -> None:
         options = self._options
@@ -277,9 +239,9 @@ class Server:
         agent_pb2_grpc.add_AgentLinkServiceServicer_to_server(servicer, link)
 
 
-def _reflect(server: Any) -> None:
+def _reflect(server: Any, services: Sequence[str]) -> None:
     """v1alpha as the library has it, and v1, whose messages are the same on the wire."""
-    servicer = ReflectionServicer((*API_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME))
+    servicer = ReflectionServicer((*services, health.SERVICE_NAME, reflection.SERVICE_NAME))
     handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,

@@ -326,7 +326,7 @@ def _new_session(world: World, who: Principal, request: SessionRequest, found: _
         updated_at=now,
         region_id=request.region_id,
         limits=limits,
-        lost_after_s=given(request.lost_after_s, policy.lost_after_s),
+        lost_after_s=given(request.lost_after_s, policy.session_lost_after_s),
         streamed=streamed,
         video=_video(preset) if streamed else None,
         client_token=request.client_token,

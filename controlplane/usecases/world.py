@@ -38,7 +38,7 @@ class Policy:
 
     silence: Silence = field(default_factory=Silence)
     limits: Limits = field(default_factory=Limits)
-    lost_after_s: float = 900.0
+    session_lost_after_s: float = 900.0
     session_lease_s: float = 600.0
     queue_timeout_s: float = 30.0
     # Since its creation, for a session that a machine is being rented for.

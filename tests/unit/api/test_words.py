@@ -11,9 +11,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from quarterdeck.v1 import console_pb2, games_pb2, sessions_pb2
 
 from controlplane.api.interceptors import validate
-from controlplane.api.server import API_SERVICES
 from controlplane.api.status import InvalidFields
 from controlplane.api.words import words_for
+from tests.protos.services import CALLERS
 
 
 def rules(found: validate_pb2.FieldRules) -> Iterator[str]:
@@ -36,7 +36,7 @@ def patterns(message: Descriptor, seen: set[str]) -> Iterator[str]:
 
 def all_patterns() -> list[str]:
     pool, seen = sessions_pb2.DESCRIPTOR.pool, set[str]()
-    services = [pool.FindServiceByName(name) for name in API_SERVICES]
+    services = [pool.FindServiceByName(name) for name in CALLERS]
     inputs = [method.input_type for service in services for method in service.methods]
     return sorted({pattern for message in inputs for pattern in patterns(message, seen)})
 

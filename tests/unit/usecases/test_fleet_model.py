@@ -57,7 +57,7 @@ SEATS = {"vm-a": 1, "vm-b": 2, "vm-c": 3}
 POLICY = Policy(
     silence=Silence(stale_after_s=3, lost_after_s=8, restart_grace_s=0, feed_lag_s=5),
     session_lease_s=12,
-    lost_after_s=40,
+    session_lost_after_s=40,
     queue_timeout_s=25,
     queue_bounds=Bounds(per_project=8, per_subject=5),
     port_quarantine_s=4,
