@@ -44,6 +44,8 @@ HOST_MACHINE: Machine[HostState, HostTrigger] = Machine(
     },
 )
 
+GONE = frozenset({H.LOST, H.OFFLINE})
+
 
 @dataclass(frozen=True)
 class Gpu:

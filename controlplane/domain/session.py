@@ -101,6 +101,7 @@ SESSION_MACHINE: Machine[SessionState, SessionTrigger] = Machine(
 
 FINISHED = SESSION_MACHINE.final
 ON_HOST = frozenset({S.STARTING, S.RUNNING, S.STOPPING})
+REPLACEABLE = frozenset(state for state in S if SESSION_MACHINE.allows(state, T.REPLACED))
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,8 @@ class Wanted:
 
 
 class QueueRows(Protocol):
-    """PENDING sessions over all projects, oldest first by (created_at, id)."""
+    """Sessions over all projects that wait for a VM: PENDING ones, oldest first by (created_at, id); and stranded ones,
+    which lost theirs."""
 
     async def after(self, last: tuple[datetime, str] | None, limit: int) -> Sequence[Session]:
         """Those behind (created_at, id) `last`."""
@@ -145,6 +146,11 @@ class QueueRows(Protocol):
     async def lock(self, session_ids: Sequence[str]) -> Sequence[Session]:
         """Those of these that wait, by id, locked against every other transaction until this one ends. Those that
         another one holds are left out."""
+        ...
+
+    async def stranded(self, since: datetime) -> Sequence[Session]:
+        """Those that may be re-placed and have been unreachable since then or longer, on hosts that are LOST or
+        OFFLINE; longest first."""
         ...
 
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:

@@ -48,9 +48,8 @@ def jobs(world: World, standing: StandingPage) -> tuple[Job, ...]:
 
     return (
         Job("judge_hosts", 1.0, lambda: watch.judge_hosts(world)),
-        Job("place_queue", 1.0, lambda: queue.place_queue(world), wakes_on=subjects.SLOTS),
+        Job("place_queue", 1.0, lambda: replacement.place_all(world), wakes_on=subjects.SLOTS),
         Job("expire_queue", 1.0, lambda: queue.expire_queue(world)),
-        Job("replace_lost", 1.0, lambda: replacement.replace_lost(world)),
         Job("expire_untaken", 5.0, lambda: watch.expire_untaken(world)),
         Job("expire_unreachable", 1.0, lambda: watch.expire_unreachable(world)),
         Job("provisioning", 1.0, lambda: provisioning.advance(world), wakes_on=subjects.RENTING),

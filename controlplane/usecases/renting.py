@@ -15,7 +15,7 @@ from controlplane.domain.identity import Principal, Role
 from controlplane.domain.placement import Candidate, Need, PassedOver
 from controlplane.domain.pool import RENTING, Decision, Ending, Market, Pool, Rent, Rented
 from controlplane.domain.renting import decide
-from controlplane.domain.session import Session
+from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.allocation import Ask, surveyed
 from controlplane.usecases.offers import Quoted
@@ -81,7 +81,7 @@ async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
     regions = await tx.shapes.regions()
     most = {region.id: region.max_rented_vms for region in regions if region.max_rented_vms}
     rented = await tx.renting.fleet(now - timedelta(seconds=renting.patience.remembered_s))
-    asks = await _waiting(tx) if most else []
+    asks = await _waiting(tx, now - timedelta(seconds=world.policy.silence.lost_after_s)) if most else []
     needs, standing = await surveyed(tx, asks, ways(regions, [ask.wish for ask in asks]), now)
     market = Market(
         offers=quoted.offers,
@@ -96,15 +96,17 @@ async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
     return _Snapshot(asks, needs, standing, rented, await tx.pools.all(), market, now)
 
 
-async def _waiting(tx: Tx) -> list[Ask]:
-    """All who wait, oldest first: those who may go nowhere else must not hide those behind them."""
-    asks: list[Ask] = []
+async def _waiting(tx: Tx, lost_at: datetime) -> list[Ask]:
+    """Those who lost their host by then and start afresh elsewhere, so that a machine comes for them while their lease
+    runs out; and all who wait, oldest first: those who may go nowhere else must not hide those behind them."""
+    sessions = list(await tx.queue.stranded(lost_at))
+    last = None
     while True:
-        last = (asks[-1].session.created_at, asks[-1].session.id) if asks else None
         batch = await tx.queue.after(last, BATCH)
-        asks.extend(await asks_of(tx, batch))
+        sessions.extend(batch)
         if len(batch) < BATCH:
-            return asks
+            return await asks_of(tx, sessions)
+        last = (batch[-1].created_at, batch[-1].id)
 
 
 async def _rent(tx: Tx, world: World, rent: Rent) -> None:
@@ -149,6 +151,8 @@ async def _tell(world: World, asks: Sequence[Ask], told: Sequence[tuple[PassedOv
 
 
 def _informed(session: Session, news: Sequence[PassedOver], wait_s: float) -> Session:
+    if session.state is not SessionState.PENDING:
+        return session
     passed = with_renting(session.passed_over, news)
     if any(entry.code == RENTING for entry in news):
         session = session.patient(wait_s)

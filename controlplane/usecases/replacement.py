@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from controlplane.domain.errors import Conflict
-from controlplane.domain.host import HostState
-from controlplane.domain.session import SESSION_MACHINE, Session, SessionTrigger
-from controlplane.interfaces import Tx
+from controlplane.domain.errors import Conflict, as_one
+from controlplane.domain.host import GONE
+from controlplane.domain.session import REPLACEABLE, Session
+from controlplane.interfaces import Tx, Wanted
 from controlplane.usecases.allocation import place_many
-from controlplane.usecases.queue import asks_of
+from controlplane.usecases.queue import asks_of, place_queue
 from controlplane.usecases.saves import forsake
 from controlplane.usecases.vacating import vacated
 from controlplane.usecases.world import Policy, World
@@ -27,21 +27,45 @@ def lapsed(session: Session, now: datetime, policy: Policy) -> bool:
     return now - session.unreachable_at >= timedelta(seconds=session.lease_s + policy.silence.lost_after_s)
 
 
+async def place_all(world: World) -> None:
+    """Those who lost their host, then those who wait: they have no queue timeout to come back from. A fault in one does
+    not hold up the other. Raises Conflict, Unavailable, ExceptionGroup."""
+    broken = list[Exception]()
+    for work in (replace_lost, place_queue):
+        try:
+            await work(world)
+        except Exception as error:  # noqa: BLE001 - raised below
+            broken.append(error)
+    if broken:
+        raise as_one("placement", broken)
+
+
 async def replace_lost(world: World) -> int:
     """Gives each such session its next generation on another VM; returns how many. Where there is no room it stays
-    unreachable: it is tried again until its `lost_after` is over."""
+    unreachable, and so do others who ask for the same: until its `lost_after` is over it is tried again. Raises
+    Unavailable, ExceptionGroup."""
     async with world.store.reading() as tx:
         now = await tx.now()
-        due = [session for session in await tx.sessions.unreachable() if lapsed(session, now, world.policy)]
-    replaced = 0
-    for stale in due:
+        stranded = await tx.queue.stranded(now - timedelta(seconds=world.policy.silence.lost_after_s))
+        asks = await asks_of(tx, [session for session in stranded if lapsed(session, now, world.policy)])
+    replaced, unmet, broken = 0, set[Wanted](), list[Exception]()
+    for ask in asks:
+        if ask.wanted in unmet:
+            continue
         try:
             async with world.store.tx() as tx:
-                hints = await _replace_one(tx, world, stale)
-        except (Conflict, _NoRoom):
+                hints = await _replace_one(tx, world, ask.session)
+        except Conflict:
             continue
-        replaced += bool(hints)
-        await world.tell(*hints)
+        except _NoRoom:
+            unmet.add(ask.wanted)
+        except Exception as error:  # noqa: BLE001 - raised below
+            broken.append(error)
+        else:
+            replaced += bool(hints)
+            await world.tell(*hints)
+    if broken:
+        raise as_one("replacement", broken)
     return replaced
 
 
@@ -51,9 +75,7 @@ async def _replace_one(tx: Tx, world: World, stale: Session) -> tuple[str, ...]:
     session = await tx.sessions.get(stale.id)
     if session is None or session.unreachable_at != stale.unreachable_at or session.generation != stale.generation:
         return ()
-    if host is None or vm is None or host.state not in (HostState.LOST, HostState.OFFLINE):
-        return ()
-    if not SESSION_MACHINE.allows(session.state, SessionTrigger.REPLACED):
+    if host is None or vm is None or host.state not in GONE or session.state not in REPLACEABLE:
         return ()
     now = await tx.now()
     freed, vm_events = await vacated(tx, vm, session.units, now)
@@ -61,7 +83,8 @@ async def _replace_one(tx: Tx, world: World, stale: Session) -> tuple[str, ...]:
     # The game may have held them until a moment ago, and nobody can ask.
     await tx.ports.release([session.id], now + timedelta(seconds=world.policy.lost_port_quarantine_s))
     await tx.outbox.append(vm_events)
-    (placement,) = await place_many(tx, await asks_of(tx, [session]), now)
+    # What others hold is waited for: who only passes by would be overtaken by every new session.
+    (placement,) = await place_many(tx, await asks_of(tx, [session]), now, wait=True)
     if placement.bound is None:
         raise _NoRoom
     await tx.sessions.save(placement.bound)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
-from controlplane.domain.host import Host, HostState, HostTrigger
+from controlplane.domain.host import GONE, Host, HostTrigger
 from controlplane.domain.reconcile import never_started, untaken
 from controlplane.domain.session import SESSION_MACHINE, SessionReason, SessionTrigger
 from controlplane.domain.silence import judge, listening, silence_s
@@ -74,7 +74,7 @@ async def expire_unreachable(world: World) -> int:
             session = await tx.sessions.get(stale.id)
             if session is None or session.unreachable_at != stale.unreachable_at or session.finished:
                 continue
-            if host is None or host.state not in (HostState.LOST, HostState.OFFLINE):
+            if host is None or host.state not in GONE:
                 continue
             if not SESSION_MACHINE.allows(session.state, SessionTrigger.HOST_GONE):
                 continue

@@ -8,10 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from controlplane.adapters.store.connection import TxConnection, read_versioned
-from controlplane.adapters.store.tables import sessions
+from controlplane.adapters.store.connection import TxConnection, read_versioned, words
+from controlplane.adapters.store.tables import hosts, sessions
+from controlplane.domain.host import GONE
 from controlplane.domain.queueing import Rivals
-from controlplane.domain.session import Session, SessionState
+from controlplane.domain.session import REPLACEABLE, Session, SessionState
 from controlplane.interfaces import Wanted
 
 ORDER = (sessions.c.created_at, sessions.c.id)
@@ -44,6 +45,15 @@ class SqlQueue:
         among = self._connection.among(sessions.c.id, session_ids)
         statement = sa.select(sessions).where(WAITING, among).order_by(sessions.c.id)
         return await self._all(statement.with_for_update(key_share=True, skip_locked=True))
+
+    async def stranded(self, since: datetime) -> Sequence[Session]:
+        statement = (
+            sa.select(sessions)
+            .join(hosts, hosts.c.id == sessions.c.vm_id)
+            .where(sessions.c.state.in_(words(list(REPLACEABLE))), sessions.c.lease_s > 0)
+            .where(sessions.c.unreachable_at <= since, hosts.c.state.in_(words(list(GONE))))
+        )
+        return await self._all(statement.order_by(sessions.c.unreachable_at, sessions.c.id))
 
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
         place = sa.func.row_number().over(order_by=ORDER).label("place")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from controlplane.adapters.store import open_store
 from controlplane.domain.attempt import Attempt, Failure, Offer
-from controlplane.domain.host import Encoder, Gpu, Inventory
+from controlplane.domain.host import Encoder, Gpu, HostState, Inventory
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing, ProviderRefused
 from controlplane.domain.pool import Budget
@@ -20,14 +20,14 @@ from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.session import SessionReason, SessionTrigger
 from controlplane.domain.vm import Vm, VmState
 from controlplane.interfaces import Page
-from controlplane.usecases import creation, hosts, provisioning, queue, renting, sessions, vm_states, vms
+from controlplane.usecases import creation, hosts, provisioning, renting, replacement, sessions, vm_states, vms, watch
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.settling import settle
 from controlplane.usecases.world import Policy, Renting
 from hostagent.identity import certificate_request, new_key
 from tests.component.processor.worlds import world_on
-from tests.contract.store.rows import a_deployment, a_game
+from tests.contract.store.rows import a_deployment, a_game, next_of
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 PLAYER = Principal(DEFAULT_PROJECT, "player", Role.PLAYER)
@@ -96,10 +96,10 @@ class Rig:
             world_on(self.store, folder, policy=policy, providers={"cloud": self.cloud}) for _ in range(2)
         )
 
-    async def furnish(self, budget: int = 5_000_000, **most: int) -> None:
+    async def furnish(self, budget: int = 5_000_000, *, replaceable: bool = False, **most: int) -> None:
         async with self.store.tx() as tx:
             await tx.catalogue.add_game(a_game(law=Law()))
-            await tx.catalogue.add_deployment(a_deployment(ports=(), replaceable=False))
+            await tx.catalogue.add_deployment(a_deployment(ports=(), replaceable=replaceable))
             await tx.renting.put_budget(Budget(DEFAULT_PROJECT, budget))
         for name, count in most.items():
             await self.limit(name.replace("_", "-"), count)
@@ -133,11 +133,17 @@ class Rig:
             if token:
                 enrolled = await hosts.enrol(self.world, token, certificate_request(new_key()))
                 await hosts.hello(self.world, enrolled.host_id, instance_id, self.inventory, ["192.0.2.1"], "r", "l")
-        await queue.place_queue(self.world)
+        await replacement.place_all(self.world)
         self.now += timedelta(seconds=seconds)
 
     async def vms(self, *states: VmState) -> Sequence[Vm]:
         return await vms.list_vms(self.world, OPERATOR, states, Page())
+
+    async def lose(self, vm_id: str) -> None:
+        """Its host, which is heard of no more."""
+        async with self.store.tx() as tx:
+            await tx.hosts.save(next_of(await tx.hosts.lock(vm_id), state=HostState.LOST))
+            await watch.mark_reachability(tx, vm_id, self.now, reachable=False)
 
     async def end(self, view: SessionView) -> None:
         async with self.store.tx() as tx:

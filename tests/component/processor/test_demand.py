@@ -119,6 +119,28 @@ async def test_who_waits_beside_a_session_that_somebody_holds_is_told_all_the_sa
     await rig.store.close()
 
 
+async def test_a_machine_comes_for_who_lost_his_while_his_lease_runs_out(rig: Rig) -> None:
+    await rig.furnish(replaceable=True, eu_west_1=2)
+    view = await rig.ask()
+    for _ in range(2):
+        await rig.round()
+    lost = (await rig.see(view)).session
+    await rig.lose(lost.vm_id)
+    since = rig.now
+    await rig.round(58)
+    await rig.round(2)
+    assert rig.cloud.made == 1, "its host may come back"
+    for _ in range(2):
+        await rig.round()
+    assert rig.cloud.made == 2
+    assert (await rig.see(view)).session.vm_id == lost.vm_id, "whoever plays there may still do so"
+    rig.now = since + timedelta(seconds=660)
+    await rig.round()
+    again = (await rig.see(view)).session
+    assert (again.state, again.generation, again.vm_id == lost.vm_id) == (SessionState.STARTING, 2, False)
+    assert rig.cloud.made == 2
+
+
 async def test_a_session_for_which_nothing_can_be_rented_is_rejected_as_soon_as_any_other(rig: Rig) -> None:
     await rig.furnish(budget=0, eu_west_1=1)
     view = await rig.ask(wait_s=None)

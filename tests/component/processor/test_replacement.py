@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,6 +60,7 @@ async def listened(world: World, clock: Clock, seconds: int) -> None:
 
 
 async def another_machine(world: World) -> None:
+    """Of two seats."""
     async with world.store.tx() as tx:
         await tx.vms.add(a_vm("vm-2", terminate_requested_at=None))
         await tx.hosts.add(a_host("vm-2"))
@@ -142,6 +144,38 @@ async def test_without_room_it_stays_and_nothing_is_given_back(world: World, clo
         assert vm is not None
         assert vm.active_sessions == 1
         assert len(await tx.ports.of_session(session.id)) == 3
+
+
+async def test_who_lost_his_host_goes_before_those_who_wait_and_is_looked_for_room_once(
+    world: World, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await played_on_a_lost_host(world, replaceable=True)
+    async with world.store.tx() as tx:
+        vm = await tx.vms.lock("vm-1")
+        host = await tx.hosts.lock("vm-1")
+        await tx.vms.save(next_of(vm, capacity_units=36))
+        await tx.hosts.save(next_of(host, state=HostState.ONLINE))
+    second = (await creation.create_session(world, OPERATOR, SessionRequest("orbit"), "r-2")).session
+    await lose(world)
+    clock.now += timedelta(seconds=659)
+    waiting = await creation.create_session(world, OPERATOR, SessionRequest("orbit", queue_timeout_s=900), "r-3")
+    clock.now += timedelta(seconds=1)
+
+    looked, place_many = 0, replacement.place_many
+
+    async def counted(*asked: Any, **how: Any) -> Any:
+        nonlocal looked
+        looked += 1
+        return await place_many(*asked, **how)
+
+    monkeypatch.setattr(replacement, "place_many", counted)
+    assert await replacement.replace_lost(world) == 0
+    assert looked == 1, "what one has not found, its equal will not find either"
+    await another_machine(world)
+    await replacement.place_all(world)
+    states = [(await seen(world, session)).generation for session in (first, second)]
+    assert states == [2, 2]
+    assert (await seen(world, waiting.session)).state is SessionState.PENDING
 
 
 async def test_a_game_that_must_not_is_never_re_placed(world: World, clock: Clock) -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from controlplane.adapters.store import open_store
 from controlplane.domain.errors import AlreadyExists, Conflict
+from controlplane.domain.host import HostState
 from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import PortLease, SessionState
 from controlplane.interfaces import Store, Wanted
-from tests.contract.store.rows import NOW, PROJECT, a_deployment, a_game, a_session, a_vm, at, furnish, next_of
+from tests.contract.store.rows import NOW, PROJECT, a_deployment, a_game, a_host, a_session, a_vm, at, furnish, next_of
 
 
 @pytest.fixture
@@ -180,6 +181,26 @@ async def test_those_who_wait_are_locked_and_may_be_changed(house: Store) -> Non
         await tx.batch.save_sessions([next_of(session, reason_detail="told") for session in locked])
     async with house.reading() as tx:
         assert [s.reason_detail == "told" for s in await tx.queue.after(None, 9)] == [True, True, False]
+
+
+async def test_the_stranded_may_be_re_placed_and_are_away_for_long_enough_with_their_host(house: Store) -> None:
+    async with house.tx() as tx:
+        for name, state in {"lost": HostState.LOST, "left": HostState.OFFLINE, "stale": HostState.STALE}.items():
+            await tx.vms.add(a_vm(name))
+            await tx.hosts.add(a_host(name, state=state))
+        lost = {"vm_id": "lost", "state": SessionState.RUNNING, "lease_s": 600.0, "unreachable_at": at(5)}
+        others: dict[str, dict[str, Any]] = {
+            "s-second": {},
+            "s-first": {"vm_id": "left", "unreachable_at": at(4), "state": SessionState.STARTING},
+            "s-late": {"unreachable_at": at(6)},
+            "s-here": {"unreachable_at": None},
+            "s-fixed": {"lease_s": 0.0},
+            "s-stale": {"vm_id": "stale"},
+            "s-stopping": {"state": SessionState.STOPPING},
+        }
+        await tx.batch.add_sessions([a_session(name, **lost | fields) for name, fields in others.items()])
+    async with house.reading() as tx:
+        assert [session.id for session in await tx.queue.stranded(at(5))] == ["s-first", "s-second"]
 
 
 async def test_a_place_counts_those_who_may_be_given_the_same(house: Store) -> None:

@@ -325,9 +325,8 @@ class Fleet(RuleBasedStateMachine):
     async def tick(self) -> None:
         await hosts.beat(self.world, sorted(m.vm_id for m in self.machines.values() if m.linked))
         await watch.judge_hosts(self.world)
-        await queue.place_queue(self.world)
+        await replacement.place_all(self.world)
         await queue.expire_queue(self.world)
-        await replacement.replace_lost(self.world)
         await watch.expire_unreachable(self.world)
 
     # What must hold.

@@ -9,8 +9,9 @@ from datetime import datetime
 from controlplane.adapters.store.memory.fleet import MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.ports import MemoryPorts
 from controlplane.adapters.store.memory.tables import TxTables
+from controlplane.domain.host import GONE
 from controlplane.domain.queueing import Rivals
-from controlplane.domain.session import PortLease, Session, SessionState
+from controlplane.domain.session import REPLACEABLE, PortLease, Session, SessionState
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import Wanted
 
@@ -73,6 +74,21 @@ class MemoryQueue:
     async def lock(self, session_ids: Sequence[str]) -> Sequence[Session]:
         held = [session for session in self._line() if session.id in session_ids]
         return self._tables.read("sessions", sorted(held, key=lambda session: session.id))
+
+    async def stranded(self, since: datetime) -> Sequence[Session]:
+        rows: Sequence[Session] = list(self._tables.seen("sessions").values())
+        hosts = self._tables.seen("hosts")
+        lost = [
+            (session.unreachable_at, session.id, session)
+            for session in rows
+            if session.state in REPLACEABLE
+            and session.lease_s > 0
+            and session.unreachable_at is not None
+            and session.unreachable_at <= since
+            and session.vm_id in hosts
+            and hosts[session.vm_id].state in GONE
+        ]
+        return self._tables.read("sessions", [session for *_, session in sorted(lost, key=lambda row: row[:2])])
 
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
         def competes(session: Session) -> bool:
