@@ -33,12 +33,13 @@ class Job:
 
 
 async def tick(job: Job, bus: Bus, metrics: Metrics, *, jitter: Callable[[], float] = random.random) -> None:
-    """For ever. A failure is told once a row and makes the pauses longer until the job succeeds again."""
+    """For ever. A failure is told once a row and makes the pauses longer until the job succeeds again. An
+    ExceptionGroup is of single pieces of work, whose others were done: each is told, and lengthens no pause."""
     failures = 0
     async with AsyncExitStack() as stack:
         hints = await stack.enter_async_context(bus.subscribe(job.wakes_on)) if job.wakes_on else None
         while True:
-            failures = 0 if await _once(job, metrics, told=failures > 0) else failures + 1
+            failures = 0 if await _served(job, metrics, told=failures > 0) else failures + 1
             pause_s = min(max(job.period_s, LONGEST_PAUSE_S), job.period_s * 2 ** min(failures, 10))
             pause_s *= 1 + JITTER * (2 * jitter() - 1)
             if hints is None or failures:
@@ -47,11 +48,15 @@ async def tick(job: Job, bus: Bus, metrics: Metrics, *, jitter: Callable[[], flo
                 await woken(hints, pause_s)
 
 
-async def _once(job: Job, metrics: Metrics, *, told: bool) -> bool:
-    started, outcome = time.perf_counter(), "failed"
+async def _served(job: Job, metrics: Metrics, *, told: bool) -> bool:
+    """One run; whether whatever could be done was."""
+    started, outcome, served = time.perf_counter(), "failed", False
     try:
         await job.run()
-        outcome = "done"
+        outcome, served = "done", True
+    except ExceptionGroup:
+        served = True
+        log.exception("job.failed", job=job.name)
     except (Conflict, Unavailable) as error:
         if not told:
             log.warning("job.postponed", job=job.name, reason=error.reason)
@@ -61,4 +66,4 @@ async def _once(job: Job, metrics: Metrics, *, told: bool) -> bool:
             log.exception("job.failed", job=job.name)
     finally:
         metrics.ticks.labels(job.name, outcome).observe(time.perf_counter() - started)
-    return outcome == "done"
+    return served

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from controlplane.adapters.bus.memory import MemoryBus
 from controlplane.domain import subjects
@@ -83,6 +84,19 @@ async def test_failures_are_counted_and_do_not_end_it():
     work = Work(Unavailable("DATABASE_AWAY", "later"), KeyError("a mistake"))
     async with MemoryBus() as bus, ticking(Job("a", 0.01, work.run), bus) as registry:
         await work.ran(4)
+    assert registry.get_sample_value("quarterdeck_tick_seconds_count", {"job": "a", "outcome": "failed"}) == 2
+
+
+async def test_a_broken_piece_of_work_is_told_each_time_and_keeps_no_other_waiting():
+    work = Work(*[ExceptionGroup("rows", [KeyError(row)]) for row in ("a", "b")])
+    job = Job("a", 3600, work.run, wakes_on=subjects.SLOTS)
+    with capture_logs() as logs:
+        async with MemoryBus() as bus, ticking(job, bus) as registry:
+            await work.ran(1)
+            for times in (2, 3):
+                await bus.hint(subjects.SLOTS)
+                await work.ran(times)
+    assert [line["event"] for line in logs] == ["job.failed"] * 2
     assert registry.get_sample_value("quarterdeck_tick_seconds_count", {"job": "a", "outcome": "failed"}) == 2
 
 
