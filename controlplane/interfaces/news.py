@@ -165,12 +165,12 @@ class FigureRows(Protocol):
         """By region, state and whether online; TERMINATED VMs are left out. "" means of all projects."""
         ...
 
-    async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
-        """By region; those where nothing moved are left out. "" means of all projects."""
+    async def regions_of_each(self) -> Mapping[str, Sequence[RegionFigure]]:
+        """As `regions`, of every project that has VMs."""
         ...
 
-    async def projects(self) -> Sequence[str]:
-        """Every project, by id."""
+    async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
+        """By region; those where nothing moved are left out. "" means of all projects."""
         ...
 
     async def low(self) -> frozenset[tuple[str, str]]:

@@ -111,8 +111,9 @@ async def watch_tides(world: World) -> int:
     async with world.store.reading() as tx:
         marked = [region for region in await tx.shapes.regions() if region.low_water_seats]
         known = await tx.figures.low()
-        for project_id in await tx.figures.projects() if marked else ():
-            figures = await tx.figures.regions(project_id)
+        figures_of = await tx.figures.regions_of_each() if marked else {}
+        for project_id in sorted(figures_of.keys() | {project_id for project_id, _ in known}):
+            figures = figures_of.get(project_id, ())
             for region in marked:
                 was, room = (project_id, region.id) in known, capacity_of(region.id, figures, ())
                 low = _serves(region, figures) and tide(

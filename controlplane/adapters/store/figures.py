@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -34,9 +34,6 @@ class SqlFigures:
         born_at: datetime = row["born_at"]
         return born_at
 
-    async def projects(self) -> Sequence[str]:
-        return [row["id"] for row in await self._connection.rows(sa.select(projects.c.id).order_by(projects.c.id))]
-
     async def counts(self) -> Counts:
         return Counts(
             sessions={SessionState(k): n for k, n in await self._by_state(sessions, sa.text(UNFINISHED))},
@@ -59,10 +56,13 @@ class SqlFigures:
     async def regions(self, project_id: str) -> Sequence[RegionFigure]:
         statement = _region_figures(bool(project_id))
         rows = await self._connection.rows(statement, {"project": project_id} if project_id else None)
-        return [
-            RegionFigure(**{**{name: int(row[name]) for name in row if name in COUNTS}, **_of_region(row)})
-            for row in rows
-        ]
+        return [_region_figure(row) for row in rows]
+
+    async def regions_of_each(self) -> Mapping[str, Sequence[RegionFigure]]:
+        figures: dict[str, list[RegionFigure]] = {}
+        for row in await self._connection.rows(_region_figures(False, vms.c.project_id)):
+            figures.setdefault(row["project_id"], []).append(_region_figure(row))
+        return figures
 
     async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
         # Apart, so that each finds its own index: sessions that have ended are many, and few of them lately.
@@ -102,11 +102,11 @@ class SqlFigures:
 
 # As the partial index has them, in letters: a prepared statement's parameters would not be seen to imply it.
 PENDING = sessions.c.state == sa.literal_column(f"'{SessionState.PENDING}'")
-COUNTS = frozenset({"vms", "active_sessions", "capacity_units", "used_units", "free_seats"})
+COUNTS = ("vms", "active_sessions", "capacity_units", "used_units", "free_seats")
 
 
 @cache
-def _region_figures(of_project: bool) -> sa.Select[Any]:
+def _region_figures(of_project: bool, *apart: sa.Column[str]) -> sa.Select[Any]:
     online = sa.and_(hosts.c.state == str(HostState.ONLINE), hosts.c.revoked_at.is_(None))
     online = sa.case((online, sa.true()), else_=sa.false()).label("online")
     sums = (
@@ -116,13 +116,14 @@ def _region_figures(of_project: bool) -> sa.Select[Any]:
         sa.func.sum(vms.c.used_units).label("used_units"),
         sa.func.sum((vms.c.capacity_units - vms.c.used_units) // UNITS_PER_SEAT).label("free_seats"),
     )
+    alike = (*apart, vms.c.region_id, vms.c.state, online)
     return (
-        sa.select(vms.c.region_id, vms.c.state, online, *sums)
+        sa.select(*alike, *sums)
         .join_from(vms, hosts, hosts.c.id == vms.c.id, isouter=True)
         .where(vms.c.project_id == sa.bindparam("project") if of_project else _of(vms, ""))
         .where(vms.c.state != str(VmState.TERMINATED))
-        .group_by(vms.c.region_id, vms.c.state, online)
-        .order_by(vms.c.region_id, vms.c.state, online)
+        .group_by(*alike)
+        .order_by(*alike)
     )
 
 
@@ -136,5 +137,6 @@ def _by_region(project_id: str, what: int, where: sa.ColumnElement[bool]) -> sa.
     return counted.where(_of(sessions, project_id), where).group_by(sessions.c.region_id)
 
 
-def _of_region(row: Row) -> dict[str, Any]:
-    return {"region_id": row["region_id"], "state": VmState(row["state"]), "online": bool(row["online"])}
+def _region_figure(row: Row) -> RegionFigure:
+    counts = {name: int(row[name]) for name in COUNTS}
+    return RegionFigure(row["region_id"], VmState(row["state"]), bool(row["online"]), **counts)

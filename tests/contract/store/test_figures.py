@@ -55,6 +55,18 @@ async def test_all_projects_are_counted_together(store: Store) -> None:
     assert flow == []
 
 
+async def test_the_machines_of_each_project_are_counted_at_once(store: Store) -> None:
+    async with store.tx() as tx:
+        await tx.credentials.put_project("other")
+        await tx.credentials.put_project("without")
+        for number, project_id in enumerate(("other", "default", "other")):
+            await tx.vms.add(a_vm(f"vm-{number}", project_id=project_id))
+    async with store.reading() as tx:
+        of_each = await tx.figures.regions_of_each()
+        assert of_each == {name: await tx.figures.regions(name) for name in ("default", "other")}
+    assert [figure.vms for figure in of_each["other"]] == [2]
+
+
 async def test_unfinished_sessions_hosts_and_dead_letters_are_counted(store: Store) -> None:
     async with store.tx() as tx:
         await tx.vms.add(a_vm("vm-1", used_units=12, active_sessions=1, state=VmState.IN_USE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -25,9 +25,6 @@ class MemoryFigures:
 
     async def born_at(self) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
-
-    async def projects(self) -> Sequence[str]:
-        return sorted(self._tables.seen("projects"))
 
     async def counts(self) -> Counts:
         unfinished: list[Session] = [s for s in self._tables.seen("sessions").values() if not s.finished]
@@ -58,6 +55,10 @@ class MemoryFigures:
             )
             figures.append(RegionFigure(*key, len(vms), active, capacity, used, seats))
         return figures
+
+    async def regions_of_each(self) -> Mapping[str, Sequence[RegionFigure]]:
+        having = {vm.project_id for vm in self._tables.seen("vms").values() if vm.state is not VmState.TERMINATED}
+        return {project_id: await self.regions(project_id) for project_id in sorted(having)}
 
     async def flow(self, project_id: str, since: datetime) -> Sequence[Flow]:
         rows: list[Session] = [s for s in self._tables.seen("sessions").values() if project_id in ("", s.project_id)]
