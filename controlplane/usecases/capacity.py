@@ -18,7 +18,6 @@ from controlplane.interfaces import Flow, RegionFigure, Tx
 from controlplane.usecases.survey import MEASURED_S
 from controlplane.usecases.world import World, operators_only
 
-LOOKED_AT = 100
 UNDERWAY = frozenset({VmState.PROVISIONING, VmState.BOOTING})
 IN_SERVICE = PLACEABLE | {VmState.DRAINING}
 
@@ -26,10 +25,10 @@ IN_SERVICE = PLACEABLE | {VmState.DRAINING}
 @dataclass(frozen=True)
 class Capacity:
     """VMs of one region: `available` take sessions now, `unavailable` are in another state or their host is away.
-    Slots are whole seats of available VMs. `waiting` sessions wish for this region; `expected_wait_s` is what one more
-    would wait, from the slots freed lately: 0 with a slot free, None when too few were freed to tell. `rented` machines
-    count over all projects, as their limit does; `blocked` is why none is rented for the session that waits longest of
-    those that are told so: a code and a sentence."""
+    Slots are whole seats of available VMs. `waiting` sessions wish for this region or, `waiting_anywhere` of them, for
+    none; `expected_wait_s` is what one more would wait, from the slots freed lately: 0 with a slot free, None when too
+    few were freed to tell. `rented` machines count over all projects, as their limit does; `blocked` is why none is
+    rented for the session that waits longest of those that are told so: a code and a sentence."""
 
     region_id: str
     available: int = 0
@@ -41,6 +40,7 @@ class Capacity:
     used_units: int = 0
     active_sessions: int = 0
     waiting: int = 0
+    waiting_anywhere: int = 0
     expected_wait_s: float | None = None
     rented: int = 0
     max_rented: int = 0
@@ -56,12 +56,13 @@ async def capacities(world: World, who: Principal, region_id: str = "") -> Seque
         flows = await tx.figures.flow(who.project_id, await tx.now() - timedelta(seconds=MEASURED_S))
         rented = Counter(one.vm.region_id for one in await tx.renting.fleet(await tx.now()) if one.held)
         blocked = await _blocked(tx, who) if any(flow.waiting for flow in flows) else {}
+    anywhere = sum(flow.waiting for flow in flows if not flow.region_id)
     asked = [region for region in regions if region_id in ("", region.id)]
     if not asked:
         raise NotFound("REGION_NOT_FOUND", f"there is no region 'regions/{region_id}'", field="name")
     return [
         replace(
-            capacity_of(region.id, figures, flows),
+            capacity_of(region.id, figures, flows, anywhere),
             rented=rented[region.id],
             max_rented=region.max_rented_vms,
             blocked=blocked.get(region.id, ""),
@@ -71,22 +72,25 @@ async def capacities(world: World, who: Principal, region_id: str = "") -> Seque
 
 
 async def _blocked(tx: Tx, who: Principal) -> Mapping[str, str]:
-    """By region, from what waiting sessions have been told; the oldest hundred."""
+    """By region, from what those who wait have been told: of each thing that is waited for the one who has waited
+    longest."""
     told: dict[str, str] = {}
-    for session in await tx.queue.after(None, LOOKED_AT):
-        for entry in session.passed_over if session.project_id == who.project_id else ():
+    for session in await tx.queue.firsts([who.project_id]):
+        for entry in session.passed_over:
             if entry.code and entry.code != RENTING:
                 told.setdefault(entry.region_id, f"{entry.code}: {entry.why}")
     return told
 
 
-def capacity_of(region_id: str, figures: Sequence[RegionFigure], flows: Sequence[Flow]) -> Capacity:
+def capacity_of(region_id: str, figures: Sequence[RegionFigure], flows: Sequence[Flow], anywhere: int = 0) -> Capacity:
+    """`anywhere`: how many wait who wish for no region, and so count here too."""
     here = [figure for figure in figures if figure.region_id == region_id]
     able = [figure for figure in here if figure.state in PLACEABLE and figure.online]
     available = sum(figure.vms for figure in able)
     provisioning = sum(figure.vms for figure in here if figure.state in UNDERWAY)
     draining = sum(figure.vms for figure in here if figure.state is VmState.DRAINING)
     flow = next((flow for flow in flows if flow.region_id == region_id), Flow(region_id, 0, 0))
+    waiting = flow.waiting + anywhere
     free_slots = sum(figure.free_seats for figure in able)
     return Capacity(
         region_id=region_id,
@@ -98,8 +102,9 @@ def capacity_of(region_id: str, figures: Sequence[RegionFigure], flows: Sequence
         capacity_units=sum(figure.capacity_units for figure in able),
         used_units=sum(figure.used_units for figure in able),
         active_sessions=sum(figure.active_sessions for figure in here),
-        waiting=flow.waiting,
-        expected_wait_s=0.0 if free_slots else wait_s(flow.waiting + 1, flow.released, MEASURED_S),
+        waiting=waiting,
+        waiting_anywhere=anywhere,
+        expected_wait_s=0.0 if free_slots else wait_s(waiting + 1, flow.released, MEASURED_S),
     )
 
 

@@ -129,6 +129,7 @@ def capacity_message(capacity: Capacity) -> pb.RegionCapacity:
         used_units=capacity.used_units,
         active_sessions=capacity.active_sessions,
         waiting_sessions=capacity.waiting,
+        waiting_anywhere_sessions=capacity.waiting_anywhere,
         expected_wait=duration(capacity.expected_wait_s),
         rented_vms=capacity.rented,
         max_rented_vms=capacity.max_rented,

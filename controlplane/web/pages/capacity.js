@@ -52,9 +52,10 @@ export function CapacityPage(shell) {
 
 function Summary({ budget, capacities, steering }) {
   const sum = (field) => capacities.reduce((total, one) => total + (one[field] ?? 0), 0);
+  const anywhere = capacities[0]?.waitingAnywhereSessions ?? 0; // in each region's number, and once in all
   return html`<dl class="summary" aria-label="Capacity at a glance">
     <div><dt>Free slots</dt><dd>${sum("freeSlots")}</dd></div>
-    <div><dt>Waiting sessions</dt><dd>${sum("waitingSessions")}</dd></div>
+    <div><dt>Waiting sessions</dt><dd>${sum("waitingSessions") - anywhere * (capacities.length - 1)}</dd></div>
     <div><dt>Rented machines</dt><dd>${budget.rentedVms ?? 0}</dd></div>
     <div class="wide"><dt>Spent an hour, of the budget</dt>
       <dd class="spending"><span class="figure">${money(budget.spentMicroPerHour)}<small> of ${money(budget.microPerHour, budget.currency)}</small></span>

@@ -96,7 +96,7 @@ class Template(_message.Message):
     def __init__(self, template_id: _Optional[str] = ..., name: _Optional[str] = ..., display_name: _Optional[str] = ..., vcpus: _Optional[int] = ..., ram_gb: _Optional[int] = ..., vram_gb: _Optional[int] = ..., seats: _Optional[int] = ..., gpu_model: _Optional[str] = ...) -> None: ...
 
 class RegionCapacity(_message.Message):
-    __slots__ = ("region", "available_vms", "provisioning_vms", "draining_vms", "unavailable_vms", "free_slots", "capacity_units", "used_units", "active_sessions", "waiting_sessions", "expected_wait", "rented_vms", "max_rented_vms", "blocked")
+    __slots__ = ("region", "available_vms", "provisioning_vms", "draining_vms", "unavailable_vms", "free_slots", "capacity_units", "used_units", "active_sessions", "waiting_sessions", "expected_wait", "rented_vms", "max_rented_vms", "blocked", "waiting_anywhere_sessions")
     REGION_FIELD_NUMBER: _ClassVar[int]
     AVAILABLE_VMS_FIELD_NUMBER: _ClassVar[int]
     PROVISIONING_VMS_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +111,7 @@ class RegionCapacity(_message.Message):
     RENTED_VMS_FIELD_NUMBER: _ClassVar[int]
     MAX_RENTED_VMS_FIELD_NUMBER: _ClassVar[int]
     BLOCKED_FIELD_NUMBER: _ClassVar[int]
+    WAITING_ANYWHERE_SESSIONS_FIELD_NUMBER: _ClassVar[int]
     region: str
     available_vms: int
     provisioning_vms: int
@@ -125,7 +126,8 @@ class RegionCapacity(_message.Message):
     rented_vms: int
     max_rented_vms: int
     blocked: str
-    def __init__(self, region: _Optional[str] = ..., available_vms: _Optional[int] = ..., provisioning_vms: _Optional[int] = ..., draining_vms: _Optional[int] = ..., unavailable_vms: _Optional[int] = ..., free_slots: _Optional[int] = ..., capacity_units: _Optional[int] = ..., used_units: _Optional[int] = ..., active_sessions: _Optional[int] = ..., waiting_sessions: _Optional[int] = ..., expected_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., rented_vms: _Optional[int] = ..., max_rented_vms: _Optional[int] = ..., blocked: _Optional[str] = ...) -> None: ...
+    waiting_anywhere_sessions: int
+    def __init__(self, region: _Optional[str] = ..., available_vms: _Optional[int] = ..., provisioning_vms: _Optional[int] = ..., draining_vms: _Optional[int] = ..., unavailable_vms: _Optional[int] = ..., free_slots: _Optional[int] = ..., capacity_units: _Optional[int] = ..., used_units: _Optional[int] = ..., active_sessions: _Optional[int] = ..., waiting_sessions: _Optional[int] = ..., expected_wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., rented_vms: _Optional[int] = ..., max_rented_vms: _Optional[int] = ..., blocked: _Optional[str] = ..., waiting_anywhere_sessions: _Optional[int] = ...) -> None: ...
 
 class ListPresetsRequest(_message.Message):
     __slots__ = ()

@@ -25,7 +25,7 @@ from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import World
 from tests.component.processor.worlds import world_on
-from tests.contract.store.rows import PROJECT, a_deployment, a_game, a_host, a_vm
+from tests.contract.store.rows import PROJECT, a_deployment, a_game, a_host, a_session, a_vm, at
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 BERLIN = (52.52, 13.40)
@@ -131,6 +131,20 @@ async def test_without_room_anywhere_it_waits_and_says_why_and_a_freed_slot_is_t
     await machines(world, us_west_2="READY")
     assert await queue.place_queue(world) == 1
     assert (await sessions.get_session(world, OPERATOR, view.session.id)).session.region_id == "us-west-2"
+
+
+async def test_those_who_go_anywhere_wait_in_every_region_and_nobody_is_hidden_by_a_crowd(world: World) -> None:
+    refused = PassedOver("", "no more may be rented", "eu-west-1", code="REGION_LIMIT")
+    async with world.store.tx() as tx:
+        crowd = [a_session(f"s-{n:03d}", region_id="", created_at=at(n)) for n in range(120)]
+        last = a_session("s-last", region_id="eu-west-1", created_at=at(200), passed_over=(refused,))
+        await tx.batch.add_sessions([*crowd, last])
+    rooms = {room.region_id: room for room in await capacity.capacities(world, OPERATOR)}
+    assert [(room.waiting, room.waiting_anywhere) for room in map(rooms.get, ("eu-west-1", "us-east-1")) if room] == [
+        (121, 120),
+        (120, 120),
+    ]
+    assert (rooms["eu-west-1"].blocked, rooms["us-east-1"].blocked) == ("REGION_LIMIT: no more may be rented", "")
 
 
 async def test_find_reserves_nothing_and_names_what_a_session_then_gets(world: World) -> None:
