@@ -76,10 +76,6 @@ def run(
             envvar=_env("ADVERTISE_ADDRESS"), help="IP address for players; repeat it. Default: the interfaces'."
         ),
     ] = None,
-    media_ports: Annotated[
-        str,
-        typer.Option(envvar=_env("MEDIA_PORTS"), metavar="FIRST-LAST", help="UDP ports the sessions' media will use."),
-    ] = "28000-28999",
     stop_sessions_on_exit: Annotated[
         bool,
         typer.Option(envvar=_env("STOP_SESSIONS_ON_EXIT"), help="On SIGTERM, stop all sessions before leaving."),
@@ -160,7 +156,6 @@ def run(
         join_token_file=join_token_file,
         link_target=link_target,
         advertised_addresses=tuple(advertise_address or ()),
-        media_ports=_range(media_ports),
         stop_sessions_on_exit=stop_sessions_on_exit,
         orphan_grace_s=orphan_grace_s,
         wrapper_command=tuple(shlex.split(wrapper_command)) if wrapper_command else default_command(),
@@ -196,13 +191,6 @@ def _hex(value: str | None) -> str | None:
     if value is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
         raise typer.BadParameter("a SHA-256 has 64 hexadecimal digits", param_hint="--ca-sha256")
     return value
-
-
-def _range(value: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,5})-(\d{1,5})", value)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]) <= 65535:
-        raise typer.BadParameter("give FIRST-LAST, for example 28000-28999", param_hint="--media-ports")
-    return int(match[1]), int(match[2])
 
 
 def main() -> None:

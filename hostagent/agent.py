@@ -18,7 +18,6 @@ from pathlib import Path
 import structlog
 from quarterdeck.v1 import agent_pb2, hosts_pb2
 
-from hostagent import netports
 from hostagent.adopt import adopt
 from hostagent.enrolment import EnrolmentRefused, Invitation, enrol
 from hostagent.identity import Identity, IdentityStore
@@ -212,23 +211,12 @@ async def run_agent(settings: Settings) -> None:
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with locked(settings.data_dir):
         settings.sessions_dir.mkdir(mode=0o700, exist_ok=True)
-        _warn_of_ephemeral(settings.media_ports)
         leave = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, leave.set)
         processes = ProcessRuntime(settings.sessions_dir, settings.wrapper_command, settings.limits)
         runtime = await choose_runtime(settings.runtime, settings.sessions_dir, processes, settings.docker)
         await HostAgent(settings, runtime).run(leave)
-
-
-def _warn_of_ephemeral(span: tuple[int, int]) -> None:
-    if parts := netports.overlap(span, netports.ephemeral_ranges()):
-        ports = ",".join(f"{first}-{last}" for first, last in parts)
-        log.warning(
-            "the kernel gives some of these ports to outgoing connections, so no session gets them",
-            ports=ports,
-            remedy=f"choose others, or: sysctl net.ipv4.ip_local_reserved_ports={ports}",
-        )
 
 
 async def _enrolled(store: IdentityStore, settings: Settings) -> Identity:

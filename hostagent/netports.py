@@ -93,12 +93,6 @@ def ephemeral_ranges() -> list[tuple[int, int]]:
     return ranges if len(ranges) <= _TOLD_MAX else [(low, high)]
 
 
-def overlap(span: tuple[int, int], ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The parts of `span` that lie in `ranges`."""
-    parts = [(max(span[0], first), min(span[1], last)) for first, last in ranges]
-    return [(first, last) for first, last in parts if first <= last]
-
-
 def _spans(text: str) -> list[tuple[int, int]]:
     words = [word.partition("-") for word in text.split(",") if word]
     return [(int(first), int(last or first)) for first, _, last in words]

@@ -13,7 +13,7 @@ from hostagent.runtime.process import ProcessLimits, default_command
 
 @dataclass(frozen=True)
 class Settings:
-    """`media_ports` is an inclusive range; `link_target` replaces the one given at enrolment."""
+    """`link_target` replaces the one given at enrolment."""
 
     data_dir: Path
     enrolment_target: str | None = None
@@ -22,7 +22,6 @@ class Settings:
     join_token_file: Path | None = None
     link_target: str | None = None
     advertised_addresses: tuple[str, ...] = ()
-    media_ports: tuple[int, int] = (28000, 28999)
     stop_sessions_on_exit: bool = False
     orphan_grace_s: float = 5.0
     wrapper_command: tuple[str, ...] = field(default_factory=default_command)

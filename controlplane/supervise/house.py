@@ -149,7 +149,6 @@ class House:
             *("--link-target", welcome["link_target"]),
             *("--ca-sha256", welcome["ca_sha256"]),
             *("--join-token-file", welcome["join_token_file"]),
-            *("--media-ports", "-".join(map(str, settings.media_ports))),
             "--stop-sessions-on-exit",
         )
         # Killed with the parent, not asked to stop: sessions play on, and the next `up` takes them over.

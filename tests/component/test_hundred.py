@@ -102,7 +102,7 @@ def start_agent(operator: Operator, folder: Path, vm_id: str) -> subprocess.Pope
     token.write_text(joined.token)
     argv = [sys.executable, "-m", "hostagent", "run", "--data-dir", str(folder / "agents" / vm_id)]
     argv += ["--enrolment-target", joined.enrolment_target, "--ca-sha256", joined.ca_sha256]
-    argv += ["--join-token-file", str(token), "--media-ports", "12000-12399"]
+    argv += ["--join-token-file", str(token)]
     with (folder / f"{vm_id}.log").open("wb") as log:
         return subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True)
 

@@ -98,10 +98,10 @@ def composed(
 @pytest.fixture
 def agent(composed: Composed, spawn: Callable[..., subprocess.Popen[bytes]], tmp_path: Path) -> str:
     """The id of a machine whose agent has joined with the lines that `vms invite` prints."""
-    composed.cli("vms", "create", "den-1")
+    composed.cli("vms", "create", "den-1", "--ports", free_ports(20))
     invited = dict(line.split("=", 1) for line in composed.cli("vms", "invite", "den-1").splitlines())
     argv = [sys.executable, "-m", "hostagent", "run", "--data-dir", str(tmp_path / "agent"), "--runtime", "process"]
-    argv += ["--media-ports", free_ports(20), "--stop-sessions-on-exit"]
+    argv += ["--stop-sessions-on-exit"]
     spawn(argv, env={name: value for name, value in os.environ.items() if "QUARTERDECK" not in name} | invited)
     return "den-1"
 

@@ -237,11 +237,10 @@ class LocalProvider:
         if not machine.on or machine.fault or agent_process.alive(machine.process):
             self._write(machine)
             return machine
-        first, last = self._ports(machine)
         argv = (
             *("--data-dir", str(folder / "agent")),
             *("--enrolment-target", machine.enrolment_target, "--ca-sha256", machine.ca_sha256),
-            *("--join-token-file", str(folder / JOIN_TOKEN), "--media-ports", f"{first}-{last}"),
+            *("--join-token-file", str(folder / JOIN_TOKEN)),
             *("--advertise-address", "127.0.0.1", "--stop-sessions-on-exit"),
         )
         process = agent_process.find(folder) or agent_process.spawn(argv, self._environment, folder)

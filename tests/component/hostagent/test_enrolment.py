@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from controlplane.adapters.ca import FileCertificateAuthority
 from tests.component.hostagent.conftest import Agents, exit_code
 from tests.component.hostagent.fakeplane import FakePlane
@@ -74,8 +72,7 @@ async def test_secrets_stay_out_of_arguments_and_logs(plane: FakePlane, agents: 
     assert "PRIVATE KEY" not in agents.log()
 
 
-@pytest.mark.parametrize("option", [("--ca-sha256", "zz"), ("--media-ports", "9-1"), ("--media-ports", "x")])
-async def test_bad_options_are_named(agents: Agents, option: tuple[str, str]) -> None:
-    agent = agents.start(*option)
+async def test_a_bad_option_is_named(agents: Agents) -> None:
+    agent = agents.start("--ca-sha256", "zz")
     assert await exit_code(agent) == 2
-    assert option[0] in agents.log()
+    assert "--ca-sha256" in agents.log()

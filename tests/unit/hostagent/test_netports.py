@@ -75,9 +75,3 @@ def test_what_the_kernel_gives_away(
     (tmp_path / "ip_local_reserved_ports").write_text(reserved)
     monkeypatch.setattr(netports, "_KERNEL", tmp_path)
     assert netports.ephemeral_ranges() == ranges
-
-
-def test_the_overlap_with_a_range() -> None:
-    given_away = [(32768, 39999), (40100, 60999)]
-    assert netports.overlap((28000, 28999), given_away) == []
-    assert netports.overlap((39000, 41000), given_away) == [(39000, 39999), (40100, 41000)]
