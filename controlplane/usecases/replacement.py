@@ -50,7 +50,7 @@ async def replace_lost(world: World) -> int:
         asks = await asks_of(tx, [session for session in stranded if lapsed(session, now, world.policy)])
     replaced, unmet, broken = 0, set[Wanted](), list[Exception]()
     for ask in asks:
-        if ask.wanted in unmet:
+        if Wanted.of(ask.session) in unmet:
             continue
         try:
             async with world.store.tx() as tx:
@@ -58,7 +58,7 @@ async def replace_lost(world: World) -> int:
         except Conflict:
             continue
         except _NoRoom:
-            unmet.add(ask.wanted)
+            unmet.add(Wanted.of(ask.session))
         except Exception as error:  # noqa: BLE001 - raised below
             broken.append(error)
         else:
