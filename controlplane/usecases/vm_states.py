@@ -72,13 +72,17 @@ async def start_vm(world: World, who: Principal, vm_id: str, request_id: str) ->
 
 async def fail_vm(world: World, who: Principal, vm_id: str, request_id: str, *, reason: str) -> Vm:
     """Takes a VM out of service: ERROR, nothing new is placed on it. A rented machine that has not joined is given
-    back; one that has is kept until it is terminated, for somebody to look at. Raises WrongState."""
+    back; one that has is kept until it is terminated, for somebody to look at. Of one in ERROR already another
+    reason is noted. Raises WrongState."""
     operators_only(who)
     async with world.store.tx() as tx:
         vm = owned(await tx.vms.lock(vm_id), who, vm_id)
-        if vm.state is VmState.ERROR:
-            return vm
         now = await tx.now()
+        if vm.state is VmState.ERROR:
+            if reason not in ("", vm.reason_detail):
+                vm = replace(vm, reason_detail=reason, updated_at=now, version=vm.version + 1)
+                await _save(tx, vm, (), who, "FailVm", request_id)
+            return vm
         row = await tx.provisionings.get(vm.id)
         if row is not None and row.phase in UNJOINED:
             if vm.state in JOINED and row.phase is Phase.BOUGHT:  # its agent was quicker than the provider's own word

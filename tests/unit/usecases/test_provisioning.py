@@ -111,6 +111,10 @@ async def test_ready_is_refused_without_a_healthy_agent_and_repairs_an_error_wit
     await rig.until(VmState.READY, Phase.HELD)
     failed = await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="fan is loud")
     assert (failed.state, failed.reason_detail) == (VmState.ERROR, "fan is loud")
+    await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="fan is silent")
+    repeated = await vm_states.fail_vm(rig.world, OPERATOR, "v", "", reason="fan is silent")
+    assert (repeated.reason_detail, repeated.version) == ("fan is silent", failed.version + 1)
+    assert (await rig.vm())[0] == repeated
     assert (await vm_states.mark_vm_ready(rig.world, OPERATOR, "v", "")).state is VmState.READY
 
 
