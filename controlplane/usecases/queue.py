@@ -94,14 +94,24 @@ async def expire_queue(world: World) -> int:
         overdue = await tx.queue.overdue(await tx.now(), BATCH)
     rejected = 0
     for stale in overdue:
-        async with world.store.tx() as tx:
-            session = await tx.sessions.get(stale.id)
-            now = await tx.now()
-            if session is None or not session.overdue(now):
-                continue  # placed, stopped, or given more time since we looked
-            detail = session.reason_detail.replace("waits for a slot", "no slot became free in time")
-            ended, events = session.on(SessionTrigger.DEADLINE, now, SessionReason.QUEUE_DEADLINE, detail)
-            hints = await settle(tx, ended, events, now, world.policy)
-            rejected += 1
-        await world.tell(*hints, subjects.hint_session(stale.id))
+        try:
+            rejected += await _reject(world, stale.id)
+        except (
+            Conflict
+        ):  # placed, stopped, or given more time while we looked; if it is overdue still, the next round's
+            continue
     return rejected
+
+
+async def _reject(world: World, session_id: str) -> bool:
+    """Whether it was overdue still. Raises Conflict."""
+    async with world.store.tx() as tx:
+        session = await tx.sessions.get(session_id)
+        now = await tx.now()
+        if session is None or not session.overdue(now):
+            return False
+        detail = session.reason_detail.replace("waits for a slot", "no slot became free in time")
+        ended, events = session.on(SessionTrigger.DEADLINE, now, SessionReason.QUEUE_DEADLINE, detail)
+        hints = await settle(tx, ended, events, now, world.policy)
+    await world.tell(*hints, subjects.hint_session(session_id))
+    return True

@@ -14,12 +14,13 @@ from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store.memory import MemoryStore
 from controlplane.adapters.store.memory.batch import MemoryQueue
-from controlplane.domain.errors import Exhausted
+from controlplane.adapters.store.memory.fleet import MemorySessions
+from controlplane.domain.errors import Conflict, Exhausted
 from controlplane.domain.game import PortSpec
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.queueing import Bounds, Rivals, rivals
 from controlplane.domain.region import Law, Region
-from controlplane.domain.session import SessionState
+from controlplane.domain.session import Session, SessionState
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.interfaces import Tx
 from controlplane.usecases import creation, games, queue, sessions
@@ -186,6 +187,26 @@ async def test_who_waits_for_a_port_of_one_deployment_stands_before_nobody_of_th
     assert (await ask(world, queue_timeout_s=0.0)).session.state is STARTING
     # Nor do those of the next wait behind it when the queue is gone through.
     assert await queue.place_queue(world) == 0
+
+
+async def test_one_who_is_placed_at_the_last_moment_keeps_no_other_from_being_rejected(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = START
+    world = replace(a_world(Bounds()), store=MemoryStore(lambda: now))
+    await furnish(world.store)
+    first, second = (await ask(world)).session, (await ask(world)).session
+    now += timedelta(seconds=3600)
+    save = MemorySessions.save
+
+    async def lost(self: MemorySessions, session: Session) -> None:
+        if session.id == first.id:
+            raise Conflict("VERSION_CONFLICT", "somebody else was faster")
+        await save(self, session)
+
+    monkeypatch.setattr(MemorySessions, "save", lost)
+    assert await queue.expire_queue(world) == 1
+    assert (await sessions.get_session(world, ALICE, second.id)).session.state is SessionState.REJECTED
 
 
 async def test_who_is_given_more_time_at_the_last_moment_is_not_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
