@@ -13,7 +13,7 @@ from controlplane.api.mapping.compat import started_session
 from controlplane.api.mapping.placement import coordinates_of
 from controlplane.api.metrics import Metrics
 from controlplane.domain.errors import Exhausted, WrongState
-from controlplane.domain.session import SessionState
+from controlplane.domain.session import Session, SessionState
 from controlplane.usecases import creation, vms
 from controlplane.usecases.world import World
 
@@ -26,7 +26,7 @@ class SessionFlowServicer(rpc.SessionFlowServiceServicer):
 
     async def StartSession(self, request: pb.StartSessionRequest, context: Any) -> pb.StartedSession:
         """Raises Exhausted when no slot became free in time or too many wait, WrongState when the game did not
-        start."""
+        start: for good, as far as this client token is concerned."""
         who = identity.principal()
         waiting.reserve()
         wanted = creation.SessionRequest(
@@ -42,11 +42,20 @@ class SessionFlowServicer(rpc.SessionFlowServiceServicer):
         view = await waiting.playable(self._world, view.session)
         session = view.session
         if session.state is SessionState.REJECTED:
-            raise Exhausted("NO_CAPACITY", f"{session.name}: {session.reason_detail}", session=session.id)
+            detail = f"{session.name}: {session.reason_detail}; {_another(session)}"
+            raise Exhausted("SESSION_REJECTED", detail, session=session.id, remedy=_another(session))
         if session.finished:
-            detail = session.reason_detail or "start a new one"
+            detail = "; ".join(filter(None, (session.reason_detail, _another(session))))
             raise WrongState(
-                "SESSION_FINISHED", f"{session.name} has ended ({session.reason}): {detail}", session=session.id
+                "SESSION_FINISHED",
+                f"{session.name} has ended ({session.reason}): {detail}",
+                session=session.id,
+                remedy=_another(session),
             )
         vm = await vms.get_vm(self._world, who, session.vm_id)
         return started_session(session, vm, await self._urls.of(session.id, context) if session.streamed else None)
+
+
+def _another(session: Session) -> str:
+    """How to come by another one: the same client token gives this one for ever (I20)."""
+    return "ask with a new clientToken" if session.client_token else "ask again"

@@ -16,10 +16,10 @@ from quarterdeck.v1 import accounts_pb2, sessions_pb2
 
 from controlplane.adapters.bus.memory import MemoryBroker
 from controlplane.api.interceptors import PARTING_S, Limits
-from controlplane.domain.identity import Role
-from controlplane.domain.session import Session, SessionReason, SessionState
+from controlplane.domain.identity import Principal, Role
+from controlplane.domain.session import Session, SessionReason, SessionState, SessionTrigger
 from controlplane.interfaces import Page
-from controlplane.usecases import accounts, sessions
+from controlplane.usecases import accounts, creation, sessions
 from tests.component.api.plane import OPERATOR, WITHIN_S, Caller, Plane, calling, make_game
 from tests.component.api.refusals import Refusal, refused
 from tests.component.api.test_streams import narrow
@@ -171,3 +171,23 @@ async def test_what_nobody_can_claim_is_stopped(
     assert over.session.reason is SessionReason.CANCELLED
     # Whoever has a token may come back for it.
     assert (await sessions.get_session(api.world, OPERATOR, kept)).session.state is SessionState.PENDING
+
+
+async def test_a_repeat_of_the_seeds_call_that_found_no_slot_is_told_to_take_a_new_token(
+    api: Plane, operator: Caller
+) -> None:
+    await make_game(operator)
+    who = Principal(OPERATOR.project_id, "player", Role.PLAYER)
+    wish = creation.SessionRequest("demo", client_token="t")
+    session = (await creation.create_session(api.world, who, wish, "")).session
+    async with api.world.store.tx() as tx:
+        waiting = await tx.sessions.get(session.id)
+        assert waiting is not None
+        rejected, _ = waiting.on(SessionTrigger.DEADLINE, waiting.updated_at, SessionReason.QUEUE_DEADLINE, "too late")
+        await tx.sessions.save(rejected)
+    async with api.channel(api.player) as channel:
+        flow = compat_rpc.SessionFlowServiceStub(channel)
+        refusal = await refused(flow.StartSession(compat_pb2.StartSessionRequest(game_id="demo", client_token="t")))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "SESSION_REJECTED")
+    assert refusal.message == f"{session.name}: too late; ask with a new clientToken"
+    assert refusal.metadata == {"session": session.id, "remedy": "ask with a new clientToken"}
