@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from controlplane.domain import template as templates
 from controlplane.domain.errors import Exhausted, NotFound, WrongState
 from controlplane.domain.fallback import forbidden
 from controlplane.domain.game import Deployment, Picture
@@ -15,6 +16,8 @@ from controlplane.domain.session import Session, SessionState
 from controlplane.domain.vm import Vm
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.allocation import ALL, NEAR, Ask, place_on, surveyed
+from controlplane.usecases.line import BEHIND, Line
+from controlplane.usecases.offers import cheapest
 from controlplane.usecases.queue import asks_of
 from controlplane.usecases.sessions import SessionView, owned, stop_session, view_of
 from controlplane.usecases.survey import explained, in_words, known_preset, known_region, ways
@@ -35,11 +38,14 @@ class VmWish:
 
 @dataclass(frozen=True)
 class VmFound:
-    """`vm` None: none has room now. `units` is what a session would take there."""
+    """`vm` None: none has room now, or others wait for it already; then `template_id` is what to make one of, the
+    cheapest that carries the preset, or "". `units` is what a session would take of the VM."""
 
     vm: Vm | None
     units: int
     passed_over: tuple[PassedOver, ...]
+    preset_id: str
+    template_id: str = ""
 
 
 async def find_vm(world: World, who: Principal, wish: VmWish) -> VmFound:
@@ -67,17 +73,24 @@ async def find_vm(world: World, who: Principal, wish: VmWish) -> VmFound:
             territory=wish.territory,
         )
         ask = Ask(session, deployment, preset, law)
-        found = ways(await tx.shapes.regions(), [ask.wish])
+        regions, known = await tx.shapes.regions(), await tx.shapes.templates()
+        found = ways(regions, [ask.wish])
+        behind = await Line(tx, world.policy.queue_bounds).behind({0: ask})
         for limit in (NEAR, ALL):  # most fleets have room on one of the first few
             (need,), candidates = await surveyed(tx, [ask], found, now, limit)
             choices, passed = rank(need, candidates)
             if choices or len(candidates) < limit:
                 break
-        best = choices[0] if choices else None
+        best = choices[0] if choices and not behind else None
         vm = next((candidate.vm for candidate in candidates if best and candidate.vm.id == best.vm_id), None)
         figures = await tx.figures.regions(who.project_id)
-        told = explained(found[0], figures, passed, vm.region_id if vm else "")
-        return VmFound(vm, best.units if best else 0, told)
+        told = BEHIND if behind else explained(found[0], figures, passed, vm.region_id if vm else "")
+    if vm is not None and best is not None:
+        return VmFound(vm, best.units, told, preset.id)
+    quoted = await world.offers.quoted(world.providers, [one.id for one in regions], [one.id for one in known])
+    prices = cheapest([offer for offer in quoted.offers if offer.region_id in found[0].regions])
+    template_id = next((template.id for template in templates.fitting(known, preset, prices)), "")
+    return VmFound(None, 0, told, preset.id, template_id)
 
 
 async def _game(tx: Tx, who: Principal, game_id: str, now: datetime) -> tuple[Law, str, Deployment]:

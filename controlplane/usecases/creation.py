@@ -34,7 +34,7 @@ from controlplane.domain.template import Preset
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases import saves
 from controlplane.usecases.allocation import Ask, Placement, place_many
-from controlplane.usecases.line import Line
+from controlplane.usecases.line import BEHIND, Line
 from controlplane.usecases.repeating import mismatch
 from controlplane.usecases.sessions import SessionView, view_of
 from controlplane.usecases.survey import in_words, known_preset, known_region, places_of, queue_estimate_s
@@ -42,7 +42,6 @@ from controlplane.usecases.world import World, operators_only
 
 TRIES = 12
 FIRST_PAUSE_S = 0.005
-BEHIND = (PassedOver("", "others wait for the same"),)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from controlplane.domain.errors import Exhausted
-from controlplane.domain.placement import Need
+from controlplane.domain.placement import Need, PassedOver
 from controlplane.domain.queueing import Bounds
 from controlplane.domain.session import Session
 from controlplane.interfaces import Tx
@@ -16,6 +16,7 @@ from controlplane.usecases.queue import asks_of
 from controlplane.usecases.survey import ways
 
 RETRY_AFTER_S = 5
+BEHIND = (PassedOver("", "others wait for the same"),)
 
 
 class Line:

@@ -124,6 +124,7 @@ METRICS_KEYS = frozenset(
     ["totalVMs", "vmsByStatus", "vmsByRegion", "totalCapacity", "usedCapacity", "availableCapacity", "regionCapacity"]
 )
 URL_KEYS = frozenset(["sessionId", "signalingUrl", "streamToken", "expiresAt", "iceServers"])
+FOUND_KEYS = frozenset(["found", "region", "passedOver", "preset", "templateId"])
 PASSED_KEYS = frozenset(["vmId", "region", "reason"])
 NO_VM = {"status": 404, "reason": "VM_NOT_FOUND"}
 NO_SESSION = {"status": 404, "reason": "SESSION_NOT_FOUND"}
@@ -161,9 +162,10 @@ TABLE = (
     Row("POST", SESSION, {"gameId": "broadside", "preset": "no-such"}, 400, reason="PRESET_UNKNOWN"),
     Row("POST", SESSION, {}, 400),
     Row("POST", f"{ORCHESTRATOR}/find-vm", {"gameId": "broadside", "region": "local"}, fields={"found": True,
-        "region": "local"}, keys=frozenset({"vm", "found", "region", "passedOver"}), inner={"vm": VM_KEYS}),
-    Row("POST", f"{ORCHESTRATOR}/find-vm", {"region": "us-east-1"}, fields={"found": False, "region": ""},
-        keys=frozenset({"found", "region", "passedOver"}), inner={"passedOver": PASSED_KEYS}),
+        "region": "local", "preset": "software-720p30", "templateId": ""}, keys=FOUND_KEYS | {"vm"},
+        inner={"vm": VM_KEYS}),
+    Row("POST", f"{ORCHESTRATOR}/find-vm", {"region": "us-east-1"}, fields={"found": False, "region": "",
+        "templateId": "local"}, keys=FOUND_KEYS, inner={"passedOver": PASSED_KEYS}),
     Row("POST", f"{ORCHESTRATOR}/find-vm", {"gameId": "no-such"}, 404, reason="GAME_NOT_FOUND"),
     Row("POST", f"{ORCHESTRATOR}/find-vm", {"region": "nope"}, 400, reason="REGION_UNKNOWN"),
     Row("POST", f"{ORCHESTRATOR}/vm/assign", {"vmId": "{vm}", "sessionId": "{session}"},
@@ -312,6 +314,7 @@ async def test_the_flow_of_seed_001_ends_in_a_real_stream(system: System) -> Non
     assert (session["status"], session["vmId"], session["region"]) == ("RUNNING", "local", "local")
     assert session["streamingPreset"]["targetResolution"] == "720p"
     assert session["streamingPreset"]["targetFPS"] == 30
+    assert session["passedOver"] == []
     assert session["streamingPreset"]["maxConcurrentSessionsPerVM"] >= 1
     assert session["webrtc"]["signalingUrl"] == f"{system.house.url.replace('http', 'ws')}/v1/signalling"
     again = system.call("POST", SESSION, WISH).json()

@@ -11,6 +11,7 @@ from quarterdeck.compat.v1 import orchestrator_pb2 as orchestrator
 from quarterdeck.compat.v1 import sessions_pb2 as sessions
 from quarterdeck.compat.v1 import streaming_pb2 as streaming
 
+from controlplane.domain.placement import PassedOver
 from controlplane.domain.session import Session, SessionState
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.domain.vm import PLACEABLE, Vm, VmState
@@ -106,6 +107,7 @@ def started_session(session: Session, vm: Vm, url: streaming.StreamUrl | None) -
         webrtc=url,
         streaming_preset=_preset(session, vm),
         created_at=moment(session.created_at),
+        passed_over=map(_passed_over, session.passed_over),
     )
 
 
@@ -155,11 +157,14 @@ def find_vm_response(found: VmFound) -> orchestrator.FindVmResponse:
         vm=vm_dto(found.vm) if found.vm else None,
         found=found.vm is not None,
         region=found.vm.region_id if found.vm else "",
-        passed_over=[
-            orchestrator.PassedOver(vm_id=entry.vm_id, region=entry.region_id, reason=entry.why)
-            for entry in found.passed_over
-        ],
+        passed_over=map(_passed_over, found.passed_over),
+        preset=found.preset_id,
+        template_id=found.template_id,
     )
+
+
+def _passed_over(entry: PassedOver) -> orchestrator.PassedOver:
+    return orchestrator.PassedOver(vm_id=entry.vm_id, region=entry.region_id, reason=entry.why)
 
 
 def _summed(counted: Iterable[tuple[str, int]]) -> dict[str, int]:

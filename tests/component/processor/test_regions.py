@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.adapters.store.batch import SqlBatch
-from controlplane.api.mapping.compat import metrics, vm_capacity
+from controlplane.api.mapping.compat import find_vm_response, metrics, started_session, vm_capacity
 from controlplane.domain.errors import Exhausted, WrongState
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
@@ -89,6 +89,8 @@ async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_in_order(
     assert view.session.reason_detail.startswith("placed in us-west-2: ")
     again = await sessions.get_session(world, OPERATOR, view.session.id)
     assert told(again) == told(view)
+    vm = await availability.vm_room(world, OPERATOR, view.session.vm_id)
+    assert {entry.reason for entry in started_session(view.session, vm[0], None).passed_over} == {*told(view).values()}
 
 
 async def test_who_takes_the_last_seat_is_not_told_that_there_was_none(world: World) -> None:
@@ -156,6 +158,19 @@ async def test_find_reserves_nothing_and_names_what_a_session_then_gets(world: W
         ("regions/eu-west-1", "is full: no free seat on 1 VMs")
     ]
     assert (await asked(world, region_id="eu-west-1")).session.vm_id == found.vm.id
+
+
+async def test_find_names_what_it_looked_for_what_to_make_and_no_slot_that_somebody_waits_for(world: World) -> None:
+    wish = VmWish("orbit", "default-high", "eu-west-1")
+    nothing = find_vm_response(await assignment.find_vm(world, OPERATOR, wish))
+    assert (nothing.found, nothing.preset, nothing.template_id) == (False, "default-high", "RTX-4060")
+    waiting = await asked(world, region_id="eu-west-1", preset_id="default-high")
+    await machines(world, eu_west_1="READY")
+    behind = find_vm_response(await assignment.find_vm(world, OPERATOR, wish))
+    assert (behind.found, [entry.reason for entry in behind.passed_over]) == (False, ["others wait for the same"])
+    await sessions.stop_session(world, OPERATOR, waiting.session.id, "r")
+    found = find_vm_response(await assignment.find_vm(world, OPERATOR, wish))
+    assert (found.vm.vm_id, found.preset, found.template_id) == ("vm-eu-west-1", "default-high", "")
 
 
 async def test_find_names_no_vm_that_the_games_session_would_be_refused_on(world: World) -> None:

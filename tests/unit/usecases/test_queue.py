@@ -24,7 +24,8 @@ from controlplane.domain.session import Session, SessionState
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.interfaces import Tx
 from controlplane.usecases import creation, games, queue, sessions
-from controlplane.usecases.creation import BEHIND, SessionRequest
+from controlplane.usecases.creation import SessionRequest
+from controlplane.usecases.line import BEHIND
 from controlplane.usecases.sessions import SessionView
 from controlplane.usecases.world import Policy, World
 from tests.contract.store.rows import NOW as START

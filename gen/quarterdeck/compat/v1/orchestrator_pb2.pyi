@@ -136,16 +136,20 @@ class FindVmRequest(_message.Message):
     def __init__(self, game_id: _Optional[str] = ..., region: _Optional[str] = ..., preset: _Optional[str] = ..., coordinates: _Optional[_Union[_placement_pb2.Coordinates, _Mapping]] = ..., territory: _Optional[str] = ...) -> None: ...
 
 class FindVmResponse(_message.Message):
-    __slots__ = ("vm", "found", "region", "passed_over")
+    __slots__ = ("vm", "found", "region", "passed_over", "preset", "template_id")
     VM_FIELD_NUMBER: _ClassVar[int]
     FOUND_FIELD_NUMBER: _ClassVar[int]
     REGION_FIELD_NUMBER: _ClassVar[int]
     PASSED_OVER_FIELD_NUMBER: _ClassVar[int]
+    PRESET_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_ID_FIELD_NUMBER: _ClassVar[int]
     vm: VmDto
     found: bool
     region: str
     passed_over: _containers.RepeatedCompositeFieldContainer[PassedOver]
-    def __init__(self, vm: _Optional[_Union[VmDto, _Mapping]] = ..., found: _Optional[bool] = ..., region: _Optional[str] = ..., passed_over: _Optional[_Iterable[_Union[PassedOver, _Mapping]]] = ...) -> None: ...
+    preset: str
+    template_id: str
+    def __init__(self, vm: _Optional[_Union[VmDto, _Mapping]] = ..., found: _Optional[bool] = ..., region: _Optional[str] = ..., passed_over: _Optional[_Iterable[_Union[PassedOver, _Mapping]]] = ..., preset: _Optional[str] = ..., template_id: _Optional[str] = ...) -> None: ...
 
 class PassedOver(_message.Message):
     __slots__ = ("vm_id", "region", "reason")

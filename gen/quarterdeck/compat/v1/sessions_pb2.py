@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from quarterdeck.compat.v1 import orchestrator_pb2 as quarterdeck_dot_compat_dot_v1_dot_orchestrator__pb2
 from quarterdeck.compat.v1 import streaming_pb2 as quarterdeck_dot_compat_dot_v1_dot_streaming__pb2
 from quarterdeck.v1 import placement_pb2 as quarterdeck_dot_v1_dot_placement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$quarterdeck/compat/v1/sessions.proto\x12\x15quarterdeck.compat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a%quarterdeck/compat/v1/streaming.proto\x1a\x1equarterdeck/v1/placement.proto\"\xd0\x02\n\x13StartSessionRequest\x12\x36\n\x07game_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$R\x06gameId\x12\x30\n\x06region\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x30\n\x06preset\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x42\n\x0c\x63lient_token\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$R\x0b\x63lientToken\x12\x30\n\x0b\x63oordinates\x18\x05 \x01(\x0b\x32\x1b.quarterdeck.v1.Coordinates\x12\'\n\tterritory\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{2})?$\"\xa1\x02\n\x0eStartedSession\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n\x07game_id\x18\x02 \x01(\tR\x06gameId\x12\x13\n\x05vm_id\x18\x03 \x01(\tR\x04vmId\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x30\n\x06webrtc\x18\x06 \x01(\x0b\x32 .quarterdeck.compat.v1.StreamUrl\x12Q\n\x10streaming_preset\x18\x07 \x01(\x0b\x32&.quarterdeck.compat.v1.StreamingPresetR\x0fstreamingPreset\x12\x1d\n\ncreated_at\x18\x08 \x01(\tR\tcreatedAt\"\xaf\x02\n\x0fStreamingPreset\x12\x1b\n\tpreset_id\x18\x01 \x01(\tR\x08presetId\x12+\n\x11target_resolution\x18\x02 \x01(\tR\x10targetResolution\x12\x1d\n\ntarget_fps\x18\x03 \x01(\x05R\ttargetFPS\x12H\n\rbitrate_range\x18\x04 \x01(\x0b\x32#.quarterdeck.compat.v1.BitrateRangeR\x0c\x62itrateRange\x12%\n\x0e\x65ncoder_preset\x18\x05 \x01(\tR\rencoderPreset\x12\x42\n\x1emax_concurrent_sessions_per_vm\x18\x06 \x01(\x05R\x1amaxConcurrentSessionsPerVM\"(\n\x0c\x42itrateRange\x12\x0b\n\x03min\x18\x01 \x01(\x05\x12\x0b\n\x03max\x18\x02 \x01(\x05\x32\x93\x01\n\x12SessionFlowService\x12}\n\x0cStartSession\x12*.quarterdeck.compat.v1.StartSessionRequest\x1a%.quarterdeck.compat.v1.StartedSession\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/session/v1:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$quarterdeck/compat/v1/sessions.proto\x12\x15quarterdeck.compat.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a(quarterdeck/compat/v1/orchestrator.proto\x1a%quarterdeck/compat/v1/streaming.proto\x1a\x1equarterdeck/v1/placement.proto\"\xd0\x02\n\x13StartSessionRequest\x12\x36\n\x07game_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9-]{0,62}$R\x06gameId\x12\x30\n\x06region\x18\x02 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x30\n\x06preset\x18\x03 \x01(\tB \xbaH\x1dr\x1b\x32\x19^([a-z][a-z0-9-]{0,62})?$\x12\x42\n\x0c\x63lient_token\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$R\x0b\x63lientToken\x12\x30\n\x0b\x63oordinates\x18\x05 \x01(\x0b\x32\x1b.quarterdeck.v1.Coordinates\x12\'\n\tterritory\x18\x06 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^([A-Z]{2})?$\"\xe5\x02\n\x0eStartedSession\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n\x07game_id\x18\x02 \x01(\tR\x06gameId\x12\x13\n\x05vm_id\x18\x03 \x01(\tR\x04vmId\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x30\n\x06webrtc\x18\x06 \x01(\x0b\x32 .quarterdeck.compat.v1.StreamUrl\x12Q\n\x10streaming_preset\x18\x07 \x01(\x0b\x32&.quarterdeck.compat.v1.StreamingPresetR\x0fstreamingPreset\x12\x1d\n\ncreated_at\x18\x08 \x01(\tR\tcreatedAt\x12\x42\n\x0bpassed_over\x18\t \x03(\x0b\x32!.quarterdeck.compat.v1.PassedOverR\npassedOver\"\xaf\x02\n\x0fStreamingPreset\x12\x1b\n\tpreset_id\x18\x01 \x01(\tR\x08presetId\x12+\n\x11target_resolution\x18\x02 \x01(\tR\x10targetResolution\x12\x1d\n\ntarget_fps\x18\x03 \x01(\x05R\ttargetFPS\x12H\n\rbitrate_range\x18\x04 \x01(\x0b\x32#.quarterdeck.compat.v1.BitrateRangeR\x0c\x62itrateRange\x12%\n\x0e\x65ncoder_preset\x18\x05 \x01(\tR\rencoderPreset\x12\x42\n\x1emax_concurrent_sessions_per_vm\x18\x06 \x01(\x05R\x1amaxConcurrentSessionsPerVM\"(\n\x0c\x42itrateRange\x12\x0b\n\x03min\x18\x01 \x01(\x05\x12\x0b\n\x03max\x18\x02 \x01(\x05\x32\x93\x01\n\x12SessionFlowService\x12}\n\x0cStartSession\x12*.quarterdeck.compat.v1.StartSessionRequest\x1a%.quarterdeck.compat.v1.StartedSession\"\x1a\x82\xd3\xe4\x93\x02\x14\"\x0f/api/session/v1:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,14 +48,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STARTSESSIONREQUEST'].fields_by_name['territory']._serialized_options = b'\272H\021r\0172\r^([A-Z]{2})?$'
   _globals['_SESSIONFLOWSERVICE'].methods_by_name['StartSession']._loaded_options = None
   _globals['_SESSIONFLOWSERVICE'].methods_by_name['StartSession']._serialized_options = b'\202\323\344\223\002\024\"\017/api/session/v1:\001*'
-  _globals['_STARTSESSIONREQUEST']._serialized_start=194
-  _globals['_STARTSESSIONREQUEST']._serialized_end=530
-  _globals['_STARTEDSESSION']._serialized_start=533
-  _globals['_STARTEDSESSION']._serialized_end=822
-  _globals['_STREAMINGPRESET']._serialized_start=825
-  _globals['_STREAMINGPRESET']._serialized_end=1128
-  _globals['_BITRATERANGE']._serialized_start=1130
-  _globals['_BITRATERANGE']._serialized_end=1170
-  _globals['_SESSIONFLOWSERVICE']._serialized_start=1173
-  _globals['_SESSIONFLOWSERVICE']._serialized_end=1320
+  _globals['_STARTSESSIONREQUEST']._serialized_start=236
+  _globals['_STARTSESSIONREQUEST']._serialized_end=572
+  _globals['_STARTEDSESSION']._serialized_start=575
+  _globals['_STARTEDSESSION']._serialized_end=932
+  _globals['_STREAMINGPRESET']._serialized_start=935
+  _globals['_STREAMINGPRESET']._serialized_end=1238
+  _globals['_BITRATERANGE']._serialized_start=1240
+  _globals['_BITRATERANGE']._serialized_end=1280
+  _globals['_SESSIONFLOWSERVICE']._serialized_start=1283
+  _globals['_SESSIONFLOWSERVICE']._serialized_end=1430
 # @@protoc_insertion_point(module_scope)
