@@ -145,7 +145,9 @@ class _Batch:
         self._world = world
         self._orders = orders
         self._answers: Answers = {}
+        # Whose token somebody has, or has come with in this batch before, whose sessions they may not see.
         self._kept_apart: set[int] = set()
+        self._known_apart: frozenset[int] = frozenset()
         self.hints: list[str] = []
         self.contended = False
 
@@ -190,12 +192,16 @@ class _Batch:
             tokens = {token for order in mine.values() for token in (order.request.client_token, order.apart)}
             known = await tx.batch.by_client_tokens(project_id, sorted(tokens))
             for index, order in mine.items():
-                earlier = known.get(order.request.client_token)
+                earlier = known.get(order.apart) or known.get(order.request.client_token)
                 if earlier is not None and not order.who.sees(earlier.created_by):
                     self._kept_apart.add(index)
-                    earlier = known.get(order.apart)
-                if earlier is not None:
+                elif earlier is not None:
                     self._answers[index] = _same(await view_of(tx, earlier), order)
+        self._known_apart = frozenset(self._kept_apart)
+        firsts = self._firsts()
+        for index, order in orders.items():
+            if not order.who.sees(self._orders[firsts[self._key(index)]].who.subject):
+                self._kept_apart.add(index)
         firsts = self._firsts()
         news = [index for index in self._orders if firsts.get(self._key(index), index) == index]
         return [index for index in news if index not in self._answers]
@@ -218,8 +224,6 @@ class _Batch:
                 self._answers[index] = found
                 continue
             session = _new_session(self._world, order.who, order.request, found, now)
-            if index in self._kept_apart:
-                session = replace(session, client_token=order.apart)
             asks[index] = Ask(session, found.deployment, found.preset, found.game.law)
         return asks
 
@@ -227,6 +231,7 @@ class _Batch:
         self, tx: Tx, line: Line, asks: Mapping[int, Ask], placements: Mapping[int, Placement], now: datetime
     ) -> None:
         created: dict[int, SessionView] = {}
+        given: set[tuple[str, str]] = set()
         for index, ask in asks.items():
             placement, session = placements[index], placements[index].bound
             if session is None and placement.contended:
@@ -245,6 +250,11 @@ class _Batch:
             except Exhausted as refusal:
                 self._answers[index] = refusal
                 continue
+            order = self._orders[index]
+            token = order.who.project_id, order.request.client_token
+            if index in self._known_apart or (index in self._kept_apart and token in given):
+                session = replace(session, client_token=order.apart)
+            given.add(token)  # who was refused leaves it to the next: none is kept apart from nobody
             created[index] = SessionView(session, placement.leases, 0, now)
             # Of the session itself nobody can know yet, and so wait for it.
             self.hints.append(subjects.hint_plan(session.vm_id) if session.vm_id else subjects.SLOTS)

@@ -121,6 +121,35 @@ async def test_a_token_that_many_players_use_makes_each_a_session_and_no_line_of
     assert len({view.session.id for view in views}) == 20
 
 
+async def test_a_token_that_many_players_use_in_vain_makes_no_line_of_transactions_either() -> None:
+    store = Counted()
+    world = replace(a_world(Bounds()), store=store)
+    await furnish(store)
+    players = [Principal(DEFAULT_PROJECT, f"player-{number}", Role.PLAYER) for number in range(40)]
+    before = store.written
+    answers = await asyncio.gather(
+        *(ask(world, who, client_token="t", queue_timeout_s=0.0) for who in players), return_exceptions=True
+    )
+    assert {type(answer) for answer in answers} == {Exhausted}
+    assert store.written - before <= 4
+
+
+async def test_who_is_refused_leaves_the_token_to_the_next_and_each_finds_his_own_again() -> None:
+    world = a_world(Bounds(per_project=0, per_subject=1))
+    await furnish(world.store)
+    before = await ask(world)
+    carol = replace(BOB, subject="carol")
+    orders = (ask(world, who, client_token="t") for who in (ALICE, BOB, carol))
+    first, *made = await asyncio.gather(*orders, return_exceptions=True)
+    assert isinstance(first, Exhausted)
+    made = [view for view in made if isinstance(view, SessionView)]
+    assert [view.session.client_token for view in made] == ["t", "t/carol"]
+    await sessions.stop_session(world, ALICE, before.session.id, "")
+    assert (await ask(world, client_token="t")).session.client_token == "t/alice"
+    again = [await ask(world, who, client_token="t") for who in (BOB, carol)]
+    assert [view.session for view in again] == [view.session for view in made]
+
+
 async def test_whoever_finds_a_slot_does_not_wait_and_is_not_counted() -> None:
     world = a_world(Bounds(per_project=1, per_subject=1))
     await furnish(world.store, a_vm(terminate_requested_at=None))
