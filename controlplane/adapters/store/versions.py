@@ -19,5 +19,15 @@ def version_conflict(name: str) -> Conflict:
     return Conflict("VERSION_CONFLICT", f"{name} has changed since it was read: read again and retry")
 
 
+REFERRING = {
+    "presets": "a game has it as its default, or a session has it or had it",
+    "templates": "a pool asks for it, or a VM is or was of it",
+    "regions": "a pool is in it, or a VM is or was in it",
+}
+
+
 def in_use(name: str) -> WrongState:
-    return WrongState("SHAPE_IN_USE", f"{name} cannot be deleted while something refers to it")
+    why = REFERRING[name.partition("/")[0]]
+    return WrongState(
+        "SHAPE_IN_USE", f"{name} cannot be deleted: {why}, and what is over is kept with it. Edit it instead"
+    )

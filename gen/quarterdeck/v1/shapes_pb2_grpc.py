@@ -152,7 +152,8 @@ class ShapeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeletePreset(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Refused once a session has had it: edit it instead.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -183,7 +184,8 @@ class ShapeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteRegion(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Refused once a VM has been in it: edit it instead.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -227,7 +229,8 @@ class ShapeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteTemplate(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Refused once a VM has been of it: edit it instead.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

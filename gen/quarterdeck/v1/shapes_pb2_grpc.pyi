@@ -41,12 +41,14 @@ class ShapeServiceStub:
     UpdatePreset: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.UpdatePresetRequest, _shapes_pb2.Preset]
     """New sessions use it as it then is; running ones keep their figures."""
     DeletePreset: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.DeletePresetRequest, _empty_pb2.Empty]
+    """Refused once a session has had it: edit it instead."""
     ListRegions: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.ListRegionsRequest, _shapes_pb2.ListRegionsResponse]
     """Places, by id."""
     GetRegion: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.GetRegionRequest, _shapes_pb2.Region]
     CreateRegion: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.CreateRegionRequest, _shapes_pb2.Region]
     UpdateRegion: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.UpdateRegionRequest, _shapes_pb2.Region]
     DeleteRegion: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.DeleteRegionRequest, _empty_pb2.Empty]
+    """Refused once a VM has been in it: edit it instead."""
     GetRegionCapacity: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.GetRegionCapacityRequest, _shapes_pb2.RegionCapacity]
     """VMs, free slots and waiting sessions of one region."""
     ListRegionCapacities: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.ListRegionCapacitiesRequest, _shapes_pb2.ListRegionCapacitiesResponse]
@@ -56,6 +58,7 @@ class ShapeServiceStub:
     CreateTemplate: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.CreateTemplateRequest, _shapes_pb2.Template]
     UpdateTemplate: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.UpdateTemplateRequest, _shapes_pb2.Template]
     DeleteTemplate: _grpc.UnaryUnaryMultiCallable[_shapes_pb2.DeleteTemplateRequest, _empty_pb2.Empty]
+    """Refused once a VM has been of it: edit it instead."""
 
 @_typing.type_check_only
 class ShapeServiceAsyncStub(ShapeServiceStub):
@@ -67,12 +70,14 @@ class ShapeServiceAsyncStub(ShapeServiceStub):
     UpdatePreset: _aio.UnaryUnaryMultiCallable[_shapes_pb2.UpdatePresetRequest, _shapes_pb2.Preset]  # type: ignore[assignment]
     """New sessions use it as it then is; running ones keep their figures."""
     DeletePreset: _aio.UnaryUnaryMultiCallable[_shapes_pb2.DeletePresetRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Refused once a session has had it: edit it instead."""
     ListRegions: _aio.UnaryUnaryMultiCallable[_shapes_pb2.ListRegionsRequest, _shapes_pb2.ListRegionsResponse]  # type: ignore[assignment]
     """Places, by id."""
     GetRegion: _aio.UnaryUnaryMultiCallable[_shapes_pb2.GetRegionRequest, _shapes_pb2.Region]  # type: ignore[assignment]
     CreateRegion: _aio.UnaryUnaryMultiCallable[_shapes_pb2.CreateRegionRequest, _shapes_pb2.Region]  # type: ignore[assignment]
     UpdateRegion: _aio.UnaryUnaryMultiCallable[_shapes_pb2.UpdateRegionRequest, _shapes_pb2.Region]  # type: ignore[assignment]
     DeleteRegion: _aio.UnaryUnaryMultiCallable[_shapes_pb2.DeleteRegionRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Refused once a VM has been in it: edit it instead."""
     GetRegionCapacity: _aio.UnaryUnaryMultiCallable[_shapes_pb2.GetRegionCapacityRequest, _shapes_pb2.RegionCapacity]  # type: ignore[assignment]
     """VMs, free slots and waiting sessions of one region."""
     ListRegionCapacities: _aio.UnaryUnaryMultiCallable[_shapes_pb2.ListRegionCapacitiesRequest, _shapes_pb2.ListRegionCapacitiesResponse]  # type: ignore[assignment]
@@ -82,6 +87,7 @@ class ShapeServiceAsyncStub(ShapeServiceStub):
     CreateTemplate: _aio.UnaryUnaryMultiCallable[_shapes_pb2.CreateTemplateRequest, _shapes_pb2.Template]  # type: ignore[assignment]
     UpdateTemplate: _aio.UnaryUnaryMultiCallable[_shapes_pb2.UpdateTemplateRequest, _shapes_pb2.Template]  # type: ignore[assignment]
     DeleteTemplate: _aio.UnaryUnaryMultiCallable[_shapes_pb2.DeleteTemplateRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Refused once a VM has been of it: edit it instead."""
 
 class ShapeServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -119,7 +125,8 @@ class ShapeServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _shapes_pb2.DeletePresetRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]: ...
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Refused once a session has had it: edit it instead."""
 
     @_abc_1.abstractmethod
     def ListRegions(
@@ -155,7 +162,8 @@ class ShapeServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _shapes_pb2.DeleteRegionRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]: ...
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Refused once a VM has been in it: edit it instead."""
 
     @_abc_1.abstractmethod
     def GetRegionCapacity(
@@ -206,6 +214,7 @@ class ShapeServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _shapes_pb2.DeleteTemplateRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]: ...
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Refused once a VM has been of it: edit it instead."""
 
 def add_ShapeServiceServicer_to_server(servicer: ShapeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

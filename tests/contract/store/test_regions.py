@@ -86,13 +86,20 @@ async def test_regions_keep_their_chain_law_and_mark(store: Store) -> None:
 
 
 async def test_a_shape_that_is_referred_to_cannot_be_deleted(store: Store) -> None:
-    await furnish(store)
-    for kind, shape_id in (("template", "local"), ("region", "local"), ("preset", "software-720p30")):
+    await furnish(store, a_vm(state=VmState.TERMINATED))
+    async with store.tx() as tx:  # that something is over changes nothing
+        await tx.sessions.add(a_session(state=SessionState.STOPPED, reason=SessionReason.IDLE, ended_at=NOW))
+    for kind, shape_id, why in (
+        ("template", "local", "a VM is or was of it"),
+        ("region", "local", "a VM is or was in it"),
+        ("preset", "software-720p30", "a session has it or had it, and what is over is kept with it. Edit it"),
+    ):
         async with store.reading() as tx:
             shape = await getattr(tx.shapes, kind)(shape_id)
         with pytest.raises(WrongState) as refusal:
             async with store.tx() as tx:
                 await tx.shapes.delete(shape)
         assert refusal.value.reason == "SHAPE_IN_USE"
+        assert why in refusal.value.message
         async with store.reading() as tx:
             assert await getattr(tx.shapes, kind)(shape_id) == shape
