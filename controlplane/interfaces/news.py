@@ -49,7 +49,7 @@ class AuditRecord:
 
 
 class OutboxRows(Protocol):
-    """Events wait here until a relay has published them; `inbox` remembers what a consumer has handled."""
+    """Events wait here until a relay has published them."""
 
     async def append(self, drafts: Sequence[EventDraft]) -> None: ...
 
@@ -66,10 +66,6 @@ class OutboxRows(Protocol):
         that is given: what happened to the sessions that he made."""
         ...
 
-    async def first_time(self, consumer: str, event_id: str) -> bool:
-        """Remembers (consumer, event_id) in this transaction; False when it was handled before (I5)."""
-        ...
-
     async def bury(self, consumer: str, event_id: str, payload: bytes, error: str, subject: str = "") -> None:
         """A dead letter, after the last try; buried again it has the last error, and no replay is asked for."""
         ...
@@ -83,8 +79,7 @@ class OutboxRows(Protocol):
         ...
 
     async def prune(self, published_before: datetime) -> int:
-        """Deletes events published, inbox rows, and credentials and spent ids over, before that; returns how many rows
-        went."""
+        """Deletes events published, and credentials and spent ids over, before that; returns how many rows went."""
         ...
 
 

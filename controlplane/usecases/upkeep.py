@@ -18,7 +18,7 @@ EVERY_PROJECT = ""
 TELLING, TELLING_LEASE_S = "figures", 15.0
 CHECK_TIMEOUT_S = 2.0
 
-# A day more than the bus keeps events: until then a consumer may be given one again, and must know it (I5).
+# A day more than the bus keeps events: whatever it still gives is listed, too.
 KEPT_DAYS = 8
 
 
@@ -69,8 +69,8 @@ async def standing(world: World, holder: str) -> Standing | None:
 
 
 async def prune(world: World) -> int:
-    """Forgets published events, handled message ids, stream tokens that are spent and credentials that are over;
-    returns how many rows went. Client tokens stay: they are few, and whatever one made must not be made twice (I20)."""
+    """Forgets published events, stream tokens that are spent and credentials that are over; returns how many rows went.
+    Client tokens stay: they are few, and whatever one made must not be made twice (I20)."""
     async with world.store.tx() as tx:
         return await tx.outbox.prune(await tx.now() - timedelta(days=KEPT_DAYS))
 

@@ -1,4 +1,4 @@
-"""Outbox, inbox, dead letters and audit in SQL.
+"""Outbox, dead letters and audit in SQL.
 
 Unpublished events are found by flag, never by id: transactions become visible in another order than ids are made.
 """
@@ -19,7 +19,6 @@ from controlplane.adapters.store.tables import (
     audit,
     credentials,
     dead_letters,
-    inbox,
     outbox,
     projects,
     sessions,
@@ -99,12 +98,6 @@ class SqlOutbox:
         statement = outbox.update().where(outbox.c.id.in_(sa.select(picked.c.id)))
         await self._connection.write(statement.values(published_at=await self._connection.now(), lease_until=None))
 
-    async def first_time(self, consumer: str, event_id: str) -> bool:
-        insert = self._connection.insert(inbox).values(
-            consumer=consumer, event_id=event_id, at=await self._connection.now()
-        )
-        return await self._connection.write(insert.on_conflict_do_nothing()) == 1
-
     async def bury(self, consumer: str, event_id: str, payload: bytes, error: str, subject: str = "") -> None:
         last = {"at": await self._connection.now(), "payload": payload, "error": error, "subject": subject}
         last |= {"replay_at": None, "lease_until": None}
@@ -149,7 +142,6 @@ class SqlOutbox:
         gone = 0
         for table, column in (
             (outbox, outbox.c.published_at),
-            (inbox, inbox.c.at),
             (spent_tokens, spent_tokens.c.expires_at),
             (credentials, credentials.c.expires_at),
         ):

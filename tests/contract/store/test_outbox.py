@@ -1,4 +1,4 @@
-"""Outbox, inbox, dead letters and the audit trail."""
+"""Outbox, dead letters and the audit trail."""
 
 from __future__ import annotations
 
@@ -145,7 +145,6 @@ async def test_what_rolls_back_tells_nothing(store: Store) -> None:
         async with store.tx() as tx:
             await tx.outbox.append([a_draft()])
             await tx.outbox.audit(entry(1))
-            await tx.outbox.first_time("billing", "e-1")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -153,7 +152,6 @@ async def test_what_rolls_back_tells_nothing(store: Store) -> None:
     async with store.tx() as tx:
         assert await tx.outbox.claim(10, 30) == []
         assert await tx.outbox.trail("default", 0, 10) == []
-        assert await tx.outbox.first_time("billing", "e-1")
 
 
 async def test_relays_at_once_share_the_work_without_doubling_it(store: Store) -> None:
@@ -175,24 +173,6 @@ async def test_relays_at_once_share_the_work_without_doubling_it(store: Store) -
     assert sorted(claimed) == list(range(60))
 
 
-async def test_an_event_is_handled_once_by_each_consumer(store: Store) -> None:
-    async with store.tx() as tx:
-        assert await tx.outbox.first_time("billing", "e-1")
-        assert not await tx.outbox.first_time("billing", "e-1")
-    async with store.tx() as tx:
-        assert not await tx.outbox.first_time("billing", "e-1")
-        assert await tx.outbox.first_time("alerts", "e-1")
-        assert await tx.outbox.first_time("billing", "e-2")
-
-
-async def test_of_two_deliveries_at_once_one_is_the_first(store: Store) -> None:
-    async def handle() -> bool:
-        async with store.tx() as tx:
-            return await tx.outbox.first_time("billing", "e-1")
-
-    assert sum(await asyncio.gather(*(handle() for _ in range(10)))) == 1
-
-
 async def test_prune_takes_only_what_is_over_and_old(store_url: str) -> None:
     clock = Hands()
     store = open_store(store_url, clock=clock)
@@ -200,21 +180,17 @@ async def test_prune_takes_only_what_is_over_and_old(store_url: str) -> None:
         await tx.outbox.append([a_draft(1), a_draft(2)])
         published, _waiting = await tx.outbox.claim(2, 30)
         await tx.outbox.published([published.id])
-        await tx.outbox.first_time("billing", "e-1")
         await tx.credentials.spend("jti-1", at(60), NOW)
         await tx.credentials.add(a_credential("c-1", expires_at=at(99)))
         await tx.credentials.add(a_credential("c-2", expires_at=at(100)))
     clock.moment = at(100)
     async with store.tx() as tx:
         assert await tx.outbox.prune(NOW) == 0
-        await tx.outbox.first_time("billing", "e-2")
-        assert await tx.outbox.prune(at(100)) == 4
+        assert await tx.outbox.prune(at(100)) == 3
     async with store.tx() as tx:
         assert [event.draft.subject_version for event in await tx.outbox.claim(9, 30)] == [2]
         assert await tx.credentials.lock("c-1") is None
         assert await tx.credentials.lock("c-2") == a_credential("c-2", expires_at=at(100))
-        assert await tx.outbox.first_time("billing", "e-1")
-        assert not await tx.outbox.first_time("billing", "e-2")
     await store.close()
 
 

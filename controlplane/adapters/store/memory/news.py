@@ -1,4 +1,4 @@
-"""Outbox, inbox, dead letters and audit in memory."""
+"""Outbox, dead letters and audit in memory."""
 
 from __future__ import annotations
 
@@ -80,12 +80,6 @@ class MemoryOutbox:
         ]
         return found[: page.size]
 
-    async def first_time(self, consumer: str, event_id: str) -> bool:
-        if (consumer, event_id) in self._tables.seen("inbox"):
-            return False
-        self._tables.own("inbox")[consumer, event_id] = await self._tables.now()
-        return True
-
     async def bury(self, consumer: str, event_id: str, payload: bytes, error: str, subject: str = "") -> None:
         letter = DeadLetter(consumer, event_id, await self._tables.now(), subject, payload, error)
         self._tables.own("dead_letters")[letter.key] = (letter, None)
@@ -102,11 +96,10 @@ class MemoryOutbox:
         return list(records[after_sequence : after_sequence + limit])
 
     async def prune(self, published_before: datetime) -> int:
-        tables = ("outbox", "inbox", "spent_tokens", "credentials")
-        outbox, inbox, spent, credentials = (self._tables.own(table) for table in tables)
+        tables = ("outbox", "spent_tokens", "credentials")
+        outbox, spent, credentials = (self._tables.own(table) for table in tables)
         moments = (
             (outbox, {key: row.published_at for key, row in outbox.items() if row.published_at is not None}),
-            (inbox, dict(inbox)),
             (spent, dict(spent)),
             (credentials, {key: row.expires_at for key, row in credentials.items()}),
         )

@@ -1,7 +1,7 @@
 """The tables, as SQLAlchemy Core metadata: what the entities are when they lie still. Each room is a file.
 
 A column is called as the field it keeps; parts that are never searched by are JSON. Every row has its project where
-the entity has one. Invariants that one row can show are constraints (I1 capacity, I3 ports, I5 inbox, I20 tokens).
+the entity has one. Invariants that one row can show are constraints (I1 capacity, I3 ports, I20 tokens).
 """
 
 from __future__ import annotations

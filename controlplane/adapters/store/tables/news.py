@@ -1,4 +1,4 @@
-"""What happened: news of capacity, events on their way, what was handled or given up. I5 is a constraint."""
+"""What happened: news of capacity, events on their way, and what was given up."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ outbox = sa.Table(
     sa.Index(None, "project_id", "subject", "id"),
 )
 
+# The release before empties it of what is old; nobody fills it, and the next release drops it.
 inbox = sa.Table(
     "inbox",
     metadata,
