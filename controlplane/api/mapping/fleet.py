@@ -100,6 +100,7 @@ def host_message(host: Host, plan_version: int) -> hosts_pb2.Host:
         workloads=host.workloads,
         revoked=host.revoked_at is not None,
         usage=usage_message(host.usage),
+        api_replica=host.link_replica,
     )
 
 

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from quarterdeck.v1 import sessions_pb2 as quarterdeck_dot_v1_dot_sessions__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/hosts.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/sessions.proto\"Q\n\x03Gpu\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x16\n\x0e\x64river_version\x18\x04 \x01(\t\".\n\x07\x45ncoder\x12\x14\n\x0c\x65ncoder_name\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\"B\n\tPortRange\x12\x1a\n\x05\x66irst\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12\x19\n\x04last\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\"\xb8\x02\n\tInventory\x12\x11\n\tcpu_count\x18\x01 \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x03 \x01(\x03\x12!\n\x04gpus\x18\x04 \x03(\x0b\x32\x13.quarterdeck.v1.Gpu\x12)\n\x08\x65ncoders\x18\x05 \x03(\x0b\x32\x17.quarterdeck.v1.Encoder\x12\x10\n\x08runtimes\x18\x06 \x03(\t\x12\x1a\n\x12has_display_server\x18\x07 \x01(\x08\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\x18\n\x10operating_system\x18\t \x01(\t\x12<\n\x0f\x65phemeral_ports\x18\x14 \x03(\x0b\x32\x19.quarterdeck.v1.PortRangeB\x08\xbaH\x05\x92\x01\x02\x10@\"\xc7\x02\n\x04Host\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.quarterdeck.v1.HostState\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x37\n\x13last_heartbeat_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tinventory\x18\x06 \x01(\x0b\x32\x19.quarterdeck.v1.Inventory\x12\x14\n\x0cplan_version\x18\x07 \x01(\x03\x12\x1d\n\x15observed_plan_version\x18\x08 \x01(\x03\x12\x11\n\tworkloads\x18\t \x01(\x05\x12\x0f\n\x07revoked\x18\n \x01(\x08\x12,\n\x05usage\x18\x1e \x01(\x0b\x32\x1d.quarterdeck.v1.ResourceUsage\"O\n\x10ListHostsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Q\n\x11ListHostsResponse\x12#\n\x05hosts\x18\x01 \x03(\x0b\x32\x14.quarterdeck.v1.Host\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x0eGetHostRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xbaH#r!2\x1f^hosts/[a-z0-9][a-z0-9-]{0,62}$\"I\n\x11RevokeHostRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xbaH#r!2\x1f^hosts/[a-z0-9][a-z0-9-]{0,62}$*\x81\x01\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOST_STATE_OFFLINE\x10\x01\x12\x15\n\x11HOST_STATE_ONLINE\x10\x02\x12\x14\n\x10HOST_STATE_STALE\x10\x03\x12\x13\n\x0fHOST_STATE_LOST\x10\x04\x32\xbc\x02\n\x0bHostService\x12\x63\n\tListHosts\x12 .quarterdeck.v1.ListHostsRequest\x1a!.quarterdeck.v1.ListHostsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/hosts\x12[\n\x07GetHost\x12\x1e.quarterdeck.v1.GetHostRequest\x1a\x14.quarterdeck.v1.Host\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=hosts/*}\x12k\n\nRevokeHost\x12!.quarterdeck.v1.RevokeHostRequest\x1a\x14.quarterdeck.v1.Host\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/{name=hosts/*}:revoke:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aquarterdeck/v1/hosts.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dquarterdeck/v1/sessions.proto\"Q\n\x03Gpu\x12\r\n\x05index\x18\x01 \x01(\x05\x12\r\n\x05model\x18\x02 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x16\n\x0e\x64river_version\x18\x04 \x01(\t\".\n\x07\x45ncoder\x12\x14\n\x0c\x65ncoder_name\x18\x01 \x01(\t\x12\r\n\x05slots\x18\x02 \x01(\x05\"B\n\tPortRange\x12\x1a\n\x05\x66irst\x18\x01 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\x12\x19\n\x04last\x18\x02 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\xff\xff\x03(\x01\"\xb8\x02\n\tInventory\x12\x11\n\tcpu_count\x18\x01 \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\x02 \x01(\x03\x12\x17\n\x0f\x64isk_free_bytes\x18\x03 \x01(\x03\x12!\n\x04gpus\x18\x04 \x03(\x0b\x32\x13.quarterdeck.v1.Gpu\x12)\n\x08\x65ncoders\x18\x05 \x03(\x0b\x32\x17.quarterdeck.v1.Encoder\x12\x10\n\x08runtimes\x18\x06 \x03(\t\x12\x1a\n\x12has_display_server\x18\x07 \x01(\x08\x12\x15\n\ragent_version\x18\x08 \x01(\t\x12\x18\n\x10operating_system\x18\t \x01(\t\x12<\n\x0f\x65phemeral_ports\x18\x14 \x03(\x0b\x32\x19.quarterdeck.v1.PortRangeB\x08\xbaH\x05\x92\x01\x02\x10@\"\xdc\x02\n\x04Host\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02vm\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.quarterdeck.v1.HostState\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x37\n\x13last_heartbeat_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\tinventory\x18\x06 \x01(\x0b\x32\x19.quarterdeck.v1.Inventory\x12\x14\n\x0cplan_version\x18\x07 \x01(\x03\x12\x1d\n\x15observed_plan_version\x18\x08 \x01(\x03\x12\x11\n\tworkloads\x18\t \x01(\x05\x12\x0f\n\x07revoked\x18\n \x01(\x08\x12,\n\x05usage\x18\x1e \x01(\x0b\x32\x1d.quarterdeck.v1.ResourceUsage\x12\x13\n\x0b\x61pi_replica\x18\x1f \x01(\t\"O\n\x10ListHostsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"Q\n\x11ListHostsResponse\x12#\n\x05hosts\x18\x01 \x03(\x0b\x32\x14.quarterdeck.v1.Host\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"F\n\x0eGetHostRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xbaH#r!2\x1f^hosts/[a-z0-9][a-z0-9-]{0,62}$\"I\n\x11RevokeHostRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xbaH#r!2\x1f^hosts/[a-z0-9][a-z0-9-]{0,62}$*\x81\x01\n\tHostState\x12\x1a\n\x16HOST_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12HOST_STATE_OFFLINE\x10\x01\x12\x15\n\x11HOST_STATE_ONLINE\x10\x02\x12\x14\n\x10HOST_STATE_STALE\x10\x03\x12\x13\n\x0fHOST_STATE_LOST\x10\x04\x32\xbc\x02\n\x0bHostService\x12\x63\n\tListHosts\x12 .quarterdeck.v1.ListHostsRequest\x1a!.quarterdeck.v1.ListHostsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/hosts\x12[\n\x07GetHost\x12\x1e.quarterdeck.v1.GetHostRequest\x1a\x14.quarterdeck.v1.Host\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/{name=hosts/*}\x12k\n\nRevokeHost\x12!.quarterdeck.v1.RevokeHostRequest\x1a\x14.quarterdeck.v1.Host\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/{name=hosts/*}:revoke:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,8 +55,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOSTSERVICE'].methods_by_name['GetHost']._serialized_options = b'\202\323\344\223\002\024\022\022/v1/{name=hosts/*}'
   _globals['_HOSTSERVICE'].methods_by_name['RevokeHost']._loaded_options = None
   _globals['_HOSTSERVICE'].methods_by_name['RevokeHost']._serialized_options = b'\202\323\344\223\002\036\"\031/v1/{name=hosts/*}:revoke:\001*'
-  _globals['_HOSTSTATE']._serialized_start=1325
-  _globals['_HOSTSTATE']._serialized_end=1454
+  _globals['_HOSTSTATE']._serialized_start=1346
+  _globals['_HOSTSTATE']._serialized_end=1475
   _globals['_GPU']._serialized_start=169
   _globals['_GPU']._serialized_end=250
   _globals['_ENCODER']._serialized_start=252
@@ -66,15 +66,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INVENTORY']._serialized_start=369
   _globals['_INVENTORY']._serialized_end=681
   _globals['_HOST']._serialized_start=684
-  _globals['_HOST']._serialized_end=1011
-  _globals['_LISTHOSTSREQUEST']._serialized_start=1013
-  _globals['_LISTHOSTSREQUEST']._serialized_end=1092
-  _globals['_LISTHOSTSRESPONSE']._serialized_start=1094
-  _globals['_LISTHOSTSRESPONSE']._serialized_end=1175
-  _globals['_GETHOSTREQUEST']._serialized_start=1177
-  _globals['_GETHOSTREQUEST']._serialized_end=1247
-  _globals['_REVOKEHOSTREQUEST']._serialized_start=1249
-  _globals['_REVOKEHOSTREQUEST']._serialized_end=1322
-  _globals['_HOSTSERVICE']._serialized_start=1457
-  _globals['_HOSTSERVICE']._serialized_end=1773
+  _globals['_HOST']._serialized_end=1032
+  _globals['_LISTHOSTSREQUEST']._serialized_start=1034
+  _globals['_LISTHOSTSREQUEST']._serialized_end=1113
+  _globals['_LISTHOSTSRESPONSE']._serialized_start=1115
+  _globals['_LISTHOSTSRESPONSE']._serialized_end=1196
+  _globals['_GETHOSTREQUEST']._serialized_start=1198
+  _globals['_GETHOSTREQUEST']._serialized_end=1268
+  _globals['_REVOKEHOSTREQUEST']._serialized_start=1270
+  _globals['_REVOKEHOSTREQUEST']._serialized_end=1343
+  _globals['_HOSTSERVICE']._serialized_start=1478
+  _globals['_HOSTSERVICE']._serialized_end=1794
 # @@protoc_insertion_point(module_scope)

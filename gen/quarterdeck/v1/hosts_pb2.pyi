@@ -79,7 +79,7 @@ class Inventory(_message.Message):
     def __init__(self, cpu_count: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., disk_free_bytes: _Optional[int] = ..., gpus: _Optional[_Iterable[_Union[Gpu, _Mapping]]] = ..., encoders: _Optional[_Iterable[_Union[Encoder, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., has_display_server: _Optional[bool] = ..., agent_version: _Optional[str] = ..., operating_system: _Optional[str] = ..., ephemeral_ports: _Optional[_Iterable[_Union[PortRange, _Mapping]]] = ...) -> None: ...
 
 class Host(_message.Message):
-    __slots__ = ("name", "vm", "state", "epoch", "last_heartbeat_time", "inventory", "plan_version", "observed_plan_version", "workloads", "revoked", "usage")
+    __slots__ = ("name", "vm", "state", "epoch", "last_heartbeat_time", "inventory", "plan_version", "observed_plan_version", "workloads", "revoked", "usage", "api_replica")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VM_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -91,6 +91,7 @@ class Host(_message.Message):
     WORKLOADS_FIELD_NUMBER: _ClassVar[int]
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    API_REPLICA_FIELD_NUMBER: _ClassVar[int]
     name: str
     vm: str
     state: HostState
@@ -102,7 +103,8 @@ class Host(_message.Message):
     workloads: int
     revoked: bool
     usage: _sessions_pb2.ResourceUsage
-    def __init__(self, name: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[HostState, str]] = ..., epoch: _Optional[int] = ..., last_heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., inventory: _Optional[_Union[Inventory, _Mapping]] = ..., plan_version: _Optional[int] = ..., observed_plan_version: _Optional[int] = ..., workloads: _Optional[int] = ..., revoked: _Optional[bool] = ..., usage: _Optional[_Union[_sessions_pb2.ResourceUsage, _Mapping]] = ...) -> None: ...
+    api_replica: str
+    def __init__(self, name: _Optional[str] = ..., vm: _Optional[str] = ..., state: _Optional[_Union[HostState, str]] = ..., epoch: _Optional[int] = ..., last_heartbeat_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., inventory: _Optional[_Union[Inventory, _Mapping]] = ..., plan_version: _Optional[int] = ..., observed_plan_version: _Optional[int] = ..., workloads: _Optional[int] = ..., revoked: _Optional[bool] = ..., usage: _Optional[_Union[_sessions_pb2.ResourceUsage, _Mapping]] = ..., api_replica: _Optional[str] = ...) -> None: ...
 
 class ListHostsRequest(_message.Message):
     __slots__ = ("page_size", "page_token")

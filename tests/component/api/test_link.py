@@ -44,6 +44,7 @@ async def test_hello_makes_the_machine_ready_and_a_plan_follows(api: Plane, oper
         host = await operator.hosts.GetHost(hosts_pb2.GetHostRequest(name="hosts/vm-1"))
         assert host.state == hosts_pb2.HOST_STATE_ONLINE
         assert host.inventory.encoders[0].encoder_name == "libx264"
+        assert host.api_replica.startswith("r-")
         session = await session_on(operator)
         assert session.vm == "vms/vm-1"
         await agent.until(lambda: bool(agent.plans[-1].sessions))
