@@ -118,8 +118,8 @@ async def create_session(world: World, who: Principal, request: SessionRequest, 
 
 async def _create_all(world: World, orders: Sequence[_Order]) -> Sequence[SessionView | Exception]:
     answers: Answers = {}
-    tries, wait = 0, False
-    while tries < TRIES:
+    wait = False
+    for tries in range(1, TRIES + 1):
         left = {index: order for index, order in enumerate(orders) if index not in answers}
         if not left:
             break
@@ -127,12 +127,10 @@ async def _create_all(world: World, orders: Sequence[_Order]) -> Sequence[Sessio
             batch = _Batch(world, left)
             answered = await batch.run(wait=wait)
         except (Conflict, AlreadyExists):  # somebody else was faster between our reading and our writing
-            tries += 1
             await asyncio.sleep(random.uniform(0, FIRST_PAUSE_S * 2**tries))  # noqa: S311 - not a secret
             continue
         answers |= answered
         wait = batch.contended
-        tries += 0 if answered else 1
         await world.tell(*batch.hints)
     busy = Unavailable("ALLOCATION_BUSY", "others were faster each time; nothing was created: try again")
     return [answers.get(index, busy) for index in range(len(orders))]

@@ -15,7 +15,7 @@ from controlplane.adapters.ids import RandomIds
 from controlplane.adapters.store.memory import MemoryStore
 from controlplane.adapters.store.memory.batch import MemoryQueue
 from controlplane.adapters.store.memory.fleet import MemorySessions
-from controlplane.domain.errors import Conflict, Exhausted
+from controlplane.domain.errors import Conflict, Exhausted, Unavailable
 from controlplane.domain.game import PortSpec
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.queueing import Bounds, Rivals, rivals
@@ -132,6 +132,17 @@ async def test_a_token_that_many_players_use_in_vain_makes_no_line_of_transactio
     )
     assert {type(answer) for answer in answers} == {Exhausted}
     assert store.written - before <= 4
+
+
+async def test_who_asks_for_many_things_with_one_token_in_vain_holds_up_nobody_for_long() -> None:
+    store = Counted()
+    world = replace(a_world(Bounds()), store=store)
+    await furnish(store)
+    before = store.written
+    wishes = (ask(world, client_token="t", queue_timeout_s=0.0, lost_after_s=number) for number in range(60))
+    answers = await asyncio.gather(*wishes, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {Exhausted, Unavailable}
+    assert store.written - before <= 2 * creation.TRIES
 
 
 async def test_who_is_refused_leaves_the_token_to_the_next_and_each_finds_his_own_again() -> None:
