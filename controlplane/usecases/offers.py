@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import Unavailable
@@ -17,16 +17,19 @@ from controlplane.interfaces import Provider
 
 FRESH_S = 30.0
 ANSWER_S = 10.0
+AWAY = (ProviderRefused, TimeoutError, OSError, Unavailable)
 
 Question = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True)
 class Quoted:
-    """`away` are the providers that did not answer."""
+    """`away` are the providers that did not answer. `faults` are those of their answers that nobody had foreseen: who
+    asked is told, and not those who share the answer later."""
 
     offers: tuple[Offer, ...] = ()
     away: frozenset[str] = frozenset()
+    faults: tuple[Exception, ...] = ()
 
 
 @dataclass
@@ -45,12 +48,14 @@ class OfferBook:
         async with self._asking:
             now_s = self.clock_s()
             self._known = {asked: kept for asked, kept in self._known.items() if now_s - kept[0] < FRESH_S}
-            if question not in self._known:
-                answers = await asyncio.gather(*(_of(provider, *question) for provider in providers.values()))
-                offers = tuple(offer for answer in answers for offer in answer or ())
-                away = (name for name, answer in zip(providers, answers, strict=True) if answer is None)
-                self._known[question] = self.clock_s(), Quoted(offers, frozenset(away))
-            return self._known[question][1]
+            if question in self._known:
+                return self._known[question][1]
+            answers = await asyncio.gather(*(_of(provider, *question) for provider in providers.values()))
+            failed = {name: a for name, a in zip(providers, answers, strict=True) if isinstance(a, Exception)}
+            offers = tuple(offer for answer in answers if not isinstance(answer, Exception) for offer in answer)
+            quoted = Quoted(offers, frozenset(failed))
+            self._known[question] = self.clock_s(), quoted
+            return replace(quoted, faults=tuple(fault for fault in failed.values() if not isinstance(fault, AWAY)))
 
 
 def cheapest(offers: Sequence[Offer]) -> Mapping[str, int]:
@@ -62,12 +67,17 @@ def cheapest(offers: Sequence[Offer]) -> Mapping[str, int]:
 
 async def _of(
     provider: Provider, region_ids: tuple[str, ...], template_ids: tuple[str, ...]
-) -> tuple[Offer, ...] | None:
-    found: list[Offer] = []
+) -> Sequence[Offer] | Exception:
+    """For all templates at once; or the first of what went wrong, for one is no answer without the others."""
     try:
-        async with asyncio.timeout(ANSWER_S):
-            for template_id in template_ids:
-                found.extend(await provider.offers(region_ids, template_id))
-    except (ProviderRefused, TimeoutError, OSError, Unavailable):
-        return None
-    return tuple(found)
+        async with asyncio.timeout(ANSWER_S), asyncio.TaskGroup() as group:
+            asked = [group.create_task(_offers(provider, region_ids, template_id)) for template_id in template_ids]
+        return [offer for task in asked for offer in task.result()]
+    except ExceptionGroup as several:
+        return several.exceptions[0]
+    except TimeoutError as late:
+        return late
+
+
+async def _offers(provider: Provider, region_ids: tuple[str, ...], template_id: str) -> Sequence[Offer]:
+    return tuple(await provider.offers(region_ids, template_id))

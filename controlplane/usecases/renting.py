@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
+from controlplane.domain.errors import as_one
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.placement import Candidate, Need, PassedOver
 from controlplane.domain.pool import RENTING, Decision, Ending, Market, Pool, Rent, Rented
@@ -46,7 +47,8 @@ class _Snapshot:
 
 
 async def tend(world: World) -> Decision:
-    """One round; returns what was done. Any number of replicas may."""
+    """One round; returns what was done. Any number of replicas may. Raises Conflict, Unavailable; an ExceptionGroup, of
+    providers whose answers nobody had foreseen, when all is done that could be without them."""
     async with world.store.reading() as tx:
         first = await _snapshot(tx, world, Quoted())
     if first.idle:
@@ -73,6 +75,8 @@ async def tend(world: World) -> Decision:
     if decision.rents or ended:
         await world.tell(subjects.RENTING)
     await _tell(world, snapshot.asks, decision.told)
+    if quoted.faults:
+        raise as_one("offers", quoted.faults)
     return replace(decision, endings=tuple(ended))
 
 

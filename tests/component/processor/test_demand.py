@@ -6,20 +6,23 @@ On every store, with agents that enrol and say hello; only the provider is a dou
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
 from controlplane.domain.pool import Pool
 from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.usecases import capacity, pools, queue, renting, vms
+from controlplane.usecases.offers import OfferBook
 from controlplane.usecases.sessions import SessionView
-from tests.component.processor.renting_rig import ABLE, OPERATOR, START, Rig
+from tests.component.processor.renting_rig import ABLE, OPERATOR, START, Cloud, Rig
 from tests.contract.store.rows import next_of
 
 
@@ -237,6 +240,22 @@ async def test_a_price_that_rose_meanwhile_is_not_paid(rig: Rig) -> None:
     rig.cloud.prices["eu-west-1", "L4-90"] = 900_000
     await rig.round()
     assert (rig.cloud.made, (await rig.see(view)).session.state) == (0, SessionState.PENDING)
+
+
+async def test_a_provider_that_answers_nonsense_keeps_no_other_from_being_rented_from(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd(Cloud):
+        async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
+            raise KeyError("price")
+
+    await rig.furnish(eu_west_1=1)
+    await rig.ask()
+    world = replace(rig.world, providers={"odd": Odd({}), **rig.world.providers}, offers=OfferBook())
+    with pytest.raises(ExceptionGroup) as group:
+        await renting.tend(world)
+    assert [type(error) for error in group.value.exceptions] == [KeyError]
+    assert [vm.provider for vm in await rig.vms()] == ["cloud"]
 
 
 async def test_a_pool_keeps_slots_free_says_what_keeps_it_and_goes_when_it_is_deleted(rig: Rig) -> None:

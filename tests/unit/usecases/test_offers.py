@@ -1,0 +1,58 @@
+"""What providers ask: of all at once, of each for all templates at once, and whatever one of them answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from controlplane.domain.attempt import Offer
+from controlplane.usecases.offers import OfferBook, Quoted
+
+REGIONS, TEMPLATES = ["local"], ["a", "b", "c"]
+
+
+@dataclass
+class Shop:
+    """Answers when it has been asked for so many templates; or with `fault`."""
+
+    name: str
+    fault: Exception | None = None
+    needed: int = 1
+    asked: list[str] = field(default_factory=list)
+    _all: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
+        self.asked.append(template_id)
+        if len(self.asked) >= self.needed:
+            self._all.set()
+        await self._all.wait()
+        if self.fault is not None:
+            raise self.fault
+        return [Offer(self.name, region_id, "m", template_id, 1) for region_id in region_ids]
+
+
+def book(shops: Sequence[Shop]) -> tuple[OfferBook, dict[str, Shop]]:
+    return OfferBook(clock_s=lambda: 0.0), {shop.name: shop for shop in shops}
+
+
+async def test_a_provider_is_asked_for_all_templates_at_once() -> None:
+    offers, shops = book([Shop("slow", needed=len(TEMPLATES))])
+    async with asyncio.timeout(5):
+        quoted = await offers.quoted(shops, REGIONS, TEMPLATES)  # type: ignore[arg-type] - not all of a provider
+    assert [offer.template_id for offer in quoted.offers] == TEMPLATES
+
+
+@pytest.mark.parametrize(
+    ("answer", "unforeseen"), [(KeyError("price"), True), (ConnectionError(), False), (TimeoutError(), False)]
+)
+async def test_a_provider_that_answers_nonsense_is_away_and_who_asked_is_told_why(
+    answer: Exception, unforeseen: bool
+) -> None:
+    offers, shops = book([Shop("odd", answer), Shop("good")])
+    quoted, again = [await offers.quoted(shops, REGIONS, TEMPLATES) for _ in range(2)]  # type: ignore[arg-type]
+    assert quoted.faults == ((answer,) if unforeseen else ())
+    assert again == Quoted(quoted.offers, frozenset({"odd"}))
+    assert {(offer.provider, offer.template_id) for offer in again.offers} == {("good", name) for name in TEMPLATES}
