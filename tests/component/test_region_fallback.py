@@ -25,7 +25,7 @@ REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2")
 def house(tmp_path: Path) -> Iterator[House]:
     settings = {
         "heartbeat_interval_s": "0.5",
-        "stale_after_s": "2",
+        "stale_after_s": "6",
         "lost_after_s": "600",
         "restart_grace_s": "0",
         "local_vm_regions": "us-west-2",
