@@ -19,7 +19,9 @@ from controlplane.adapters.bus.jetstream import JetStreamBus
 from controlplane.adapters.store import open_store
 from controlplane.domain.host import HOST_MACHINE
 from controlplane.domain.session import SESSION_MACHINE, SessionState, SessionTrigger
+from controlplane.domain.silence import Silence
 from controlplane.processor import service
+from controlplane.usecases.world import Policy
 from tests.component.api.agents import Agent, exited_status, linked, running_status
 from tests.component.api.plane import Caller, Plane, calling, create_session, make_game, make_host, plane
 from tests.component.api.refusals import refused
@@ -54,12 +56,18 @@ def database(postgres_store_url: str) -> Database:  # noqa: F811
 
 
 @pytest.fixture
-async def house(postgres_store_url, own_nats_server, tmp_path) -> AsyncIterator[Plane]:  # noqa: F811
+def silence() -> Silence:
+    """Agents that follow a script send no heartbeats of themselves: only where silence is the matter is it judged."""
+    return Silence(stale_after_s=600, lost_after_s=900)
+
+
+@pytest.fixture
+async def house(postgres_store_url, own_nats_server, tmp_path, silence) -> AsyncIterator[Plane]:  # noqa: F811
     store = open_store(postgres_store_url)
     async with JetStreamBus([own_nats_server.url]) as bus:
         await bus.wait_connected(20)
         async with (
-            plane(store, bus, tmp_path / "keys") as running,
+            plane(store, bus, tmp_path / "keys", policy=Policy(silence=silence)) as running,
             service.running(running.world, codec.decode_report, codec.decode_event),
         ):
             yield running
@@ -137,6 +145,7 @@ async def test_what_the_host_publishes_the_processor_writes_to_the_database(hous
         assert await database.rows("SELECT * FROM dead_letters") == []
 
 
+@pytest.mark.parametrize("silence", [Silence()])
 async def test_a_silent_host_is_stale_after_ten_seconds_and_recovers(house, operator, database):
     key = await make_host(house, operator, "vm-1")
     await make_game(operator)

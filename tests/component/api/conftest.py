@@ -10,7 +10,8 @@ import pytest
 
 from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
 from controlplane.adapters.store import open_store
-from tests.component.api.plane import Caller, Plane, calling, plane, processing
+from controlplane.api.server import Options
+from tests.component.api.plane import FAST, Caller, Plane, calling, plane, processing
 
 
 @pytest.fixture
@@ -19,12 +20,17 @@ def broker() -> MemoryBroker:
 
 
 @pytest.fixture
-async def api(tmp_path: Path, broker: MemoryBroker) -> AsyncIterator[Plane]:
+def options() -> Options:
+    return FAST
+
+
+@pytest.fixture
+async def api(tmp_path: Path, broker: MemoryBroker, options: Options) -> AsyncIterator[Plane]:
     """One replica with a processor beside it, all in memory."""
     async with AsyncExitStack() as stack:
         store = open_store("memory://")
         bus = await stack.enter_async_context(MemoryBus(broker))
-        running = await stack.enter_async_context(plane(store, bus, tmp_path / "ca"))
+        running = await stack.enter_async_context(plane(store, bus, tmp_path / "ca", options))
         await stack.enter_async_context(processing(running.world))
         yield running
 

@@ -38,15 +38,16 @@ from controlplane.domain import subjects
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.interfaces import Bus, Delivery, Store
 from controlplane.usecases import accounts, hosts
-from controlplane.usecases.world import World
+from controlplane.usecases.world import Policy, World
 from tests.component.api.keys import Key
 
 OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 WITHIN_S = 20.0
+DEFAULT = Policy()
 
 FAST = Options(
     limits=Limits(recheck_s=0.2, token_cache_s=0.2),
-    channels=ChannelTerms(token_within_s=2.0, answer_within_s=3.0, recheck_s=0.2, idle_s=60.0),
+    channels=ChannelTerms(token_within_s=WITHIN_S, answer_within_s=WITHIN_S, recheck_s=0.2, idle_s=60.0),
 )
 
 
@@ -116,11 +117,13 @@ class _BidiBearer(grpc.aio.StreamStreamClientInterceptor):
 
 
 @asynccontextmanager
-async def plane(store: Store, bus: Bus, directory: Path, options: Options = FAST) -> AsyncIterator[Plane]:
+async def plane(
+    store: Store, bus: Bus, directory: Path, options: Options = FAST, policy: Policy = DEFAULT
+) -> AsyncIterator[Plane]:
     """An API replica on a store and a bus that may be shared with others; `directory` holds the shared keys."""
     authority = FileCertificateAuthority(directory, 3600)
     objects = open_objects((directory / "objects").as_uri())
-    world = World(store, bus, RandomIds(), authority, JwtStreamTokens(b"k" * 32), objects)
+    world = World(store, bus, RandomIds(), authority, JwtStreamTokens(b"k" * 32), objects, policy=policy)
     certificate = authority.server_certificate([])
     tls = Tls(certificate.key_pem, certificate.chain_pem, authority.ca_pem.encode())
     server = Server(world, tls, decode_report, options)

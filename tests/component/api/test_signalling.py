@@ -208,6 +208,7 @@ async def test_a_host_without_a_link_is_unreachable(
     assert refusal.retry_s == 1.0
 
 
+@pytest.mark.parametrize("options", [replace(FAST, channels=replace(FAST.channels, answer_within_s=1.0))])
 async def test_a_wrapper_that_says_nothing_is_unreachable(
     player: Caller, session: tuple[sessions_pb2.Session, Agent]
 ) -> None:

@@ -65,10 +65,11 @@ async def test_our_limit_names_the_session_that_goes_on(
     await make_game(operator)
     async with api.channel(api.player) as channel:
         flow = compat_rpc.SessionFlowServiceStub(channel)
-        for call in (
-            operator.sessions.CreateSession(wanted()),
-            flow.StartSession(compat_pb2.StartSessionRequest(game_id="demo")),
+        for begin in (
+            lambda: operator.sessions.CreateSession(wanted()),
+            lambda: flow.StartSession(compat_pb2.StartSessionRequest(game_id="demo")),
         ):
+            call = begin()
             session_id = await begun.get()
             ahead(300.0)
             refusal = await refused(call)

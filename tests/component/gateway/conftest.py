@@ -35,7 +35,7 @@ async def until_ready(client: httpx.AsyncClient) -> None:
 async def _ready(client: httpx.AsyncClient) -> bool:
     try:
         return (await client.get("/readyz")).status_code == 200
-    except httpx.ConnectError:  # a program that still starts
+    except (httpx.ConnectError, httpx.TimeoutException):  # a program that still starts
         return False
 
 

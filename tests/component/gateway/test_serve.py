@@ -33,8 +33,8 @@ async def test_the_command_serves_until_sigterm_and_ends_open_streams_in_words(t
                     assert await anext(lines) == '{"number":1}'
                     process.send_signal(signal.SIGTERM)
                     assert "shutting down" in await anext(lines)
-            assert await asyncio.wait_for(process.wait(), 10) == 0
-            async with asyncio.timeout(5):
+            assert await asyncio.wait_for(process.wait(), 30) == 0
+            async with asyncio.timeout(30):
                 await library.cancelled.wait()
         finally:
             if process.returncode is None:

@@ -3,9 +3,6 @@
 import asyncio
 import json
 
-import httpx
-import pytest
-
 SSE = {"accept": "text/event-stream"}
 
 
@@ -58,21 +55,22 @@ async def test_a_quiet_stream_starts_and_says_that_it_lives(gateway):
 
 
 async def test_a_stream_has_a_deadline_only_where_the_client_sets_one(gateway):
-    lines = (await gateway.client.get("/v1/ticks/1?hold=true", headers={"grpc-timeout": "200m"})).text.splitlines()
+    lines = (await gateway.client.get("/v1/ticks/1?hold=true", headers={"grpc-timeout": "1S"})).text.splitlines()
     assert json.loads(lines[-1])["error"]["code"] == 4
 
 
 async def test_the_call_is_cancelled_when_the_client_leaves_a_stream(gateway):
     async with gateway.client.stream("GET", "/v1/ticks/1?hold=true") as answer:
         assert await anext(answer.aiter_lines())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await gateway.library.cancelled.wait()
 
 
 async def test_the_call_is_cancelled_when_the_client_leaves_a_unary_call(gateway):
-    with pytest.raises(httpx.ReadTimeout):
-        await gateway.client.get("/v1/hang", timeout=0.3)
-    async with asyncio.timeout(5):
+    call = asyncio.create_task(gateway.client.get("/v1/hang"))
+    async with asyncio.timeout(30):
+        await gateway.library.entered.wait()
+        call.cancel()
         await gateway.library.cancelled.wait()
 
 
@@ -84,5 +82,5 @@ async def test_a_client_that_reads_nothing_holds_the_server_back(gateway):
     assert other.status_code == 200
     assert not gateway.library.entered.is_set()  # 4 MB are on their way, and no more of them are made
     writer.transport.abort()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await gateway.library.cancelled.wait()
