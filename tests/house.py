@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 
 from tests.ports import free_port, free_ports
@@ -42,6 +43,7 @@ class House:
             "ENROLMENT_PORT": str(free_port()),
             "MEDIA_PORTS": free_ports(20),
             "LOCAL_VM_PORTS": free_ports(40),
+            "QUEUE_TIMEOUT_S": "120",  # a session that is asked for at once waits for the agent, however slow it starts
         } | {name.upper(): value for name, value in settings.items()}
         clean = {name: value for name, value in os.environ.items() if not name.startswith("QUARTERDECK_")}
         self.environment = clean | {f"QUARTERDECK_{name}": value for name, value in ours.items()}
@@ -108,6 +110,13 @@ class House:
         ran = self.run(*arguments, "--output", "json", timeout_s=timeout_s)
         assert ran.returncode == 0, ran.stderr + self.logs()
         return json.loads(ran.stdout)
+
+    def get(self, name: str) -> Any:
+        """A resource, or a list of them, by the gateway: for who looks again and again, a verb takes a second."""
+        token = (self.data_dir / "operator.token").read_text().strip()
+        answer = httpx.get(f"{self.url}/v1/{name}", headers={"authorization": f"Bearer {token}"}, timeout=60)
+        assert answer.is_success, answer.text + self.logs()
+        return answer.json()
 
     def family(self) -> dict[int, str]:
         """Command lines of all processes below `up`, by id."""

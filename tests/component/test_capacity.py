@@ -13,6 +13,7 @@ import psutil
 from tests.house import House
 
 WITHIN_S = 90.0
+QUICK = {"provider_poll_s": "0.3", "provider_listing_lag_s": "0.5"}
 
 
 def awaited(look: Callable[[], Any], what: str, house: House) -> Any:
@@ -22,12 +23,12 @@ def awaited(look: Callable[[], Any], what: str, house: House) -> Any:
         found = look()
         if found:
             return found
-        time.sleep(0.5)
+        time.sleep(0.1)
     raise AssertionError(f"{what}, in vain:\n{house.logs()}")
 
 
 def rented(house: House) -> list[dict[str, Any]]:
-    return [vm for vm in house.json("vms", "list")["vms"] if vm["provider"] != "static"]
+    return [vm for vm in house.get("vms")["vms"] if vm["provider"] != "static"]
 
 
 def agents(house: House) -> list[int]:
@@ -39,8 +40,7 @@ def agents(house: House) -> list[int]:
 
 
 def test_a_waiting_session_rents_a_machine_that_goes_when_it_is_empty(tmp_path: Path) -> None:
-    settings = {"rented_idle_s": "3", "queue_timeout_s": "80", "provider_listing_lag_s": "1", "provider_poll_s": "1"}
-    with House(tmp_path, "--no-agent", **settings) as house:
+    with House(tmp_path, "--no-agent", rented_idle_s="3", **QUICK) as house:
         asked = house.json("sessions", "create", "broadside")
         assert asked["state"] == "SESSION_STATE_PENDING"
         assert rented(house) == []  # nothing is rented by itself until somebody says how many
@@ -65,8 +65,7 @@ def test_a_waiting_session_rents_a_machine_that_goes_when_it_is_empty(tmp_path: 
 
 
 def test_a_pool_keeps_a_machine_ready_and_a_session_outlives_its_replacement(tmp_path: Path) -> None:
-    settings = {"provider_listing_lag_s": "1", "provider_poll_s": "1", "local_vms": "3", "rented_idle_s": "3"}
-    with House(tmp_path, "--no-agent", **settings) as house:
+    with House(tmp_path, "--no-agent", local_vms="3", rented_idle_s="3", **QUICK) as house:
         house.json("pools", "limit", "local", "3")
         made = house.json("pools", "create", "warm", "--min-free", "1", "--max-vms", "2")
         assert (made["minFreeSlots"], made["idleAfter"]) == (1, "600s")
@@ -98,14 +97,14 @@ def _ready(house: House) -> dict[str, Any] | None:
 
 
 def _replacement(house: House, state: str) -> dict[str, Any] | None:
-    (row,) = house.json("vms", "replacements")["replacements"]
+    (row,) = house.get("replacements")["replacements"]
     assert row["state"] not in ("REPLACEMENT_STATE_FAILED", "REPLACEMENT_STATE_CANCELLED"), row
     found: dict[str, Any] = row
     return found if row["state"] == f"REPLACEMENT_STATE_{state}" else None
 
 
 def _in_state(house: House, name: str, state: str) -> dict[str, Any] | None:
-    session: dict[str, Any] = house.json("sessions", "get", name)
+    session: dict[str, Any] = house.get(name)
     assert session["state"] not in ("SESSION_STATE_CRASHED", "SESSION_STATE_REJECTED"), session
     return session if session["state"] == f"SESSION_STATE_{state}" else None
 

@@ -63,7 +63,7 @@ class Talk:
         self._closing = False
         self._following = threading.Thread(target=self._follow)
 
-    def call(self, method, request, timeout_s: float = 30.0):
+    def call(self, method, request, timeout_s: float = 120.0):
         """Again when a killed part was in its way: what is called here may be called twice."""
         while True:
             try:
@@ -87,7 +87,7 @@ class Talk:
             games.CreateDeployment, games_pb2.CreateDeploymentRequest(parent="games/talker", deployment=deployment)
         )
         wish = sessions_pb2.CreateSessionRequest(game="games/talker")
-        self.name = self.call(self.sessions.CreateSession, wish, 60).name
+        self.name = self.call(self.sessions.CreateSession, wish).name
         self.until(lambda: self.session().state == sessions_pb2.SESSION_STATE_RUNNING)
         self._following.start()
 
@@ -293,13 +293,22 @@ def test_an_s3_that_freezes_costs_no_line_and_no_secret_leaves_the_control_plane
                 assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in log.read_text(errors="replace")
 
 
+def bytes_in(folder: Path) -> int:
+    """Its files come and go meanwhile."""
+    total = 0
+    for file in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            total += file.stat().st_size
+    return total
+
+
 def test_a_game_that_floods_its_log_plays_on_and_the_log_says_what_is_lost(tmp_path: Path) -> None:
     """Must-show 6: bounded on the disk, the loss counted, the newest lines there."""
     with talking(House(tmp_path)) as talk:
         talk.start(PAUSE="0", WIDTH="2000")
         spool = talk.session_dir() / "log"
-        talk.until(lambda: max(int(name) for name in os.listdir(spool) if name.isdigit()) > 40_000)
-        assert sum(segment.stat().st_size for segment in spool.iterdir()) <= 16 << 20
+        talk.until(lambda: max(int(name) for name in os.listdir(spool) if name.isdigit()) > 12_000)  # 24 MB
+        assert bytes_in(spool) <= 16 << 20
         assert talk.session().state == sessions_pb2.SESSION_STATE_RUNNING
         talk.until(lambda: talk.log().dropped_lines > 0)
         talk.stop()

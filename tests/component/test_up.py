@@ -111,41 +111,6 @@ def test_a_killed_house_leaves_its_games_to_the_next(house: House) -> None:
     assert gone([wrapper]) == []
 
 
-def test_the_command_line_tells_refusals_in_one_line_and_writes_tables(house: House) -> None:
-    refusals = {
-        ("sessions", "get", "no-such"): (1, "Error: NOT_FOUND SESSION_NOT_FOUND: "),
-        ("sessions", "create", "Not-An-Id"): (1, "Error: INVALID_ARGUMENT "),
-        ("sessions", "create", "no-such"): (1, "Error: NOT_FOUND GAME_NOT_FOUND: "),
-        ("sessions", "list", "--target", "127.0.0.1:1"): (1, "Error: UNAVAILABLE: nobody answers at 127.0.0.1:1"),
-        ("sessions", "create"): (2, "Usage: "),
-        ("sessions", "list", "--state", "NAPPING"): (2, "Usage: "),
-        ("up", "--http-port", "0"): (2, "Usage: "),
-    }
-    for verb, (code, start) in refusals.items():
-        ran = house.run(*verb)
-        assert (ran.returncode, ran.stdout) == (code, ""), verb
-        assert ran.stderr.startswith(start), (verb, ran.stderr)
-        assert code == 2 or len(ran.stderr.splitlines()) == 1, (verb, ran.stderr)
-    assert "(game" in house.run("sessions", "create", "Not-An-Id").stderr
-    (house.outside / "home" / "token").write_text("stolen")
-    stranger = house.run("vms", "list", "--token-file", str(house.outside / "home" / "token"))
-    assert (stranger.returncode, stranger.stderr.split(":")[1].strip()) == (1, "UNAUTHENTICATED TOKEN_INVALID")
-    table = house.run("vms", "list").stdout.splitlines()
-    assert table[0].split() == ["VM", "STATE", "PROVIDER", "REGION", "TEMPLATE", "SESSIONS", "UNITS", "ADDRESS"]
-    assert table[1].split()[0] == "vms/local"
-    link = house.json("signin", "--session", "sessions/s-1")["url"]
-    assert link.startswith(f"{house.url}/#/signin/")
-    assert link.endswith("/play/s-1")
-
-
-def test_a_second_house_on_the_same_directory_is_refused(house: House) -> None:
-    ran = house.run("up")
-    assert ran.returncode == 1
-    assert ran.stdout.startswith("Error: `quarterdeck up` runs on ")
-    assert "--data-dir" in ran.stdout
-    assert len(ran.stdout.splitlines()) == 1
-
-
 def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
     house = House(tmp_path)
     with socket.create_server(("127.0.0.1", house.grpc_port)):
@@ -199,3 +164,45 @@ def test_two_wishes_to_stop_end_it_firmly(house: House) -> None:
     assert house.process.wait(30) == 0
     assert "Stopping firmly …\n" in house.lines
     assert gone(list(family)) == []
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """For tests that leave a house as it was."""
+    with House(tmp_path_factory.mktemp("kept")) as started:
+        yield started
+
+
+def test_the_command_line_tells_refusals_in_one_line_and_writes_tables(kept: House) -> None:
+    refusals = {
+        ("sessions", "get", "no-such"): (1, "Error: NOT_FOUND SESSION_NOT_FOUND: "),
+        ("sessions", "create", "Not-An-Id"): (1, "Error: INVALID_ARGUMENT "),
+        ("sessions", "create", "no-such"): (1, "Error: NOT_FOUND GAME_NOT_FOUND: "),
+        ("sessions", "list", "--target", "127.0.0.1:1"): (1, "Error: UNAVAILABLE: nobody answers at 127.0.0.1:1"),
+        ("sessions", "create"): (2, "Usage: "),
+        ("sessions", "list", "--state", "NAPPING"): (2, "Usage: "),
+        ("up", "--http-port", "0"): (2, "Usage: "),
+    }
+    for verb, (code, start) in refusals.items():
+        ran = kept.run(*verb)
+        assert (ran.returncode, ran.stdout) == (code, ""), verb
+        assert ran.stderr.startswith(start), (verb, ran.stderr)
+        assert code == 2 or len(ran.stderr.splitlines()) == 1, (verb, ran.stderr)
+    assert "(game" in kept.run("sessions", "create", "Not-An-Id").stderr
+    (kept.outside / "home" / "token").write_text("stolen")
+    stranger = kept.run("vms", "list", "--token-file", str(kept.outside / "home" / "token"))
+    assert (stranger.returncode, stranger.stderr.split(":")[1].strip()) == (1, "UNAUTHENTICATED TOKEN_INVALID")
+    table = kept.run("vms", "list").stdout.splitlines()
+    assert table[0].split() == ["VM", "STATE", "PROVIDER", "REGION", "TEMPLATE", "SESSIONS", "UNITS", "ADDRESS"]
+    assert table[1].split()[0] == "vms/local"
+    link = kept.json("signin", "--session", "sessions/s-1")["url"]
+    assert link.startswith(f"{kept.url}/#/signin/")
+    assert link.endswith("/play/s-1")
+
+
+def test_a_second_house_on_the_same_directory_is_refused(kept: House) -> None:
+    ran = kept.run("up")
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("Error: `quarterdeck up` runs on ")
+    assert "--data-dir" in ran.stdout
+    assert len(ran.stdout.splitlines()) == 1

@@ -16,6 +16,8 @@ from quarterdeck.v1 import deadletters_pb2 as pb
 from quarterdeck.v1 import deadletters_pb2_grpc as rpc
 
 from controlplane.adapters.bus import codec
+from controlplane.adapters.bus.jetstream import JetStreamBus
+from controlplane.adapters.bus.redelivery import Backoff
 from controlplane.domain import subjects
 from controlplane.domain.errors import InvalidRequest
 from controlplane.domain.identity import Principal, Role
@@ -46,6 +48,14 @@ class Handler:
 @pytest.fixture
 def handler() -> Handler:
     return Handler()
+
+
+@pytest.fixture
+async def bus(own_nats_server) -> AsyncIterator[JetStreamBus]:
+    """What failed is tried again at once."""
+    async with JetStreamBus([own_nats_server.url], backoff=Backoff(first_s=0.01, longest_s=0.05)) as bus:
+        await bus.wait_connected(PATIENCE_S)
+        yield bus
 
 
 @pytest.fixture

@@ -189,12 +189,14 @@ async def test_health_and_figures_are_served(world, store, own_nats_server):
         assert "quarterdeck_relay_backlog 0.0" in page
         assert 'quarterdeck_tick_seconds_count{job="judge_hosts",outcome="done"}' in page
         await asyncio.to_thread(own_nats_server.kill)
-        while world.bus.connected:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE_S):
+            while world.bus.connected:
+                await asyncio.sleep(0.01)
         ready = await http.get(f"{base}/readyz")
         assert ready.status_code == 503
         assert ready.json()["checks"] == {"database": "ok", "bus": "BUS_AWAY"}
         assert (await http.get(f"{base}/healthz")).status_code == 200
+        await asyncio.to_thread(own_nats_server.start)  # or its end would wait for a broker that stays away
 
 
 async def test_a_stopped_processor_finishes_the_report_that_it_has_begun(world, store, monkeypatch):
