@@ -131,7 +131,7 @@ async def test_slack_is_told_once_each_in_words_and_again_after_a_refusal(
     await told.publish_event(event("e-3", "session.crashed", "sessions/s-1", 9, **facts))
     assert await receiver.next() == "200 💥 sessions/s-1 is crashed (games/&lt;b&gt;, vms/v-1, GAME_CRASHED)"
     process.terminate()
-    process.wait(10)
+    process.wait(30)
     await told.publish_event(event("e-4", "host.online", "hosts/h-1", 4, state="ONLINE"))
     await start(spawn, "slack", tmp_path, b"following", **environment)
     assert await receiver.next() == "200 ✅ hosts/h-1 is online", "what happened while it was away"

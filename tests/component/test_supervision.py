@@ -178,7 +178,7 @@ async def test_the_bundled_broker_asks_for_its_token_and_keeps_its_port(tmp_path
 
 
 async def connected(url: str, token: str) -> nats.NATS:
-    for _ in range(200):
+    for _ in range(600):
         try:
             return await nats.connect(url, token=token, allow_reconnect=False, connect_timeout=1)
         except (OSError, nats.errors.Error):

@@ -8,7 +8,7 @@ from grpc import StatusCode as Code
 from quarterdeck.v1 import games_pb2, hosts_pb2, ports_pb2, vms_pb2
 
 from tests.component.api.agents import exited_status, linked, running_status
-from tests.component.api.plane import Caller, Plane, create_session, make_game, make_host
+from tests.component.api.plane import WITHIN_S, Caller, Plane, create_session, make_game, make_host
 from tests.component.api.refusals import refused
 
 
@@ -110,8 +110,9 @@ async def test_a_sessions_ports_are_listed_and_are_its_own(api: Plane, operator:
             (port,) = await listed(operator)
             return port.state == ports_pb2.PORT_STATE_RESTING and port.HasField("free_time")
 
-        while not await rests():
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(WITHIN_S):
+            while not await rests():
+                await asyncio.sleep(0.01)
 
 
 async def test_a_deployment_asks_for_a_port_and_comes_back_with_it(operator: Caller) -> None:
