@@ -137,13 +137,16 @@ def reason_word(session: sessions_pb2.Session) -> str:
 
 
 def eventually(
-    condition: Callable[[], object], told: Callable[[], str] = lambda: "", within_s: float = PATIENCE_S
+    condition: Callable[[], object],
+    told: Callable[[], str] = lambda: "",
+    within_s: float = PATIENCE_S,
+    every_s: float = 0.05,
 ) -> None:
     """For what only the engine and the machine show, which call nobody back."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, told()
-        time.sleep(0.005)
+        time.sleep(every_s)
 
 
 async def off(call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:

@@ -47,6 +47,7 @@ class Stub:
         self.inputs: Inputs = []
         self.peers: list[Peer] = []
         self.sockets: list[WebSocket] = []
+        self.stream_tokens: list[str] = []
         self.watchers: set[asyncio.Queue[str]] = set()
         self.vms = [vm("helm-1", "VM_STATE_IN_USE", 12), vm("helm-2", "VM_STATE_DRAINING", 24)]
         self.hosts = [host("helm-1", "HOST_STATE_ONLINE"), host("helm-2", "HOST_STATE_STALE")]
@@ -210,6 +211,7 @@ class Stub:
         await socket.accept()
         first = await socket.receive_json()
         assert list(first) == ["streamToken"], first
+        self.stream_tokens.append(first["streamToken"])
         if self.drop_signalling > 0:
             self.drop_signalling -= 1
             await socket.close(4014, "the agent is away")

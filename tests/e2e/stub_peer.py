@@ -94,6 +94,12 @@ class Peer:
         if message["t"] == "release":
             self.held.clear()
 
+    async def listening(self) -> None:
+        """Once what the page sends arrives here."""
+        async with asyncio.timeout(30):
+            while {self.keys.readyState, self.mouse.readyState} != {"open"}:
+                await asyncio.sleep(0.01)
+
     async def offer(self) -> dict[str, Any]:
         await self.connection.setLocalDescription(await self.connection.createOffer())
         description = self.connection.localDescription

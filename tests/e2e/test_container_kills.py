@@ -17,8 +17,10 @@ from tests.ports import free_ports
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-# Some time passes before it is ready, and before it has stopped.
-SLOW = "trap 'sleep 1; exit 0' TERM; sleep 1; echo ready; while :; do sleep 0.1; done"
+# How many seconds pass before it is ready, and before it has stopped.
+SERVER = "trap 'sleep {stops}; exit 0' TERM; sleep {starts}; echo ready; while :; do sleep 0.1; done"
+SLOW = {"starts-slowly": (3, 0), "prompt": (0, 0), "stops-slowly": (0, 5)}
+SOON_S = 0.005
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,8 @@ def house(
     house = ContainerHouse(tmp_path_factory.mktemp("house"), docker_engine, shipped_image, media_ports=free_ports(300))
     try:
         house.start()
-        house.add_server("slow", box_image, SLOW)
+        for game, (starts, stops) in SLOW.items():
+            house.add_server(game, box_image, SERVER.format(starts=starts, stops=stops), grace_s=2.0 * stops + 3)
         yield house
     finally:
         if not docker_engine.runs:
@@ -47,27 +50,27 @@ def roles(house: ContainerHouse, session: str, *states: str) -> list[str]:
 
 def creating(house: ContainerHouse) -> str:
     """The agent has begun with the containers; none has been started."""
-    name = house.ask("slow").name
-    eventually(lambda: roles(house, name, "created", "running"))
+    name = house.ask("starts-slowly").name
+    eventually(lambda: roles(house, name, "created", "running"), every_s=SOON_S)
     return name
 
 
 def starting(house: ContainerHouse) -> str:
     """The wrapper runs; the game is not ready."""
-    name = house.ask("slow").name
-    eventually(lambda: "wrapper" in roles(house, name, "running"))
+    name = house.ask("starts-slowly").name
+    eventually(lambda: "wrapper" in roles(house, name, "running"), every_s=SOON_S)
     assert house.state(name) == "STARTING"
     return name
 
 
-def running(house: ContainerHouse) -> str:
-    name = house.ask("slow").name
+def running(house: ContainerHouse, game: str = "prompt") -> str:
+    name = house.ask(game).name
     house.until(name, "RUNNING")
     return name
 
 
 def stopping(house: ContainerHouse) -> str:
-    name = running(house)
+    name = running(house, "stops-slowly")
     house.stop_session(name)
     house.until(name, "STOPPING")
     return name

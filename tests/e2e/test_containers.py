@@ -18,7 +18,7 @@ from tests.console import typed
 from tests.docker_engine import Engine
 from tests.e2e.containers import ContainerHouse, eventually, off, reason_word, state_word
 from tests.e2e.hearing import listen, sounds
-from tests.e2e.test_play import SAILS, advance, sails_reach
+from tests.e2e.test_play import SAILS, advance, at_rest, sails_reach, steer
 from tests.e2e.waiting import until
 
 # A game of ours as it is, and beside it a listener on its console that keeps what it hears in a volume.
@@ -78,16 +78,10 @@ async def test_a_game_in_a_container_is_played_saved_and_played_on_and_leaves_no
     assert wrapper["HostConfig"]["NetworkMode"].startswith("quarterdeck-")
     assert game["HostConfig"]["NetworkMode"] == f"container:{wrapper['Id']}"
 
-    await page.locator(".stage").focus()
-    await page.keyboard.down("ArrowLeft")
-    await sails_reach(page, 0.0, 0.2)
-    await page.keyboard.up("ArrowLeft")
-    await page.keyboard.down("ArrowRight")
-    await sails_reach(page, 0.6, 1.0)
-    await page.keyboard.up("ArrowRight")
+    await steer(page)
 
     house.engine.client.pause(game["Id"])
-    held = await page.evaluate(SAILS)
+    held = await at_rest(page)
     await page.keyboard.down("ArrowLeft")
     await asyncio.sleep(1.0)
     assert await page.evaluate(SAILS) == pytest.approx(held, abs=0.02), "the pixels are not the container's"

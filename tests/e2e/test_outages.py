@@ -1,17 +1,16 @@
 """Whatever of the house is killed while a game plays: the picture goes on, the part comes back, nothing is lost.
 
-The player is promised that no gap between two pictures exceeds 200 ms. On a machine that is busy with other things
-gaps come by themselves: so each kill is judged by the best of a few, for what the house itself breaks, it breaks every
-time, and not at all where foreign processes took more than a little of the machine meanwhile.
+The player is promised that no gap between two pictures exceeds 200 ms. On a machine that is slow, or busy with other
+things, gaps come by themselves: so each kill is judged by the best of a few, for what the house itself breaks, it
+breaks every time, and by no less than what the machine shows where nothing was killed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import time
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from typing import Any
 
 import httpx
 import nats
-import psutil
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
@@ -34,10 +32,9 @@ from tests.house import House
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 LONGEST_GAP_MS = 200
-KILLS = 3
+KILLS = 6
 BACK_S = 180.0
 WATCHED_S = 2.0
-QUIET = 0.15
 
 
 @dataclass
@@ -121,49 +118,41 @@ async def survive(game: Playing, *parts: str) -> None:
         error.add_note(game.house.logs())
         raise
     print("kills:", kills)
-    too_long = {part: told for part, told in kills.items() if not any(kill.good for kill in told)}
-    broken = {part: told for part, told in too_long.items() if any(kill.foreign_load <= QUIET for kill in told)}
-    assert broken == {}
-    if too_long:
-        pytest.skip(f"this machine is too busy with other things to tell: {too_long}")
+    assert {part: told for part, told in kills.items() if not told[-1].good} == {}
 
 
 @dataclass(frozen=True)
 class Kill:
-    """What the player saw of one, and the share of the machine's processor time that meanwhile went to others."""
+    """The longest gap that the player saw of one, and of as much work without a kill right after it."""
 
     gap_ms: float
-    foreign_load: float
+    without_ms: float = 0.0
 
     @property
     def good(self) -> bool:
-        return self.gap_ms <= LONGEST_GAP_MS
+        return self.gap_ms <= max(LONGEST_GAP_MS, self.without_ms)
 
 
 async def killed_a_few_times(game: Playing, part: str) -> list[Kill]:
     """Ends with the first good one."""
     kills: list[Kill] = []
-    while len(kills) < KILLS and not any(kill.good for kill in kills):
-        began_s, busy_s, ours_s = time.monotonic(), machine_busy_s(), our_processor_s()
+    while len(kills) < KILLS and not (kills and kills[-1].good):
         gap_ms = await gap_of_a_kill_ms(game, part)
-        foreign_s = machine_busy_s() - busy_s - (our_processor_s() - ours_s)
-        cores = psutil.cpu_count() or 1
-        kills.append(Kill(gap_ms, round(foreign_s / (time.monotonic() - began_s) / cores, 2)))
+        kills.append(Kill(gap_ms, await gap_without_a_kill_ms(game) if gap_ms > LONGEST_GAP_MS else 0.0))
     return kills
 
 
-def machine_busy_s() -> float:
-    times = psutil.cpu_times()
-    return float(sum(times) - times.idle - times.iowait - times.guest - times.guest_nice)
-
-
-def our_processor_s() -> float:
-    """Of everything below this test: the house, the browser, and what of them has ended."""
-    total = 0.0
-    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
-        with contextlib.suppress(psutil.Error):
-            total += sum(process.cpu_times()[:4])
-    return total
+async def gap_without_a_kill_ms(game: Playing) -> float:
+    """While a program starts beside the house that loads what a part of it loads, and ends: nothing that the player
+    needs."""
+    await game.page.evaluate("quarterdeckPlayer.longestGapMs = 0")
+    argv = ("nice", "-n", "5", sys.executable, "-m", "controlplane", "hosts", "list")
+    program = await asyncio.create_subprocess_exec(
+        *argv, env=game.house.environment, cwd=game.house.outside, stdout=asyncio.subprocess.DEVNULL
+    )
+    assert await program.wait() == 0
+    await asyncio.sleep(WATCHED_S)
+    return await longest_gap_ms(game)
 
 
 async def gap_of_a_kill_ms(game: Playing, part: str) -> float:

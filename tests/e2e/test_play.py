@@ -69,6 +69,21 @@ async def sails_reach(page: Page, low: float, high: float, timeout_s: float = 30
         raise AssertionError(f"the ship stayed at {seen[-10:]}") from None
 
 
+async def at_rest(page: Page, timeout_s: float = 30) -> float:
+    """Where the player's ship is once what was on its way has arrived, and it stays there."""
+    seen: list[float | None] = [None]
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                seen.append(await page.evaluate(SAILS))
+                before, now = seen[-2:]
+                if before is not None and now is not None and abs(now - before) < 0.005:
+                    return now
+                await asyncio.sleep(0.3)
+    except TimeoutError:
+        raise AssertionError(f"the ship never rests: {seen[-10:]}") from None
+
+
 async def advance(page: Page, frames: int) -> None:
     presented = await until(page, "1 + quarterdeckPlayer.framesPresented") - 1
     await until(page, f"quarterdeckPlayer.framesPresented >= a + {frames}", timeout_s=30, argument=presented)
@@ -106,7 +121,7 @@ async def test_the_demo_plays_at_the_address_it_prints_and_ctrl_c_ends_even_a_ga
 
 async def start_a_session(house: House, page: Page) -> None:
     await page.goto(house.link)
-    await expect(page.get_by_text("Host online")).to_be_visible()
+    await expect(page.get_by_text("Host online")).to_be_visible(timeout=60_000)
     assert "signin" not in page.url
     await page.get_by_role("button", name="Start", exact=True).click()
     await until(page, "quarterdeckPlayer.state === 'live'", timeout_s=60)
@@ -117,6 +132,14 @@ async def play(house: House, page: Page) -> None:
     await until(page, "quarterdeckPlayer.framesDecoded >= 30")
     assert await page.evaluate("(v => [v.videoWidth, v.videoHeight])(document.querySelector('video'))") == [1280, 720]
 
+    await steer(page)
+    await pixels_are_the_games_own(house, page)
+    await guns_are_heard(page)
+
+
+async def steer(page: Page) -> None:
+    """To the left, and to the right."""
+    await until(page, "quarterdeckPlayer.figures.roundTripMs > 0")  # the game hears the player
     await page.locator(".stage").focus()
     await page.keyboard.down("ArrowLeft")
     await sails_reach(page, 0.0, 0.2)
@@ -124,8 +147,6 @@ async def play(house: House, page: Page) -> None:
     await page.keyboard.down("ArrowRight")
     await sails_reach(page, 0.6, 1.0)
     await page.keyboard.up("ArrowRight")
-    await pixels_are_the_games_own(house, page)
-    await guns_are_heard(page)
 
 
 async def pixels_are_the_games_own(house: House, page: Page) -> None:
@@ -134,8 +155,7 @@ async def pixels_are_the_games_own(house: House, page: Page) -> None:
     (game,) = [one for one in named if not one.children()]  # not the keeper above it, which names its command too
     game.suspend()
     try:
-        await asyncio.sleep(0.5)  # what was on its way has arrived
-        before = await page.evaluate(SAILS)
+        before = await at_rest(page)
         await page.keyboard.down("ArrowLeft")
         await asyncio.sleep(1.0)
         held = await page.evaluate(SAILS)

@@ -23,6 +23,7 @@ async def playing(page: Page, signed_in: Stub) -> Stub:
     signed_in.put("aurora")
     await page.goto(f"{signed_in.url}/#/play/aurora")
     await until(page, LIVE)
+    await signed_in.peers[-1].listening()
     return signed_in
 
 
@@ -124,13 +125,17 @@ async def test_a_picture_is_not_taken_away_when_the_login_runs_out(page: Page, p
 
 
 async def test_broken_signalling_is_tried_again_until_the_picture_is_there(page: Page, signed_in: Stub) -> None:
-    signed_in.drop_signalling = 3
+    signed_in.drop_signalling = 1_000_000
     signed_in.put("aurora")
     await page.goto(f"{signed_in.url}/#/play/aurora")
     await expect(page.get_by_text("Reconnecting …")).to_be_visible()
+    async with asyncio.timeout(30):
+        while len(signed_in.stream_tokens) < 3:
+            await asyncio.sleep(0.01)
+    signed_in.drop_signalling = 0
     await until(page, LIVE)
-    tokens = signed_in.called("/v1/sessions/aurora:createStreamToken")
-    assert len(tokens) == 4, "a stream token works once: each try needs its own"
+    tokens = signed_in.stream_tokens
+    assert len(set(tokens)) == len(tokens) > 3, "a stream token works once: each try needs its own"
 
 
 async def test_a_wrapper_that_goes_away_and_comes_back_is_met_again(page: Page, playing: Stub) -> None:
@@ -140,6 +145,7 @@ async def test_a_wrapper_that_goes_away_and_comes_back_is_met_again(page: Page, 
     await until(
         page, "quarterdeckPlayer.framesPresented > a + 10 && quarterdeckPlayer.state === 'live'", argument=presented
     )
+    await playing.peers[-1].listening()
     await page.keyboard.down("KeyS")
     await is_green(page, True)
     await page.keyboard.up("KeyS")

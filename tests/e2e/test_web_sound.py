@@ -24,6 +24,7 @@ async def sounding(page: Page, signed_in: Stub) -> Stub:
     signed_in.put("aurora")
     await page.goto(f"{signed_in.url}/#/play/aurora")
     await until(page, LIVE)
+    await signed_in.peers[-1].listening()
     return signed_in
 
 
