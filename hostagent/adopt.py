@@ -15,7 +15,7 @@ from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from hostagent import statuses
 from hostagent.procfs import is_alive, mark_of
-from hostagent.runtime import Instance
+from hostagent.runtime import Instance, Runtime
 from hostagent.sessiondir import STATUS, Launch, SessionDir
 from hostagent.workload import Workload
 from hostagent.workloads import Workloads
@@ -24,17 +24,23 @@ log = structlog.get_logger()
 
 
 async def adopt(workloads: Workloads) -> None:
-    """Takes stock once, before the first hello."""
+    """Takes stock once, before the first hello. What cannot be ended yet holds up nobody."""
     runtime = workloads.around.runtime
     running = {instance.session_dir: instance for instance in await runtime.find()}
     SessionDir.forget_gone(workloads.root)
-    for directory in SessionDir.scan(workloads.root):
-        await _take_over(workloads, directory, running.pop(directory.path, None))
-    for stray in running.values():
+    directories = list(SessionDir.scan(workloads.root))
+    known = [(directory, running.pop(directory.path, None)) for directory in directories]
+    await asyncio.gather(*(_take_over(workloads, directory, found) for directory, found in known))
+    await asyncio.gather(*(_end_stray(runtime, stray) for stray in running.values()))
+
+
+async def _end_stray(runtime: Runtime, stray: Instance) -> None:
+    try:
         killed = await runtime.kill(stray.session_dir, stray.process)
-        log.warning(
-            "stray processes killed: their session directory is gone", of=stray.session_dir.name, processes=killed
-        )
+    except TimeoutError as error:
+        log.error("stray processes cannot be killed", of=stray.session_dir.name, why=str(error))
+        return
+    log.warning("stray processes killed: their session directory is gone", of=stray.session_dir.name, processes=killed)
 
 
 async def _take_over(workloads: Workloads, directory: SessionDir, found: Instance | None) -> None:
@@ -46,24 +52,26 @@ async def _take_over(workloads: Workloads, directory: SessionDir, found: Instanc
         launch, status, wrapper = Launch("", 0.0, time.time()), None, None
     workload = Workload(directory, "", workloads.around)
     begun = launch is not None and launch.unfinished
+    ended = status is not None and status.state == wrapper_pb2.WORKLOAD_STATE_EXITED
     if wrapper is not None and launch is not None:
         workload.adopt(wrapper, launch, status)
-        workloads.add(workload)
         log.info("workload adopted", workload=str(directory.key), wrapper_pid=wrapper.process.pid)
-        return
-    killed = await workloads.around.runtime.kill(directory.path, None) if found is not None or begun else 0
-    if killed:
-        log.warning("processes of a dead wrapper killed", workload=str(directory.key), processes=killed)
-    ended = status is not None and status.state == wrapper_pb2.WORKLOAD_STATE_EXITED
-    if (launch is None and not ended) or (begun and status is None):
+    elif (launch is None and not ended) or (begun and status is None):
         # The agent died while preparing or starting: its wrapper waits for a record of the start, so no game has begun,
         # and the plan may start it anew.
-        await asyncio.to_thread(directory.remove)
-        return
-    if status is None or not ended:
-        lost = sessions_pb2.SESSION_REASON_WRAPPER_LOST
-        status = statuses.exited(directory.key, lost, "the wrapper died while the agent was away", status)
-    workload.settle(status, launch)
+        try:
+            await workloads.around.runtime.kill(directory.path, None)
+            await asyncio.to_thread(directory.remove)
+        except OSError as error:
+            failed, why = sessions_pb2.SESSION_REASON_START_FAILED, f"an earlier start of it cannot be undone: {error}"
+            workload.finish(statuses.exited(directory.key, failed, why), launch)
+        else:
+            return
+    else:
+        if status is None or not ended:
+            lost = sessions_pb2.SESSION_REASON_WRAPPER_LOST
+            status = statuses.exited(directory.key, lost, "the wrapper died while the agent was away", status)
+        workload.finish(status, launch)
     workloads.add(workload)
 
 

@@ -11,6 +11,7 @@ from hostagent.plan import WorkloadKey
 from hostagent.runtime import Usage
 
 Reason = sessions_pb2.SessionReason
+_Told = tuple[wrapper_pb2.WorkloadStatus | None, wrapper_pb2.WorkloadStatus | None]
 MAX_DETAIL_CHARACTERS = 500
 # Ten years, in seconds.
 _LONGEST_S = 10 * 365 * 86400
@@ -84,6 +85,28 @@ def exited(
     status.reason = reason
     status.reason_detail = _words(detail)
     return status
+
+
+def _own_word(told: _Told) -> wrapper_pb2.WorkloadStatus | None:
+    return next((one for one in told if one is not None and one.state == wrapper_pb2.WORKLOAD_STATE_EXITED), None)
+
+
+def stopped(
+    key: WorkloadKey, told: _Told, how: str, reason: sessions_pb2.SessionReason, detail: str
+) -> wrapper_pb2.WorkloadStatus:
+    """The end of a workload that was to stop, `how` as `ending` says it: in the words of its wrapper if it said any.
+    `told`: its durable status, and the last one that was heard."""
+    return _own_word(told) or exited(key, reason, detail or f"the wrapper ended{how} while stopping", told[1])
+
+
+def died(key: WorkloadKey, told: _Told, how: str, output: str) -> wrapper_pb2.WorkloadStatus:
+    """The end of a workload that nobody asked for; `output` is the end of what its wrapper wrote."""
+    durable, last = told
+    if durable is None and last is None:
+        words = output.rpartition("\n")[2]
+        detail = f"the wrapper ended{how} before it said anything" + (f": {words}" if words else "")
+        return exited(key, Reason.SESSION_REASON_START_FAILED, detail)
+    return _own_word(told) or exited(key, Reason.SESSION_REASON_WRAPPER_LOST, f"the wrapper died{how}", last or durable)
 
 
 def snapshot(

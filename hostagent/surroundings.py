@@ -25,6 +25,8 @@ class Timing:
     default_grace_s: float = 10.0
     # What a wrapper gets beyond its game's grace before all of it is killed.
     firm_margin_s: float = 10.0
+    # Between two tries to kill what cannot be killed.
+    kill_again_s: float = 1.0
     watchdog: watchdog.Terms = field(default_factory=watchdog.Terms)
 
 

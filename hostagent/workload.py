@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -86,8 +87,7 @@ class Workload:
 
     def begin(self) -> None:
         """Starts the workload; call once, and only where no trace of it is on this host."""
-        self._task = asyncio.create_task(self._live(), name=f"workload {self.key}")
-        self._task.add_done_callback(self._log_failure)
+        self._run(self._live)
 
     def adopt(self, instance: Instance, launch: Launch, last: wrapper_pb2.WorkloadStatus | None) -> None:
         """Takes over a running wrapper that an earlier agent started."""
@@ -96,12 +96,17 @@ class Workload:
         self._move(Trigger.LAUNCHED)
         if last is not None:
             self._take(last)
-        self._task = asyncio.create_task(self._oversee(instance, adopted=True), name=f"workload {self.key}")
-        self._task.add_done_callback(self._log_failure)
+        self._run(partial(self._oversee, instance, adopted=True))
 
-    def settle(self, status: wrapper_pb2.WorkloadStatus, launch: Launch | None = None) -> None:
+    def finish(self, status: wrapper_pb2.WorkloadStatus, launch: Launch | None) -> None:
+        """Ends what an earlier agent started and nobody runs any more: kills what is left, then tells `status`."""
+        self._launch, self._last = launch or self._launch, status
+        self._move(Trigger.LAUNCHED)
+        self.ask_stop(status.reason)
+        self._run(partial(self._clear_and_settle, status))
+
+    def settle(self, status: wrapper_pb2.WorkloadStatus) -> None:
         """Makes `status` the workload's end, durably."""
-        self._launch = launch or self._launch
         try:
             # First: a full disk has room for this.
             self._around.saves.set_aside(self.directory)
@@ -177,6 +182,21 @@ class Workload:
                 self._lease_renewed_at = float("-inf")
                 log.warning("lease not renewed", workload=str(self.key), why=str(error))
 
+    def _run(self, life: Callable[[], Awaitable[None]]) -> None:
+        self._task = asyncio.create_task(self._to_its_end(life), name=f"workload {self.key}")
+
+    async def _to_its_end(self, life: Callable[[], Awaitable[None]]) -> None:
+        """Whatever escapes, the workload ends and that is told: nobody else would."""
+        try:
+            await life()
+        except Exception as error:
+            log.exception("a workload is no longer followed", workload=str(self.key))
+            reason = Reason.SESSION_REASON_WRAPPER_LOST
+            if self.phase is Phase.PREPARING:
+                reason = Reason.SESSION_REASON_START_FAILED
+            detail = f"its agent failed: {type(error).__name__}"
+            await self._clear_and_settle(statuses.exited(self.key, self._stop_reason or reason, detail, self._last))
+
     async def _live(self) -> None:
         try:
             self._preparing = asyncio.create_task(self._prepare(), name=f"prepare {self.key}")
@@ -250,9 +270,7 @@ class Workload:
             await asyncio.wait(working)
             await link.close()
         starved = await self._around.runtime.out_of_memory(self.directory.path)
-        left = await self._kill(None)
-        if left:
-            log.warning("processes left behind by a wrapper were killed", workload=str(self.key), processes=left)
+        await self._clear()
         wanted = self._spec.deployment
         limits_bytes = wanted.container.memory_bytes, wanted.disk_bytes
         self.settle(statuses.measured(self._end(exit_code), self._usage, starved, *limits_bytes))
@@ -319,13 +337,26 @@ class Workload:
         log.warning("workload to stop: its wrapper fails", workload=str(self.key), why=verdict.detail)
         self.ask_stop(verdict.reason, verdict.detail)
 
+    async def _clear(self) -> None:
+        left = await self._kill(None)
+        if left:
+            log.warning("processes left behind by a wrapper were killed", workload=str(self.key), processes=left)
+
+    async def _clear_and_settle(self, status: wrapper_pb2.WorkloadStatus) -> None:
+        await self._clear()
+        self.settle(status)
+
     async def _kill(self, leader: ProcessId | None) -> int:
         """Returns how many processes were killed, once none is left: until then the workload has not ended."""
+        why = ""
         while True:
             try:
                 return await self._around.runtime.kill(self.directory.path, leader)
             except TimeoutError as error:
-                log.error("a workload cannot be killed", workload=str(self.key), why=str(error))
+                if str(error) != why:
+                    why = str(error)
+                    log.error("a workload cannot be killed", workload=str(self.key), why=why)
+            await asyncio.sleep(self._around.timing.kill_again_s)
 
     def _log_failure(self, helper: asyncio.Task[None]) -> None:
         if not helper.cancelled() and (error := helper.exception()):
@@ -341,19 +372,11 @@ class Workload:
 
     def _end(self, exit_code: int | None) -> wrapper_pb2.WorkloadStatus:
         durable = statuses.parse(self.directory.read(STATUS), self.key)
-        for told in (durable, self._last):  # on a full disk only the word of its socket is left
-            if told is not None and told.state == wrapper_pb2.WORKLOAD_STATE_EXITED:
-                return told
-        how = ending(exit_code)
+        # On a full disk only the word of its socket is left.
+        told = (durable, self._last)
         if self._stop_reason is not None:
-            detail = self._stop_detail or f"the wrapper ended{how} while stopping"
-            return statuses.exited(self.key, self._stop_reason, detail, self._last)
-        if not self._heard and self._last is None and durable is None:
-            tail = self.directory.output_tail().rpartition("\n")[2]
-            detail = f"the wrapper ended{how} before it said anything" + (f": {tail}" if tail else "")
-            return statuses.exited(self.key, Reason.SESSION_REASON_START_FAILED, detail)
-        detail = f"the wrapper died{how}"
-        return statuses.exited(self.key, Reason.SESSION_REASON_WRAPPER_LOST, detail, self._last or durable)
+            return statuses.stopped(self.key, told, ending(exit_code), self._stop_reason, self._stop_detail)
+        return statuses.died(self.key, told, ending(exit_code), self.directory.output_tail())
 
     def _load_spec(self, content: bytes) -> bool:
         try:

@@ -26,7 +26,7 @@ from hostagent.netports import PortTaken
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Order, Pull, StartFailed, Usage, cgroups, images
 from hostagent.runtime import container_spec as spec
-from hostagent.runtime.dockerhost import LOST, Engine
+from hostagent.runtime.dockerhost import LOST, NO_ANSWER, Engine
 from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.graphics import Graphics
 from hostagent.runtime.pidfd import gone
@@ -110,7 +110,7 @@ class DockerRuntime:
                 if not cut_off or asyncio.get_running_loop().time() >= until:
                     raise
                 log.warning("a start is made anew", of=order.session_dir.name, why=_explain(error))
-            await self._undo(order.session_dir)
+            await self._clear(order.session_dir, forgotten=True)
             self._busy.add(order.session_dir)
 
     async def _start(self, order: Order) -> Instance:
@@ -148,22 +148,33 @@ class DockerRuntime:
         return StartFailed(f"the wrapper's container ended {when}: {tail[:300]}".removesuffix(": "))
 
     async def find(self) -> Sequence[Instance]:
-        """See Runtime.find; what is dead, or was not started to the end, is removed."""
+        """See Runtime.find; what is dead, was not started to the end or has no directory any more is removed. What
+        cannot be removed is in nobody's way: whoever takes stock of its directory kills it, else the sweep does."""
         self._watch_for_orphans()
         held = await self._engine.held(self._root)
-        wrappers = {one.session_dir: one for one in held if one.role == spec.WRAPPER}
-        games = {one.session_dir: one for one in held if one.role == spec.GAME}
-        found: list[Instance] = []
-        for session_dir in sorted({one.session_dir for one in held}):
-            wrapper, game = wrappers.get(session_dir), games.get(session_dir)
-            alive = wrapper is not None and wrapper.state in ("running", "paused")
-            process = await self._process(wrapper.container_id) if wrapper is not None and alive else None
-            if process is None or (game is not None and game.state == "created"):
-                await self._undo(session_dir)
-                continue
-            self._busy.add(session_dir)
-            found.append(Instance(session_dir, process, certain=True))
-        return found
+        homeless = {one.session_dir for one in held if not one.session_dir.is_dir()}
+        unbegun = {one.session_dir for one in held if one.role == spec.GAME and one.state == "created"}
+        wrappers = {
+            one.session_dir: one.container_id
+            for one in held
+            if one.role == spec.WRAPPER and one.state in ("running", "paused")
+        }
+        for session_dir in homeless | unbegun:
+            wrappers.pop(session_dir, None)
+        session_dirs = sorted({one.session_dir for one in held})
+        self._busy.update(session_dirs)
+        found = await asyncio.gather(*(self._take_up(path, wrappers.get(path)) for path in session_dirs))
+        self._busy -= homeless
+        return [instance for instance in found if instance is not None]
+
+    async def _take_up(self, session_dir: Path, wrapper: str | None) -> Instance | None:
+        try:
+            if wrapper is not None and (process := await self._process(wrapper)) is not None:
+                return Instance(session_dir, process, certain=True)
+            await self._clear(session_dir, forgotten=True)
+        except (APIError, TimeoutError) as error:
+            log.error("a session's containers cannot be removed", of=session_dir.name, why=_explain(error))
+        return None
 
     async def wait(self, instance: Instance) -> int | None:
         """See Runtime.wait."""
@@ -172,7 +183,7 @@ class DockerRuntime:
             return self._exit_codes.pop(instance.session_dir)
         try:
             state = await self._ended_state(self._name(instance.session_dir, spec.WRAPPER))
-        except LOST:
+        except NO_ANSWER:
             return None
         if state is None or state.get("Running"):
             return self._exit_codes.pop(instance.session_dir, None)
@@ -187,28 +198,38 @@ class DockerRuntime:
             return await self._clear(session_dir)
         except LOST as error:
             raise TimeoutError("the Docker Engine does not answer") from error
+        except DockerException as error:
+            raise TimeoutError(f"the Docker Engine refuses: {_explain(error)}") from error
 
-    async def _clear(self, session_dir: Path) -> int:
+    async def _clear(self, session_dir: Path, forgotten: bool = False) -> int:
+        """`forgotten`: also of what the engine knows nothing any more. Raises TimeoutError when something cannot be
+        killed."""
         killed = 0
-        name = self._name(session_dir, spec.WRAPPER)
-        if (state := await self._engine.state(name)) is not None:
+        game, wrapper = (self._name(session_dir, role) for role in (spec.GAME, spec.WRAPPER))
+        states = [await self._engine.state(name) for name in (game, wrapper)]
+        if (state := states[1]) is not None:
             if state.get("Running"):
-                await self._engine.kill(name)
+                await self._engine.kill(wrapper)
                 killed = 1
-                state = await self._engine.state(name) or {}
+                state = await self._engine.state(wrapper) or {}
             self._remember(session_dir, _exit_code(state))
-            await asyncio.to_thread(_keep_output, session_dir, await self._engine.output(name))
-        for role in (spec.GAME, spec.WRAPPER):
-            await self._engine.remove(self._name(session_dir, role))
+            await asyncio.to_thread(_keep_output, session_dir, await self._engine.output(wrapper))
+        for name in (game, wrapper):
+            await self._remove(name)
+        await kill_all(session_dir, None, {one["Id"] for one in states if one is not None} if forgotten else set())
         self._busy.discard(session_dir)
         self._counted.pop(session_dir, None)
         return killed
 
-    async def _undo(self, session_dir: Path) -> None:
-        """Clears also what the engine has forgotten. Raises TimeoutError when something cannot be killed."""
-        states = [await self._engine.state(self._name(session_dir, role)) for role in (spec.GAME, spec.WRAPPER)]
-        await self._clear(session_dir)
-        await kill_all(session_dir, None, {state["Id"] for state in states if state is not None})
+    async def _remove(self, name: str) -> None:
+        """A dead container that an engine cannot remove keeps no session from its end: the sweep tries again."""
+        try:
+            await self._engine.remove(name)
+        except APIError as error:
+            state = await self._engine.state(name)
+            if state is not None and state.get("Running"):
+                raise
+            log.warning("a dead container cannot be removed", container=name, why=_explain(error))
 
     def _remember(self, session_dir: Path, exit_code: int) -> None:
         """For whoever still waits for an end whose container is gone."""
@@ -235,7 +256,7 @@ class DockerRuntime:
         for role in (spec.WRAPPER, spec.GAME):
             try:
                 state = await self._engine.state(self._name(session_dir, role), patience_s=0)
-            except LOST:
+            except NO_ANSWER:
                 return []
             if state is None:
                 continue
@@ -251,7 +272,7 @@ class DockerRuntime:
         for role in (spec.GAME, spec.WRAPPER):
             try:
                 state = await self._ended_state(self._name(session_dir, role))
-            except LOST:
+            except NO_ANSWER:
                 return False
             if state is not None and state.get("OOMKilled"):
                 return True
@@ -279,10 +300,18 @@ class DockerRuntime:
         held = await self._engine.held(self._root)
         existing = {one.session_dir for one in held if one.session_dir.is_dir()}
         lost = spec.orphans(held, self._busy, existing, grace_s)
+        removed = 0
         for one in lost:
-            await self._engine.remove(one.container_id)
+            try:
+                await self._engine.remove(one.container_id)
+            except APIError as error:
+                log.warning(
+                    "orphaned container not removed", of=one.session_dir.name, role=one.role, why=_explain(error)
+                )
+                continue
+            removed += 1
             log.warning("orphaned container removed", of=one.session_dir.name, role=one.role, state=one.state)
-        return len(lost)
+        return removed
 
     def _watch_for_orphans(self) -> None:
         if self._sweeper is None:
@@ -293,7 +322,7 @@ class DockerRuntime:
             await asyncio.sleep(_SWEEP_S)
             try:
                 await self.sweep()
-            except (DockerException, *LOST) as error:
+            except NO_ANSWER as error:
                 log.warning("containers not swept", why=_explain(error))
 
     async def _process(self, container: str) -> ProcessId | None:

@@ -7,6 +7,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ LOST = (
     requests.exceptions.Timeout,
     requests.exceptions.ChunkedEncodingError,
 )
+# What it raises whenever there is no answer: nobody speaks, or the engine refuses.
+NO_ANSWER = (DockerException, *LOST)
 _THREADS = 8
 _PULLS = 2
 _CALL_S = 60.0
@@ -143,7 +146,7 @@ class Engine:
         """Kills a container that may have ended meanwhile, and waits for its end."""
         try:
             await self._ask(self._client.kill, container)
-            await self._ask(self._client.wait, container)
+            await self._ask(self._client.wait, container, timeout=_CALL_S)
         except APIError as error:
             if error.status_code not in (404, 409):
                 raise
@@ -195,10 +198,8 @@ class Engine:
 
     async def close(self, root: Path) -> None:
         """Lets go, and takes the network along when no session uses it."""
-        try:
+        with suppress(*NO_ANSWER):  # in use, gone already, or nobody there to ask: the next agent uses it again
             await self._ask(self._client.remove_network, f"quarterdeck-{self.mark(root)}", patience_s=0)
-        except (DockerException, *LOST):
-            pass  # in use, gone already, or nobody there to ask: the next agent uses it again
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._pulls.shutdown(wait=False, cancel_futures=True)
         self._client.close()
