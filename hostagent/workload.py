@@ -212,7 +212,7 @@ class Workload:
             instance = await self._start()
         except (StartFailed, OSError) as error:
             log.warning("workload not started", workload=str(self.key), why=str(error))
-            self.settle(statuses.exited(self.key, reason_of(error), str(error)))
+            await self._clear_and_settle(statuses.exited(self.key, reason_of(error), str(error)))
             return
         await self._oversee(instance, adopted=False)
 
@@ -235,6 +235,8 @@ class Workload:
         self._around.changed(False)
 
     async def _start(self) -> Instance:
+        # Once more: the time that a save and an image take is long enough for others to come.
+        await asyncio.to_thread(netports.check, leases_of(self._spec))
         self._launch = launch_now()
         self.directory.record_launch(self._launch)
         instance = await self._around.runtime.start(order_of(self.directory.path, self._spec))

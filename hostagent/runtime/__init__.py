@@ -124,7 +124,8 @@ class Runtime(Protocol):
         """Fetches what the start needs (an image); `tell` hears how far it is. Raises StartFailed."""
 
     async def start(self, order: Order) -> Instance:
-        """Starts the wrapper as a process tree that outlives the agent. Raises StartFailed."""
+        """Starts the wrapper as a process tree that outlives the agent. Raises StartFailed, OSError; what was begun
+        by then is to be killed."""
 
     async def find(self) -> Sequence[Instance]:
         """The live workloads under this agent's data directory, whoever started them: an earlier agent, too."""
@@ -133,7 +134,8 @@ class Runtime(Protocol):
         """Returns when the leading process is gone: its exit code, or None where it cannot be known any more."""
 
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
-        """Kills every process of the workload, firmly; returns how many there were, once none is left."""
+        """Kills every process of the workload, firmly; returns how many there were, once none is left. Raises
+        TimeoutError when that cannot be done now; it can be repeated."""
 
     async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
         """What these workloads use now; those about which nothing can be told are left out."""

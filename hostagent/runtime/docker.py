@@ -89,14 +89,10 @@ class DockerRuntime:
         try:
             return await self._start_at_last(order)
         except (DockerException, OSError, tarfile.TarError) as error:
-            await self._clear(order.session_dir)
             why = _explain(error)
             # After its own death an engine may keep ports of a container that it has forgotten.
             kind = PortTaken if "already allocated" in why or "already in use" in why else StartFailed
             raise kind(f"the containers cannot be started: {why}") from error
-        except StartFailed:
-            await self._clear(order.session_dir)
-            raise
 
     async def _start_at_last(self, order: Order) -> Instance:
         """An engine that is killed in the middle of a start may forget what it has begun: all of it is undone, and made

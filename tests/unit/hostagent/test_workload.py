@@ -1,0 +1,104 @@
+"""A workload's end: told once nothing of it is left, and told whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from quarterdeck.v1 import sessions_pb2, wrapper_pb2
+
+from hostagent.lifecycle import Phase
+from hostagent.plan import WorkloadKey
+from hostagent.procfs import ProcessId
+from hostagent.runtime import Instance, Order, StartFailed
+from hostagent.saves import Saves
+from hostagent.sessiondir import SessionDir
+from hostagent.surroundings import Surroundings, Timing
+from hostagent.transfer import ArchiveLink
+from hostagent.workload import Workload
+from tests.ports import free_port
+
+Reason = sessions_pb2.SessionReason
+
+
+async def nothing(*_: object) -> None:
+    return
+
+
+class Scripted:
+    """A runtime that does what a test wants; something of each workload is left until `free` is set."""
+
+    def __init__(
+        self, prepare: Callable[..., Awaitable[None]] = nothing, start: Callable[..., Awaitable[None]] = nothing
+    ) -> None:
+        self.prepare = prepare
+        self._start = start
+        self.killed = asyncio.Event()
+        self.free = asyncio.Event()
+        self.started = False
+
+    async def start(self, order: Order) -> Instance:
+        await self._start(order)
+        self.started = True
+        return Instance(order.session_dir, ProcessId(1, 1))
+
+    async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
+        self.killed.set()
+        if not self.free.is_set():
+            raise TimeoutError("not now")
+        return 0
+
+
+def begun(tmp_path: Path, runtime: Scripted, *ports: sessions_pb2.PortLease) -> Workload:
+    root = tmp_path / "sessions"
+    root.mkdir()
+    content = wrapper_pb2.SessionSpec(session_id="game", generation=1, ports=ports).SerializeToString()
+
+    async def specs(_: str) -> bytes:
+        return content
+
+    saves = Saves(tmp_path / "unstored", ArchiveLink(lambda: None), lambda _: None)
+    around = Surroundings(runtime, specs, lambda _: None, saves, Timing(kill_again_s=0))
+    workload = Workload(SessionDir.of(root, WorkloadKey("game", 1)), hashlib.sha256(content).hexdigest(), around)
+    workload.begin()
+    return workload
+
+
+async def end_of(workload: Workload) -> wrapper_pb2.WorkloadStatus:
+    async with asyncio.timeout(20):
+        await workload.ended()
+    assert workload.phase is Phase.EXITED
+    return workload.status()
+
+
+@pytest.mark.parametrize("error", [StartFailed("no such card"), RuntimeError("as nobody foresaw")], ids=repr)
+async def test_a_start_that_fails_is_told_when_nothing_of_it_is_left(tmp_path: Path, error: Exception) -> None:
+    async def fail(_: Order) -> None:
+        raise error
+
+    runtime = Scripted(start=fail)
+    workload = begun(tmp_path, runtime)
+    async with asyncio.timeout(20):
+        await runtime.killed.wait()
+    assert workload.phase is Phase.PREPARING
+    runtime.free.set()
+    assert (await end_of(workload)).reason == Reason.SESSION_REASON_START_FAILED
+
+
+async def test_a_port_that_is_taken_while_a_session_is_prepared_is_told_before_it_starts(tmp_path: Path) -> None:
+    lease = sessions_pb2.PortLease(protocol=sessions_pb2.PortLease.PROTOCOL_TCP, host_port=free_port())
+    with socket.socket() as other:
+
+        async def take(*_: object) -> None:
+            other.bind(("127.0.0.1", lease.host_port))
+            other.listen()
+
+        runtime = Scripted(prepare=take)
+        runtime.free.set()
+        status = await end_of(begun(tmp_path, runtime, lease))
+    assert status.reason == Reason.SESSION_REASON_PORT_TAKEN
+    assert not runtime.started
