@@ -52,6 +52,7 @@ class DockerRuntime:
         self._engine = engine
         self._graphics = graphics or Graphics()
         self.names: tuple[str, ...] = ("docker", *self._graphics.words)
+        # The sessions that may have containers here.
         self._busy: set[Path] = set()
         self._exit_codes: dict[Path, int] = {}
         self._counted: dict[Path, list[cgroups.Cgroup]] = {}
@@ -186,7 +187,9 @@ class DockerRuntime:
         return _exit_code(state)
 
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
-        """See Runtime.kill; removes the containers, too. Raises TimeoutError while the engine does not answer."""
+        """See Runtime.kill; removes the containers, too. Who has none needs no engine to end."""
+        if session_dir not in self._busy:
+            return 0
         if leader is not None:
             # First in its own namespace of process ids: all others in there die with it.
             procfs.send_all({leader}, signal.SIGKILL)  # one that we may not, the engine kills
@@ -265,7 +268,7 @@ class DockerRuntime:
 
     async def out_of_memory(self, session_dir: Path) -> bool:
         """See Runtime.out_of_memory."""
-        for role in (spec.GAME, spec.WRAPPER):
+        for role in (spec.GAME, spec.WRAPPER) if session_dir in self._busy else ():
             try:
                 state = await self._ended_state(self._name(session_dir, role))
             except NO_ANSWER:

@@ -73,6 +73,7 @@ def docker_bench(request: pytest.FixtureRequest, root: Path) -> Bench:
 
     async def remove_all() -> None:
         runtime = make(root)
+        await runtime.find()
         for path in root.iterdir():
             await runtime.kill(path, None)
         await runtime.close()

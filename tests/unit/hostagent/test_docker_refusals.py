@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from hostagent import procfs
-from hostagent.runtime import Instance
+from hostagent.runtime import Instance, Order
+from hostagent.runtime.both import BothRuntimes
 from hostagent.runtime.docker import DockerRuntime
 from hostagent.runtime.dockerhost import Engine
 from hostagent.runtime.dockersettings import DockerSettings
+from hostagent.runtime.process import ProcessRuntime
 from tests.fake_engine import FakeEngine, fake_engine
 
 
@@ -100,6 +104,19 @@ async def test_a_dead_container_that_cannot_be_removed_keeps_no_session_from_its
     assert await runtime.sweep(grace_s=0) == 0
     engine.on("DELETE /containers/.*", {}, 204)
     assert await runtime.sweep(grace_s=0) == 1
+
+
+async def test_a_session_without_containers_ends_without_an_engine(tmp_path: Path) -> None:
+    root = tmp_path / "sessions"
+    nobody = f"unix://{tmp_path}/nobody.sock"
+    containers = DockerRuntime(root, DockerSettings(nobody), Engine(nobody))
+    runtime = BothRuntimes(ProcessRuntime(root, ("sleep", "600")), containers)
+    instance = await runtime.start(Order(session(tmp_path, "game.1")))
+    ending = asyncio.create_task(runtime.wait(instance))
+    assert await runtime.kill(instance.session_dir, instance.process) == 1
+    assert await ending == -signal.SIGKILL
+    assert not await runtime.out_of_memory(instance.session_dir)
+    await runtime.close()
 
 
 async def test_one_orphan_that_cannot_be_removed_does_not_keep_the_next(
