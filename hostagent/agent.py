@@ -188,7 +188,7 @@ class HostAgent:
             spent = self.workloads.ledger.newest
             decision = decide(plan, self.workloads.observed(), unlisted_since, spent, loop.time(), grace_s)
             unlisted_since = decision.unlisted_since
-            await self.workloads.carry_out(decision.actions)
+            self.workloads.carry_out(decision.actions)
             for planned in plan.sessions if plan is not None else ():
                 self.workloads.back_up(planned.key, planned.backup_id)
             if plan is not None and plan is self._plan and plan.version != self._acted_version:

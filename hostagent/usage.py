@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import structlog
 
 from hostagent.disk import Gauge, Taken
 from hostagent.runtime import Runtime, Usage
+from hostagent.threads import in_a_thread_of_its_own
 
 log = structlog.get_logger()
 MEASURE_S = 10.0
@@ -33,7 +32,7 @@ class _Disk:
     async def taken(self, answer_s: float) -> Taken:
         """The newest measurement, waited for so long. Raises what the measuring does, once each time."""
         if self._asked is None:
-            self._asked = _in_a_thread_of_its_own(self._gauge.go_on)
+            self._asked = in_a_thread_of_its_own(self._gauge.go_on, "disk")
         done, _ = await asyncio.wait({self._asked}, timeout=answer_s)
         if done:
             asked, self._asked, self._unanswered = self._asked, None, 0
@@ -51,20 +50,6 @@ class _Disk:
     def hangs(self) -> bool:
         """Whether no measurement has come for so long, three times in a row."""
         return self._unanswered >= _UNANSWERED
-
-
-def _in_a_thread_of_its_own(work: Callable[[], Taken]) -> asyncio.Future[Taken]:
-    """Shared threads would all be waiting at last, for the hanging disks of some; and nobody waits for a daemon."""
-    answer: Future[Taken] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(work())
-        except Exception as error:  # noqa: BLE001 - raised again by whoever awaits the answer
-            answer.set_exception(error)
-
-    threading.Thread(target=run, name="disk", daemon=True).start()
-    return asyncio.wrap_future(answer)
 
 
 class Meter:

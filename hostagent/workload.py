@@ -24,6 +24,7 @@ from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, StartFailed, Usage, ending
 from hostagent.sessiondir import STATUS, Launch, SessionDir, launch_now
 from hostagent.surroundings import Surroundings
+from hostagent.threads import in_a_thread_of_its_own
 from hostagent.usage import grown
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
@@ -153,9 +154,9 @@ class Workload:
         await self.close()
         self._around.saves.set_aside(self.directory)
         self._around.saves.forget(self.key)
-        await asyncio.to_thread(self.directory.strip, keep_log_in)
+        await in_a_thread_of_its_own(lambda: self.directory.strip(keep_log_in), "remove")
         note()
-        await asyncio.to_thread(self.directory.remove)
+        await in_a_thread_of_its_own(self.directory.remove, "remove")
 
     async def ended(self) -> None:
         """Returns when the workload has ended, or its task was closed."""

@@ -22,6 +22,8 @@ from hostagent.workload import Workload
 log = structlog.get_logger()
 # Beside the sessions: logs of those that are gone.
 KEPT_LOGS = "logs"
+# At once: the disk has sessions to serve, and a directory may be large; one that hangs holds up no other.
+_REMOVALS = 2
 _STOP_REQUESTED = sessions_pb2.SESSION_REASON_STOP_REQUESTED
 _WRAPPER_LOST = sessions_pb2.SESSION_REASON_WRAPPER_LOST
 _STOPPED_EARLY = "stopped before it was started"
@@ -36,7 +38,8 @@ class Workloads:
         self.around = around
         self.ledger = Ledger(root.parent / "ended")
         self._by_key: dict[WorkloadKey, Workload] = {}
-        self._forgetting: set[WorkloadKey] = set()
+        self._forgetting: dict[WorkloadKey, asyncio.Task[None]] = {}
+        self._removals = asyncio.Semaphore(_REMOVALS)
 
     def add(self, workload: Workload) -> None:
         """Takes in a workload that adoption found."""
@@ -70,8 +73,8 @@ class Workloads:
         """The whole of what there is to report now."""
         return [self._by_key[key].status() for key in sorted(self._by_key)]
 
-    async def carry_out(self, actions: Iterable[Action]) -> None:
-        """Acts on a decision; starts and stops go on by themselves afterwards."""
+    def carry_out(self, actions: Iterable[Action]) -> None:
+        """Acts on a decision; what is begun goes on by itself afterwards."""
         for action in actions:
             match action:
                 case Start(key, digest):
@@ -79,7 +82,7 @@ class Workloads:
                 case Stop(key, cause, reason):
                     self._stop(key, cause, reason)
                 case Forget(key):
-                    await self._forget(key)
+                    self._forget(key)
 
     def back_up(self, key: WorkloadKey, backup_id: str) -> None:
         """Has this backup made of a running workload, once; "" is none."""
@@ -104,7 +107,10 @@ class Workloads:
         await asyncio.gather(*(workload.ended() for workload in self._by_key.values()))
 
     async def close(self) -> None:
-        """Lets go of all; running wrappers go on."""
+        """Lets go of all; running wrappers go on, and the next agent removes what is left."""
+        for forgetting in self._forgetting.values():
+            forgetting.cancel()
+        await asyncio.gather(*self._forgetting.values(), return_exceptions=True)
         await asyncio.gather(*(workload.close() for workload in self._by_key.values()))
 
     def _new(self, key: WorkloadKey, digest: str) -> Workload | None:
@@ -133,16 +139,18 @@ class Workloads:
             spent = cause is StopCause.SPENT
             workload.refuse(_WRAPPER_LOST if spent else wanted, _SPENT if spent else _STOPPED_EARLY)
 
-    async def _forget(self, key: WorkloadKey) -> None:
-        if key in self._forgetting:
-            return
-        self._forgetting.add(key)
+    def _forget(self, key: WorkloadKey) -> None:
+        if key not in self._forgetting:
+            self._forgetting[key] = asyncio.create_task(self._remove(key), name=f"forget {key}")
+
+    async def _remove(self, key: WorkloadKey) -> None:
         try:
-            await self._by_key[key].forget(self.root.parent / KEPT_LOGS, partial(self.ledger.add, key))
-        except OSError as error:
-            log.error("an ended workload's directory could not be removed", workload=str(key), why=str(error))
+            async with self._removals:
+                await self._by_key[key].forget(self.root.parent / KEPT_LOGS, partial(self.ledger.add, key))
+        except Exception:
+            log.exception("an ended workload's directory could not be removed", workload=str(key))
         else:
             del self._by_key[key]
             self.around.changed(True)
         finally:
-            self._forgetting.discard(key)
+            del self._forgetting[key]
