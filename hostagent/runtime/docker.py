@@ -31,6 +31,7 @@ from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.graphics import Graphics
 from hostagent.runtime.pidfd import gone
 from hostagent.runtime.process import kill_all
+from hostagent.runtime.pulls import Pulls
 from hostagent.sessiondir import LAUNCH, OUTPUT, SPEC
 from hostagent.usage import together
 
@@ -50,6 +51,7 @@ class DockerRuntime:
         self._root = root
         self._settings = settings
         self._engine = engine
+        self._pulls = Pulls(settings.socket)
         self._graphics = graphics or Graphics()
         self.names: tuple[str, ...] = ("docker", *self._graphics.words)
         # The sessions that may have containers here.
@@ -79,7 +81,7 @@ class DockerRuntime:
     async def _fetch(self, image: str, policy: Pull, tell: Callable[[str], None]) -> None:
         present = await self._engine.image(image) is not None
         if images.must_pull(image, policy, present):
-            await self._engine.pull(image, tell)
+            await self._pulls.pull(image, tell)
 
     async def start(self, order: Order) -> Instance:
         """See Runtime.start."""

@@ -15,7 +15,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from hostagent.runtime import StartFailed, images
+from hostagent.runtime import StartFailed
 from hostagent.runtime.container_spec import ROLE_LABEL, ROOT_LABEL, SESSION_LABEL, Held, ImageDefaults
 
 T = TypeVar("T")
@@ -27,8 +27,8 @@ LOST = (
 )
 # What it raises whenever there is no answer: nobody speaks, or the engine refuses.
 NO_ANSWER = (DockerException, *LOST)
+API_VERSION = "1.41"
 _THREADS = 8
-_PULLS = 2
 _CALL_S = 60.0
 _PATIENCE_S = 30.0
 _AGAIN_S = 0.25
@@ -40,9 +40,10 @@ class Engine:
     """One engine. Methods raise docker's APIError for a refusal, one of LOST when nobody answers for 30 s."""
 
     def __init__(self, socket: str) -> None:
-        self._client = docker.APIClient(base_url=socket, timeout=int(_CALL_S), version="1.41", max_pool_size=_THREADS)
+        self._client = docker.APIClient(
+            base_url=socket, timeout=int(_CALL_S), version=API_VERSION, max_pool_size=_THREADS
+        )
         self._threads = ThreadPoolExecutor(_THREADS, "docker")
-        self._pulls = ThreadPoolExecutor(_PULLS, "pull")
         self._networks: dict[Path, str] = {}
 
     async def _ask(self, call: Callable[..., T], *arguments: Any, patience_s: float = _PATIENCE_S, **named: Any) -> T:
@@ -78,28 +79,6 @@ class Engine:
     async def image_id(self, name: str) -> str:
         """The content address of an image on this machine."""
         return str((await self._ask(self._client.inspect_image, name))["Id"])
-
-    async def pull(self, image: str, tell: Callable[[str], None]) -> None:
-        """Fetches an image; `tell` hears of it on the event loop. Raises StartFailed."""
-        loop = asyncio.get_running_loop()
-        tell(f"waits to pull {image}")
-
-        def say(words: str) -> None:
-            loop.call_soon_threadsafe(tell, words)
-
-        def fetch() -> None:
-            events = self._client.pull(
-                image, tag=None if ":" in image or "@" in image else "latest", stream=True, decode=True
-            )
-            images.follow(image, events, say)
-
-        tell(f"pulling {image}")  # a registry may take its time for a first word
-        try:
-            await loop.run_in_executor(self._pulls, fetch)
-        except APIError as error:
-            raise images.pull_failed(image, str(error.explanation or error)) from error
-        except (DockerException, *LOST) as error:
-            raise StartFailed(f"{image} cannot be pulled: {str(error)[:300]}") from error
 
     async def network(self, root: Path) -> str:
         """The bridge of this agent's sessions, who do not see each other on it; made when it is missing."""
@@ -201,5 +180,4 @@ class Engine:
         with suppress(*NO_ANSWER):  # in use, gone already, or nobody there to ask: the next agent uses it again
             await self._ask(self._client.remove_network, f"quarterdeck-{self.mark(root)}", patience_s=0)
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._pulls.shutdown(wait=False, cancel_futures=True)
         self._client.close()

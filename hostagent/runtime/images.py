@@ -78,6 +78,12 @@ def check_allowed(image: str, allowed: Sequence[str], digest_needed: bool) -> No
         raise ImageDenied(f"{image} is not on this host's list of allowed images")
 
 
+def registry_of(image: str) -> str:
+    """Where an engine asks for it: the host that its name begins with, else Docker's own registry."""
+    host, slash, _ = image.partition("/")
+    return host if slash and (host == "localhost" or "." in host or ":" in host) else "docker.io"
+
+
 def must_pull(image: str, policy: Pull, present: bool) -> bool:
     """Whether to ask the registry. Raises StartFailed when that is needed and forbidden."""
     if policy is Pull.NEVER and not present:
