@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import time
 import urllib.error
@@ -31,6 +32,12 @@ class Registry:
     def __init__(self, root: Path, port: int) -> None:
         self.root = root
         self.name = f"127.0.0.1:{port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """SIGSTOP: who asks it for something waits, until SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def layers(self) -> list[Path]:
         """The blobs, largest first."""
@@ -47,7 +54,9 @@ def run(root: Path, more: str = "") -> Iterator[Registry]:
     config = root.with_suffix(".yml")
     config.write_text(CONFIG.format(root=root, port=port, more=more))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("REGISTRY_")}
-    process = subprocess.Popen([program, "serve", str(config)], env=environment, stderr=subprocess.DEVNULL)
+    registry.process = process = subprocess.Popen(
+        [program, "serve", str(config)], env=environment, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 20
     while not _answers(registry):  # it has no way to call back
         assert process.poll() is None

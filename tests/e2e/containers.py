@@ -49,10 +49,12 @@ class ContainerHouse:
         return method(request, metadata=self._metadata, timeout=timeout_s, wait_for_ready=True)
 
     def add_game(self, game_id: str, image: str, command: Sequence[str] = (), **choices: Any) -> None:
-        """A game out of `image`; `choices` are fields of its deployment, volumes by name and path."""
+        """A game out of `image`; `choices` are fields of its deployment, volumes by name and path, and when
+        the image is pulled."""
         game = games_pb2.Game(display_name=game_id.capitalize())
         self._call(self._games.CreateGame, games_pb2.CreateGameRequest(game_id=game_id, game=game))
-        container = games_pb2.Container(image=image, pull=games_pb2.PULL_POLICY_NEVER)
+        pull = choices.pop("pull", games_pb2.PULL_POLICY_NEVER)
+        container = games_pb2.Container(image=image, pull=pull)
         for name, path in choices.pop("volumes", {}).items():
             container.volumes.add(volume_name=name, path=path)
         deployment = games_pb2.Deployment(command=command, container=container, **choices)

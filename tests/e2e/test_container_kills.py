@@ -10,10 +10,13 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
+from quarterdeck.v1 import games_pb2
 
+from tests import registry as registries
 from tests.docker_engine import Engine
 from tests.e2e.containers import ROLE, ContainerHouse, eventually, reason_word, state_word
 from tests.ports import free_ports
+from tests.registry import Registry
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -24,8 +27,24 @@ SOON_S = 0.005
 
 
 @pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, box_image: str) -> Iterator[Registry]:
+    """It has the box, and is waited for until it goes on."""
+    for registry in registries.run(tmp_path_factory.mktemp("registry") / "open"):
+        client, image = docker_engine.client, f"{registry.name}/box"
+        client.tag(box_image, image)
+        for line in client.push(image, stream=True, decode=True):
+            assert "error" not in line, line
+        yield registry
+        registry.signal(signal.SIGCONT)
+
+
+@pytest.fixture(scope="module")
 def house(
-    tmp_path_factory: pytest.TempPathFactory, docker_engine: Engine, shipped_image: str, box_image: str
+    tmp_path_factory: pytest.TempPathFactory,
+    docker_engine: Engine,
+    shipped_image: str,
+    box_image: str,
+    registry: Registry,
 ) -> Iterator[ContainerHouse]:
     if not docker_engine.ours:
         pytest.skip("no Docker Engine of our own to kill: QUARTERDECK_TEST_DOCKER is set")
@@ -35,6 +54,8 @@ def house(
         house.start()
         for game, (starts, stops) in SLOW.items():
             house.add_server(game, box_image, SERVER.format(starts=starts, stops=stops), grace_s=2.0 * stops + 3)
+        prompt = SERVER.format(starts=0, stops=0)
+        house.add_server("far", f"{registry.name}/box", prompt, pull=games_pb2.PULL_POLICY_ALWAYS)
         yield house
     finally:
         if not docker_engine.runs:
@@ -48,14 +69,22 @@ def roles(house: ContainerHouse, session: str, *states: str) -> list[str]:
     return [row["Labels"][ROLE] for row in house.containers(session) if row["State"] in states]
 
 
-def creating(house: ContainerHouse) -> str:
+def pulling(house: ContainerHouse, registry: Registry) -> str:
+    """Its registry has been asked for the image, and takes its time."""
+    registry.signal(signal.SIGSTOP)
+    name = house.ask("far").name
+    eventually(lambda: house.get(name).progress.startswith("pulling"))
+    return name
+
+
+def creating(house: ContainerHouse, registry: Registry) -> str:
     """The agent has begun with the containers; none has been started."""
     name = house.ask("starts-slowly").name
     eventually(lambda: roles(house, name, "created", "running"), every_s=SOON_S)
     return name
 
 
-def starting(house: ContainerHouse) -> str:
+def starting(house: ContainerHouse, registry: Registry) -> str:
     """The wrapper runs; the game is not ready."""
     name = house.ask("starts-slowly").name
     eventually(lambda: "wrapper" in roles(house, name, "running"), every_s=SOON_S)
@@ -63,20 +92,20 @@ def starting(house: ContainerHouse) -> str:
     return name
 
 
-def running(house: ContainerHouse, game: str = "prompt") -> str:
+def running(house: ContainerHouse, registry: Registry, game: str = "prompt") -> str:
     name = house.ask(game).name
     house.until(name, "RUNNING")
     return name
 
 
-def stopping(house: ContainerHouse) -> str:
-    name = running(house, "stops-slowly")
+def stopping(house: ContainerHouse, registry: Registry) -> str:
+    name = running(house, registry, "stops-slowly")
     house.stop_session(name)
     house.until(name, "STOPPING")
     return name
 
 
-STAGES = {stage.__name__: stage for stage in (creating, starting, running, stopping)}
+STAGES = {stage.__name__: stage for stage in (pulling, creating, starting, running, stopping)}
 
 
 def kill_agent(house: ContainerHouse, session: str) -> None:
@@ -125,11 +154,15 @@ VICTIMS: dict[str, tuple[Callable[[ContainerHouse, str], None], Callable[[Contai
 }
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("victim", VICTIMS)
-def test_killed_at_a_stage(house: ContainerHouse, victim: str, stage: str) -> None:
+# A session whose image is on the way has no wrapper yet.
+KILLS = [(victim, stage) for victim in VICTIMS for stage in STAGES if (victim, stage) != ("wrapper", "pulling")]
+
+
+@pytest.mark.parametrize(("victim", "stage"), KILLS)
+def test_killed_at_a_stage(house: ContainerHouse, registry: Registry, victim: str, stage: str) -> None:
     kill, ends = VICTIMS[victim]
-    name = STAGES[stage](house)
+    name = STAGES[stage](house, registry)
     kill(house, name)
+    registry.signal(signal.SIGCONT)
     ends(house, name, stage)
     house.until_nothing_is_left()
