@@ -27,7 +27,7 @@ from hostagent.files import write_atomic
 from hostagent.plan import WorkloadKey
 from hostagent.runtime import StartFailed
 from hostagent.sessiondir import SPEC, SessionDir, parse_name
-from hostagent.transfer import ArchiveLink, NotNow, Refused
+from hostagent.transfer import TOO_LARGE, ArchiveLink, NotNow, Refused
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
 log = structlog.get_logger()
@@ -234,22 +234,31 @@ class Saves:
             self._changed(True)
 
     async def _until_stored(self, key: WorkloadKey) -> None:
-        attempt = 0
+        header, attempt, never = _header(key, "final", final=True), 0, ""
         while True:
             pause_s = self._pause_s(attempt)
             attempt += 1
             try:
-                await self._store_ended(key)
-                break
+                if not never:
+                    await self._store_ended(key, header)
+                    break
+                # Not to be heard for ever: once nobody waits for them any more, these files may go.
+                await self._link.fail(header, "FILES_REFUSED", never)
+                why, pause_s = never, self._patience.hopeless_s
             except NotNow as error:
-                why = str(error)
+                why = never or str(error)
             except Refused as error:
                 why, pause_s = str(error), self._patience.hopeless_s
                 if error.reason in _UNWANTED:
                     log.warning("files of a session are given up", workload=str(key), why=why)
                     break
-            except (ArchiveRefused, OSError, ValueError) as error:
+                if error.reason == TOO_LARGE:
+                    never, pause_s = why, 0.0
+            except (FilesChanging, OSError, ValueError) as error:
                 why, pause_s = str(error), self._patience.hopeless_s
+            except ArchiveRefused as error:
+                why = never = str(error)
+                pause_s = 0.0
             if self._details.get(key) != why:
                 log.warning("save not stored yet", workload=str(key), why=why)
                 self._details[key] = why
@@ -263,12 +272,12 @@ class Saves:
         self._changed(True)
         log.info("save stored", workload=str(key))
 
-    async def _store_ended(self, key: WorkloadKey) -> None:
+    async def _store_ended(self, key: WorkloadKey, header: agent_pb2.ArchiveHeader) -> None:
         kept = self._ready(key)
         spec = wrapper_pb2.SessionSpec.FromString((kept / SPEC).read_bytes())
         places = {name: PurePosixPath(name) for name in spec.deployment.saves.volumes}
         pack = partial(archive.pack, kept, places, max_bytes=spec.deployment.saves.max_bytes)
-        await self._link.store(_header(key, "final", final=True), lambda out: pack(out=out))
+        await self._link.store(header, lambda out: pack(out=out))
 
     async def close(self) -> None:
         """Lets go; what is not stored is taken up by the next agent."""

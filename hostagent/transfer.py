@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -30,6 +30,8 @@ _CHUNK_BYTES = 256 << 10
 _AT_ONCE = 4
 _LONGEST_S = 3600.0
 _CALL_S = 10.0
+# The reason of what will never be stored, whenever it is tried.
+TOO_LARGE = "ARCHIVE_TOO_LARGE"
 # The control plane, or something behind it, is away or busy: the same call may succeed later.
 _LATER = frozenset(
     {
@@ -79,36 +81,35 @@ class ArchiveLink:
 
     async def store(self, header: agent_pb2.ArchiveHeader, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
         """Sends what `pack` writes; None when it was on record already. Raises what `pack` does, NotNow, Refused."""
-        async with self._sending:
-            call = self._linked().StoreArchive(timeout=_LONGEST_S)
+        async with self._sending, self._upload(header, _LONGEST_S) as call:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             packing = self._threads.submit(_packed, pack, writer)
             loop, stream = asyncio.get_running_loop(), asyncio.StreamReader(limit=_CHUNK_BYTES)
             source = os.fdopen(reader, "rb", 0)
             transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), source)
             try:
-                return await _send(call, header, stream, packing)
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-                if await call.code() is grpc.StatusCode.OK:
-                    return None
-                raise await _why(call, error) from error
+                return await _send(call, stream, packing)
             finally:
                 transport.close()  # whoever still packs into it is told by a broken pipe
-                call.cancel()
+        return None
 
     async def fail(self, header: agent_pb2.ArchiveHeader, reason: str, detail: str) -> None:
         """Says that there will be no such archive. Raises NotNow, Refused."""
-        call = self._linked().StoreArchive(timeout=_CALL_S)
         failure = agent_pb2.ArchiveFailure(reason=reason, detail=detail[:1000])
+        async with self._upload(header, _CALL_S) as call:
+            await call.write(agent_pb2.StoreArchiveRequest(failure=failure))
+            await _answer(call)
+
+    @asynccontextmanager
+    async def _upload(self, header: agent_pb2.ArchiveHeader, timeout_s: float) -> AsyncIterator[Any]:
+        """The call, after its header; a yes that comes early ends the block. Raises NotNow, Refused."""
+        call: Any = self._linked().StoreArchive(timeout=timeout_s)
         try:
             await call.write(agent_pb2.StoreArchiveRequest(header=header))
-            await call.write(agent_pb2.StoreArchiveRequest(failure=failure))
-            await call.done_writing()
-            if not isinstance(await call.read(), agent_pb2.StoreArchiveResponse):
-                raise await _why(call, None)
+            yield call
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             if await call.code() is not grpc.StatusCode.OK:
-                raise await _why(call, error) from error
+                raise await _why(call) from error
         finally:
             call.cancel()
 
@@ -122,13 +123,13 @@ class ArchiveLink:
             try:
                 first = await call.read()
                 if not isinstance(first, agent_pb2.FetchArchiveResponse):
-                    raise await _why(call, None)
+                    raise await _why(call)
                 found = first.found
                 if not found.name:
                     return None
                 digest, size = await _receive(call, target)
             except grpc.aio.AioRpcError as error:
-                raise await _why(call, error) from error
+                raise await _why(call) from error
             finally:
                 call.cancel()
         if (digest, size) != (found.sha256, found.size_bytes):
@@ -151,21 +152,31 @@ def _packed(pack: Callable[[BinaryIO], Contents], writer: int) -> Contents:
         return pack(out)
 
 
-async def _send(
-    call: Any, header: agent_pb2.ArchiveHeader, stream: asyncio.StreamReader, packing: Future[Contents]
-) -> Contents:
+async def _send(call: Any, stream: asyncio.StreamReader, packing: Future[Contents]) -> Contents | None:
+    """None when it was on record already."""
     digest = hashlib.sha256()
-    await call.write(agent_pb2.StoreArchiveRequest(header=header))
-    while chunk := await stream.read(_CHUNK_BYTES):
-        digest.update(chunk)
-        await call.write(agent_pb2.StoreArchiveRequest(chunk=chunk))
-    contents = await asyncio.wrap_future(packing)
-    end = agent_pb2.ArchiveEnd(sha256=digest.hexdigest(), content_bytes=contents.size_bytes, files=contents.files)
-    await call.write(agent_pb2.StoreArchiveRequest(end=end))
+    # What answers early waits for us to stop: a call that ends within a message would not tell why.
+    heard = asyncio.ensure_future(call.initial_metadata())
+    try:
+        while chunk := await stream.read(_CHUNK_BYTES):
+            if heard.done():
+                await _answer(call)
+                return None
+            digest.update(chunk)
+            await call.write(agent_pb2.StoreArchiveRequest(chunk=chunk))
+        contents = await asyncio.wrap_future(packing)
+        end = agent_pb2.ArchiveEnd(sha256=digest.hexdigest(), content_bytes=contents.size_bytes, files=contents.files)
+        await call.write(agent_pb2.StoreArchiveRequest(end=end))
+        await _answer(call)
+        return contents
+    finally:
+        heard.cancel()
+
+
+async def _answer(call: Any) -> None:
     await call.done_writing()
     if not isinstance(await call.read(), agent_pb2.StoreArchiveResponse):
-        raise await _why(call, None)
-    return contents
+        raise await _why(call)
 
 
 async def _receive(call: Any, target: Path) -> tuple[str, int]:
@@ -176,28 +187,23 @@ async def _receive(call: Any, target: Path) -> tuple[str, int]:
             size += len(message.chunk)
             await asyncio.to_thread(file.write, message.chunk)
     if await call.code() is not grpc.StatusCode.OK:
-        raise await _why(call, None)
+        raise await _why(call)
     return digest.hexdigest(), size
 
 
-async def _why(call: Any, error: Exception | None) -> Exception:
+async def _why(call: Any) -> Exception:
     """What ended a call, as the caller's next move."""
     code: grpc.StatusCode = await call.code()
-    told = f"{code.name}: {await call.details()}"
-    if code in _LATER and not _is_for_ever(error):
+    reason, told = await _reason(call), f"{code.name}: {await call.details()}"
+    if code in _LATER and reason != TOO_LARGE:
         return NotNow(told)
-    return Refused(_reason(error), told)
+    return Refused(reason, told)
 
 
-def _reason(error: Exception | None) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        with suppress(ValueError):
-            status = rpc_status.from_call(error)
-            info = error_details_pb2.ErrorInfo()
-            if status is not None and any(detail.Unpack(info) for detail in status.details):
-                return str(info.reason)
+async def _reason(call: Any) -> str:
+    with suppress(ValueError):
+        status = await rpc_status.aio.from_call(call)
+        info = error_details_pb2.ErrorInfo()
+        if status is not None and any(detail.Unpack(info) for detail in status.details):
+            return str(info.reason)
     return ""
-
-
-def _is_for_ever(error: Exception | None) -> bool:
-    return _reason(error) == "ARCHIVE_TOO_LARGE"

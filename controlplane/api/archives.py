@@ -18,23 +18,23 @@ Requests = AsyncIterator[pb.StoreArchiveRequest]
 
 
 async def store(world: World, host_id: str, requests: Requests) -> None:
-    """Returns when it is in the object store and on record. Raises InvalidRequest for what is cut short or is not what
-    was sent, Exhausted for what is too large."""
+    """Returns when it is in the object store and on record, or when it is on record that there will be none. Raises
+    InvalidRequest for what is cut short or is not what was sent, Exhausted for what is too large."""
     first = await anext(requests, None)
     if first is None or not first.HasField("header"):
         raise InvalidRequest("HEADER_FIRST", "the first message of an archive must be its header", field="header")
     header = first.header
     sent = Sent(header.session_id, header.generation, header.archive_id, header.final, header.backup_id)
+    second = await anext(requests, None)
+    if second is not None and second.HasField("failure"):
+        await archives.fail(world, host_id, sent, second.failure.reason, second.failure.detail)
+        return
     upload = await archives.begin(world, host_id, sent)
     if upload is None:
         return
-    incoming = _Incoming(requests, upload.max_bytes)
-    try:
-        await world.objects.put(upload.object_key, incoming.content())
-    except _Abandoned as told:
-        await archives.fail(world, host_id, sent, told.failure.reason, told.failure.detail)
-    else:
-        await archives.finish(world, upload, incoming.arrived())
+    incoming = _Incoming(_after(second, requests), upload.max_bytes)
+    await world.objects.put(upload.object_key, incoming.content())
+    await archives.finish(world, upload, incoming.arrived())
 
 
 async def fetch(world: World, host_id: str, request: pb.FetchArchiveRequest) -> AsyncIterator[pb.FetchArchiveResponse]:
@@ -55,12 +55,11 @@ async def fetch(world: World, host_id: str, request: pb.FetchArchiveRequest) -> 
             yield pb.FetchArchiveResponse(chunk=bytes(piece[start : start + CHUNK_BYTES]))
 
 
-class _Abandoned(Exception):
-    """The host says that there will be no archive."""
-
-    def __init__(self, failure: pb.ArchiveFailure) -> None:
-        super().__init__(failure.reason)
-        self.failure = failure
+async def _after(first: pb.StoreArchiveRequest | None, requests: Requests) -> Requests:
+    if first is not None:
+        yield first
+    async for request in requests:
+        yield request
 
 
 class _Incoming:
@@ -81,10 +80,8 @@ class _Incoming:
                 if request.end.sha256 != self._hash.hexdigest():
                     raise InvalidRequest("ARCHIVE_DAMAGED", "what arrived is not what was sent", field="end.sha256")
                 return
-            if request.HasField("failure"):
-                raise _Abandoned(request.failure)
             if not request.HasField("chunk"):
-                raise InvalidRequest("HEADER_TWICE", "an archive has one header, first", field="header")
+                raise InvalidRequest("CHUNK_EXPECTED", "after its header an archive has chunks, then its end")
             self._size += len(request.chunk)
             if self._size > self._max_bytes:
                 raise Exhausted("ARCHIVE_TOO_LARGE", f"the archive is larger than {self._max_bytes} bytes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,13 @@ from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
 
 from controlplane.api import archives, identity
 from controlplane.api.admission import Admission
+from controlplane.api.interceptors import opening
 from controlplane.api.links import HostLink, Links
 from controlplane.api.mapping.fleet import inventory_of
 from controlplane.api.mapping.values import duration
 from controlplane.api.specs import Network, specs_by_digest
 from controlplane.api.uplink import Beats, DecodeReport, Reports
-from controlplane.domain.errors import InvalidRequest, WrongState
+from controlplane.domain.errors import InvalidRequest, QuarterdeckError, WrongState
 from controlplane.usecases import hosts, logs
 from controlplane.usecases.links import admitted
 from controlplane.usecases.world import World
@@ -26,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 # While the object store is dead each waits for it: the hosts' other calls must find room beside them.
 APPENDS_AT_ONCE = 64
+# For a host to hear that its archive has been answered.
+FINISHES_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,14 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
     async def StoreArchive(
         self, request_iterator: AsyncIterator[agent_pb2.StoreArchiveRequest], context: Any
     ) -> AsyncIterator[agent_pb2.StoreArchiveResponse]:
-        await archives.store(self._world, identity.host_id(), request_iterator)
+        try:
+            await archives.store(self._world, identity.host_id(), request_iterator)
+        except QuarterdeckError:
+            await opening(context)
+            await _let_finish(request_iterator)
+            raise
         yield agent_pb2.StoreArchiveResponse()
+        await _let_finish(request_iterator)
 
     async def FetchArchive(
         self, request: agent_pb2.FetchArchiveRequest, context: Any
@@ -172,3 +182,12 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
             else:
                 raise InvalidRequest("HELLO_TWICE", "a link says hello once, first", field="hello")
         link.outbox.end()
+
+
+async def _let_finish(requests: AsyncIterator[agent_pb2.StoreArchiveRequest]) -> None:
+    """What is answered before its end: a host that is in the midst of a message when its call ends is not told why by
+    the library. One that has heard of the answer writes no further."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(FINISHES_WITHIN_S):
+            async for _ in requests:
+                continue

@@ -93,11 +93,17 @@ async def finish(world: World, upload: Upload, arrived: Arrived) -> None:
 
 
 async def fail(world: World, host_id: str, sent: Sent, reason: str, detail: str) -> None:
-    """The host cannot make a backup that its plan asks for. Raises Forbidden."""
+    """The host cannot make a backup that its plan asks for, or store what a session has left. Raises Forbidden, and
+    WrongState (SAVE_GONE) when nobody waits for the latter any more."""
 
     async def failing() -> None:
         async with world.store.tx() as tx:
             session = await _held(tx, host_id, sent.session_id, sent.generation)
+            if not sent.backup_id:
+                save = await _save_of(tx, session)
+                if save.session_id != session.id:
+                    raise WrongState("SAVE_GONE", f"{session.name} no longer writes {save.name}: nobody waits for it")
+                return
             backup = await _backup(tx, session, sent.backup_id)
             if backup is not None:
                 await backups.settle(tx, backup, BackupTrigger.FAIL, await tx.now(), reason, detail)

@@ -164,6 +164,7 @@ class AgentLinkServiceServicer:
     def StoreArchive(self, request_iterator, context):
         """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
         the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+        Initial metadata that come before the end say that it is answered already: close, and read the answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

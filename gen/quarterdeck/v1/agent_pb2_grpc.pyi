@@ -71,6 +71,7 @@ class AgentLinkServiceStub:
     StoreArchive: _grpc.StreamStreamMultiCallable[_agent_pb2.StoreArchiveRequest, _agent_pb2.StoreArchiveResponse]
     """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
     the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+    Initial metadata that come before the end say that it is answered already: close, and read the answer.
     """
     FetchArchive: _grpc.UnaryStreamMultiCallable[_agent_pb2.FetchArchiveRequest, _agent_pb2.FetchArchiveResponse]
     """What a session of this host is to begin with: what it is, then its chunks in order."""
@@ -91,6 +92,7 @@ class AgentLinkServiceAsyncStub(AgentLinkServiceStub):
     StoreArchive: _aio.StreamStreamMultiCallable[_agent_pb2.StoreArchiveRequest, _agent_pb2.StoreArchiveResponse]  # type: ignore[assignment]
     """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
     the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+    Initial metadata that come before the end say that it is answered already: close, and read the answer.
     """
     FetchArchive: _aio.UnaryStreamMultiCallable[_agent_pb2.FetchArchiveRequest, _agent_pb2.FetchArchiveResponse]  # type: ignore[assignment]
     """What a session of this host is to begin with: what it is, then its chunks in order."""
@@ -126,6 +128,7 @@ class AgentLinkServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_agent_pb2.StoreArchiveResponse], _abc.AsyncIterator[_agent_pb2.StoreArchiveResponse]]:
         """Stores what a session of this host has kept: its header, chunks in order, its end. Answered once, when it is in
         the object store and on record; a stream that breaks before leaves nothing, and is sent again from its beginning.
+        Initial metadata that come before the end say that it is answered already: close, and read the answer.
         """
 
     @_abc_1.abstractmethod

@@ -8,7 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from quarterdeck.v1 import agent_pb2
 
+from controlplane.api.archives import store
 from controlplane.domain.errors import Forbidden, WrongState
 from controlplane.domain.host import HostState, HostTrigger
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
@@ -199,6 +201,30 @@ async def test_releasing_gives_up_and_deleting_forgets_it_all(world: World, cloc
     clock.now += timedelta(hours=1)
     assert await archives.collect_garbage(world) == 1
     assert await contents(world) == []
+
+
+async def test_files_that_are_no_archive_are_waited_for_until_the_save_is_released(world: World, clock: Clock) -> None:
+    agent = Agent(world, await create(world))
+    sent = Sent(agent.session.id, 1, "final", True)
+    header = agent_pb2.ArchiveHeader(session_id=sent.session_id, generation=1, archive_id="final", final=True)
+    failure = agent_pb2.ArchiveFailure(reason="FILES_REFUSED", detail="too large")
+
+    async def says_so() -> None:
+        async def requests():
+            yield agent_pb2.StoreArchiveRequest(header=header)
+            yield agent_pb2.StoreArchiveRequest(failure=failure)
+
+        await store(world, agent.session.vm_id, requests())
+
+    await agent.reports(agent.exited(), unstored=(agent.unstored(),))
+    await says_so()
+    assert (await save_of(world)).session_id == agent.session.id
+    await saves.release(world, OPERATOR, "mine", "r")
+    with pytest.raises(WrongState, match="nobody waits for it") as gone:
+        await says_so()
+    assert gone.value.reason == "SAVE_GONE"
+    clock.now += timedelta(days=2)
+    assert await archives.collect_garbage(world) == 0
 
 
 async def test_an_upload_that_never_ended_is_swept_and_one_that_did_is_not(world: World, clock: Clock) -> None:

@@ -1,0 +1,96 @@
+"""Archives to a control plane that says no: what is heard of it, and what becomes of files that are no archive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from quarterdeck.v1 import agent_pb2, agent_pb2_grpc, wrapper_pb2
+
+from controlplane.api import status
+from controlplane.api.interceptors import abort
+from controlplane.domain.errors import Exhausted, QuarterdeckError, WrongState
+from hostagent.saves import Patience, Saves
+from hostagent.transfer import ArchiveLink
+
+GONE = WrongState("SAVE_GONE", "nobody waits for it")
+TOO_LARGE = Exhausted("ARCHIVE_TOO_LARGE", "the archive is larger than 2 bytes")
+
+
+class Plane(agent_pb2_grpc.AgentLinkServiceServicer):
+    """`answer` tells from the second message of a call what to refuse it with; None: nothing."""
+
+    def __init__(self, answer: Callable[[agent_pb2.StoreArchiveRequest], QuarterdeckError | None]) -> None:
+        self._answer = answer
+        self.failures: list[str] = []
+
+    async def StoreArchive(self, requests: Any, context: Any) -> AsyncIterator[agent_pb2.StoreArchiveResponse]:
+        await anext(requests)
+        second = await anext(requests)
+        if second.HasField("failure"):
+            self.failures.append(f"{second.failure.reason}: {second.failure.detail}")
+        refused = self._answer(second)
+        if refused is not None:
+            await abort(context, status.status_of(refused, {}), "r")
+        yield agent_pb2.StoreArchiveResponse()
+
+
+@asynccontextmanager
+async def linked(plane: Plane) -> AsyncIterator[ArchiveLink]:
+    server = grpc.aio.server()
+    agent_pb2_grpc.add_AgentLinkServiceServicer_to_server(plane, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub: Any = agent_pb2_grpc.AgentLinkServiceStub(channel)
+        link = ArchiveLink(lambda: stub)
+        yield link
+        link.close()
+    await server.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "refusal", "told"),
+    [
+        (10, None, "FILES_REFUSED: the files are larger than 10 bytes together"),
+        (1000, TOO_LARGE, "FILES_REFUSED: RESOURCE_EXHAUSTED: the archive is larger than 2 bytes"),
+    ],
+    ids=["packed", "sent"],
+)
+async def test_files_that_are_no_archive_are_kept_until_nobody_waits_for_them(
+    tmp_path: Path, max_bytes: int, refusal: QuarterdeckError | None, told: str
+) -> None:
+    kept = tmp_path / "unstored" / "s.1"
+    (kept / "world").mkdir(parents=True)
+    (kept / "world" / "large").write_bytes(bytes(100))
+    spec = wrapper_pb2.SessionSpec(save="saves/mine")
+    spec.deployment.saves.volumes.append("world")
+    spec.deployment.saves.max_bytes = max_bytes
+    (kept / "spec.binpb").write_bytes(spec.SerializeToString())
+    waited_for = [True, True, False]
+    there: list[bool] = []
+
+    def answer(second: agent_pb2.StoreArchiveRequest) -> QuarterdeckError | None:
+        if not second.HasField("failure"):
+            return refusal
+        there.append((kept / "world" / "large").exists())
+        return None if waited_for.pop(0) else GONE
+
+    plane, gone = Plane(answer), asyncio.Event()
+
+    def changed(_: bool) -> None:
+        if not saves.unstored()[0]:
+            gone.set()
+
+    async with linked(plane) as link:
+        saves = Saves(tmp_path / "unstored", link, changed, Patience(hopeless_s=0.01))
+        saves.begin(tmp_path)
+        await asyncio.wait_for(gone.wait(), 10)
+        await saves.close()
+    assert (plane.failures, there) == ([told] * 3, [True] * 3)
+    assert list((tmp_path / "unstored").iterdir()) == []
