@@ -28,7 +28,8 @@ Stub: TypeAlias = "agent_pb2_grpc.AgentLinkServiceAsyncStub"
 
 _CHUNK_BYTES = 256 << 10
 _AT_ONCE = 4
-_LONGEST_S = 3600.0
+# However long all of it takes, some of it must have moved.
+_STALLED_S = 300.0
 _CALL_S = 10.0
 # The reason of what will never be stored, whenever it is tried.
 TOO_LARGE = "ARCHIVE_TOO_LARGE"
@@ -81,14 +82,15 @@ class ArchiveLink:
 
     async def store(self, header: agent_pb2.ArchiveHeader, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
         """Sends what `pack` writes; None when it was on record already. Raises what `pack` does, NotNow, Refused."""
-        async with self._sending, self._upload(header, _LONGEST_S) as call:
+        async with self._sending, self._upload(header) as call:
             reader, writer = os.pipe2(os.O_CLOEXEC)
             packing = self._threads.submit(_packed, pack, writer)
             loop, stream = asyncio.get_running_loop(), asyncio.StreamReader(limit=_CHUNK_BYTES)
             source = os.fdopen(reader, "rb", 0)
             transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), source)
             try:
-                return await _send(call, stream, packing)
+                async with _moving() as moved:
+                    return await _send(call, stream, packing, moved)
             finally:
                 transport.close()  # whoever still packs into it is told by a broken pipe
         return None
@@ -101,7 +103,7 @@ class ArchiveLink:
             await _answer(call)
 
     @asynccontextmanager
-    async def _upload(self, header: agent_pb2.ArchiveHeader, timeout_s: float) -> AsyncIterator[Any]:
+    async def _upload(self, header: agent_pb2.ArchiveHeader, timeout_s: float | None = None) -> AsyncIterator[Any]:
         """The call, after its header; a yes that comes early ends the block. Raises NotNow, Refused."""
         call: Any = self._linked().StoreArchive(timeout=timeout_s)
         try:
@@ -119,15 +121,16 @@ class ArchiveLink:
         Raises NotNow, Refused (also for what is damaged), OSError when it cannot be written."""
         request = agent_pb2.FetchArchiveRequest(session_id=key.session_id, generation=key.generation)
         async with self._fetching:
-            call = self._linked().FetchArchive(request, timeout=_LONGEST_S)
+            call = self._linked().FetchArchive(request)
             try:
-                first = await call.read()
-                if not isinstance(first, agent_pb2.FetchArchiveResponse):
-                    raise await _why(call)
-                found = first.found
-                if not found.name:
-                    return None
-                digest, size = await _receive(call, target)
+                async with _moving() as moved:
+                    first = await call.read()
+                    if not isinstance(first, agent_pb2.FetchArchiveResponse):
+                        raise await _why(call)
+                    found = first.found
+                    if not found.name:
+                        return None
+                    digest, size = await _receive(call, target, moved)
             except grpc.aio.AioRpcError as error:
                 raise await _why(call) from error
             finally:
@@ -152,7 +155,22 @@ def _packed(pack: Callable[[BinaryIO], Contents], writer: int) -> Contents:
         return pack(out)
 
 
-async def _send(call: Any, stream: asyncio.StreamReader, packing: Future[Contents]) -> Contents | None:
+@asynccontextmanager
+async def _moving() -> AsyncIterator[Callable[[], None]]:
+    """To be called whenever something has moved. Raises NotNow where nothing does."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_STALLED_S) as limit:
+            yield lambda: limit.reschedule(loop.time() + _STALLED_S)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise NotNow(f"nothing of the archive has moved for {_STALLED_S:g} s") from None
+
+
+async def _send(
+    call: Any, stream: asyncio.StreamReader, packing: Future[Contents], moved: Callable[[], None]
+) -> Contents | None:
     """None when it was on record already."""
     digest = hashlib.sha256()
     # What answers early waits for us to stop: a call that ends within a message would not tell why.
@@ -164,6 +182,7 @@ async def _send(call: Any, stream: asyncio.StreamReader, packing: Future[Content
                 return None
             digest.update(chunk)
             await call.write(agent_pb2.StoreArchiveRequest(chunk=chunk))
+            moved()
         contents = await asyncio.wrap_future(packing)
         end = agent_pb2.ArchiveEnd(sha256=digest.hexdigest(), content_bytes=contents.size_bytes, files=contents.files)
         await call.write(agent_pb2.StoreArchiveRequest(end=end))
@@ -179,13 +198,14 @@ async def _answer(call: Any) -> None:
         raise await _why(call)
 
 
-async def _receive(call: Any, target: Path) -> tuple[str, int]:
+async def _receive(call: Any, target: Path, moved: Callable[[], None]) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as file:
         while isinstance(message := await call.read(), agent_pb2.FetchArchiveResponse):
             digest.update(message.chunk)
             size += len(message.chunk)
             await asyncio.to_thread(file.write, message.chunk)
+            moved()
     if await call.code() is not grpc.StatusCode.OK:
         raise await _why(call)
     return digest.hexdigest(), size

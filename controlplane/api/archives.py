@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from quarterdeck.v1 import agent_pb2 as pb
 
-from controlplane.domain.errors import Exhausted, InvalidRequest
+from controlplane.domain.errors import Exhausted, InvalidRequest, QuarterdeckError, Unavailable
 from controlplane.usecases import archives
 from controlplane.usecases.archives import Arrived, Sent
 from controlplane.usecases.world import World
 
 CHUNK_BYTES = 256 << 10
+STALLED_S = 300.0
 
 Requests = AsyncIterator[pb.StoreArchiveRequest]
 
@@ -20,12 +23,12 @@ Requests = AsyncIterator[pb.StoreArchiveRequest]
 async def store(world: World, host_id: str, requests: Requests) -> None:
     """Returns when it is in the object store and on record, or when it is on record that there will be none. Raises
     InvalidRequest for what is cut short or is not what was sent, Exhausted for what is too large."""
-    first = await anext(requests, None)
+    first = await _next(requests)
     if first is None or not first.HasField("header"):
         raise InvalidRequest("HEADER_FIRST", "the first message of an archive must be its header", field="header")
     header = first.header
     sent = Sent(header.session_id, header.generation, header.archive_id, header.final, header.backup_id)
-    second = await anext(requests, None)
+    second = await _next(requests)
     if second is not None and second.HasField("failure"):
         await archives.fail(world, host_id, sent, second.failure.reason, second.failure.detail)
         return
@@ -33,8 +36,13 @@ async def store(world: World, host_id: str, requests: Requests) -> None:
     if upload is None:
         return
     incoming = _Incoming(_after(second, requests), upload.max_bytes)
-    await world.objects.put(upload.object_key, incoming.content())
-    await archives.finish(world, upload, incoming.arrived())
+    try:
+        async with _within(archives.UPLOAD_S / 2, "ARCHIVE_TOO_SLOW", "the archive was not whole after half a day"):
+            await world.objects.put(upload.object_key, incoming.content())
+        await archives.finish(world, upload, incoming.arrived())
+    except QuarterdeckError:
+        await archives.abandon(world, upload)
+        raise
 
 
 async def fetch(world: World, host_id: str, request: pb.FetchArchiveRequest) -> AsyncIterator[pb.FetchArchiveResponse]:
@@ -55,11 +63,29 @@ async def fetch(world: World, host_id: str, request: pb.FetchArchiveRequest) -> 
             yield pb.FetchArchiveResponse(chunk=bytes(piece[start : start + CHUNK_BYTES]))
 
 
-async def _after(first: pb.StoreArchiveRequest | None, requests: Requests) -> Requests:
-    if first is not None:
-        yield first
-    async for request in requests:
+async def _next(requests: Requests) -> pb.StoreArchiveRequest | None:
+    """None: that was all. Raises Unavailable where nothing comes: who stands still keeps the place of others."""
+    async with _within(STALLED_S, "ARCHIVE_STALLED", f"nothing of the archive has come for {STALLED_S:g} s"):
+        return await anext(requests, None)
+    raise AssertionError("a timeout raises")
+
+
+async def _after(request: pb.StoreArchiveRequest | None, requests: Requests) -> Requests:
+    while request is not None:
         yield request
+        request = await _next(requests)
+
+
+@asynccontextmanager
+async def _within(limit_s: float, reason: str, told: str) -> AsyncIterator[None]:
+    """Raises Unavailable when the time is over."""
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            yield
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise Unavailable(reason, told) from None
 
 
 class _Incoming:

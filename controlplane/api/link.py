@@ -26,8 +26,12 @@ from controlplane.usecases.world import World
 
 log = structlog.get_logger(__name__)
 
-# While the object store is dead each waits for it: the hosts' other calls must find room beside them.
-APPENDS_AT_ONCE = 64
+# While the object store is dead each waits for it: the hosts' other calls must find room beside them. An agent has four
+# of a kind under way at once; what it has given up may not have ended here.
+APPENDS_AT_ONCE, APPENDS_EACH = 64, 8
+FETCHES_AT_ONCE, FETCHES_EACH = 64, 8
+# Each holds a thread of the object store's, and three of its parts in memory.
+STORES_AT_ONCE, STORES_EACH = 24, 6
 # For a host to hear that its archive has been answered.
 FINISHES_WITHIN_S = 10.0
 
@@ -76,7 +80,9 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
         self._terms = terms
         self._decode_report = decode_report
         self._replica_id = replica_id
-        self._appending = Admission(APPENDS_AT_ONCE, "logs")
+        self._appending = Admission(APPENDS_AT_ONCE, "logs", APPENDS_EACH)
+        self._storing = Admission(STORES_AT_ONCE, "archives", STORES_EACH)
+        self._fetching = Admission(FETCHES_AT_ONCE, "archives", FETCHES_EACH)
 
     async def Link(
         self, request_iterator: AsyncIterator[agent_pb2.AgentMessage], context: Any
@@ -122,8 +128,10 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
     async def StoreArchive(
         self, request_iterator: AsyncIterator[agent_pb2.StoreArchiveRequest], context: Any
     ) -> AsyncIterator[agent_pb2.StoreArchiveResponse]:
+        host_id = identity.host_id()
         try:
-            await archives.store(self._world, identity.host_id(), request_iterator)
+            with self._storing.place(), self._storing.share(host_id):
+                await archives.store(self._world, host_id, request_iterator)
         except QuarterdeckError:
             await opening(context)
             await _let_finish(request_iterator)
@@ -134,14 +142,17 @@ class AgentLinkServicer(agent_pb2_grpc.AgentLinkServiceServicer):
     async def FetchArchive(
         self, request: agent_pb2.FetchArchiveRequest, context: Any
     ) -> AsyncIterator[agent_pb2.FetchArchiveResponse]:
-        async for message in archives.fetch(self._world, identity.host_id(), request):
-            yield message
+        host_id = identity.host_id()
+        with self._fetching.place(), self._fetching.share(host_id):
+            async for message in archives.fetch(self._world, host_id, request):
+                yield message
 
     async def AppendLog(self, request: agent_pb2.AppendLogRequest, context: Any) -> agent_pb2.AppendLogResponse:
-        with self._appending.place():
+        host_id = identity.host_id()
+        with self._appending.place(), self._appending.share(host_id):
             acknowledged = await logs.append(
                 self._world,
-                identity.host_id(),
+                host_id,
                 request.session_id,
                 request.generation,
                 request.records,

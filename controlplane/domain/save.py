@@ -16,6 +16,8 @@ from controlplane.domain.host import HostState
 
 KEEP_VERSIONS = 10
 MAX_BYTES = 1 << 30
+# Of an archive: what an object store takes in parts. What a deployment may ask for fits into it whatever it holds.
+LARGEST_BYTES = 78 << 30
 # A rented machine that nobody plays on any more is not given back sooner, while it has files of a session to store.
 STORED_WITHIN_S = 600.0
 

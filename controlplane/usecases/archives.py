@@ -15,15 +15,15 @@ from typing import Any
 from controlplane.domain.backup import Backup, BackupTrigger
 from controlplane.domain.errors import AlreadyExists, Conflict, Forbidden, WrongState
 from controlplane.domain.events import EventDraft
-from controlplane.domain.save import MAX_BYTES, Save, SaveSpec, SaveVersion, surplus
+from controlplane.domain.save import LARGEST_BYTES, MAX_BYTES, Save, SaveSpec, SaveVersion, surplus
 from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases import backups
-from controlplane.usecases.saves import ALL, forget_version
+from controlplane.usecases.saves import ALL, DOOMED_S, forget_version
 from controlplane.usecases.world import World
 
-# Nobody writes one object for longer.
-UPLOAD_S = 6 * 3600.0
+# Nobody writes one object for longer than half of that; then it may be collected.
+UPLOAD_S = 24 * 3600.0
 TRIES = 8
 PAUSE_S = 0.02
 COLLECTED_AT_ONCE = 100
@@ -82,7 +82,7 @@ async def begin(world: World, host_id: str, sent: Sent) -> Upload | None:
         await tx.garbage.expect(key, now + timedelta(seconds=UPLOAD_S))
         spec = await _spec(tx, session)
     # A tar is larger than what is in it by a block or two for each file; compressed it hardly ever is.
-    return Upload(sent, host_id, key, 2 * spec.max_bytes)
+    return Upload(sent, host_id, key, min(2 * spec.max_bytes, LARGEST_BYTES))
 
 
 async def finish(world: World, upload: Upload, arrived: Arrived) -> None:
@@ -90,6 +90,12 @@ async def finish(world: World, upload: Upload, arrived: Arrived) -> None:
     work = _finish_backup if upload.sent.backup_id else _finish
     await _insisting(lambda: work(world, upload, arrived))
     await world.tell()
+
+
+async def abandon(world: World, upload: Upload) -> None:
+    """It has come to nothing: what may lie under the key goes before long, unless it is on record all the same."""
+    async with world.store.tx() as tx:
+        await tx.garbage.expect(upload.object_key, await tx.now() + timedelta(seconds=DOOMED_S))
 
 
 async def fail(world: World, host_id: str, sent: Sent, reason: str, detail: str) -> None:

@@ -30,6 +30,8 @@ PIECE_BYTES = 4 << 20
 # A part of an upload; S3 takes ten thousand of them, so that an object is at most 78 GiB.
 PART_BYTES = 8 << 20
 THREADS = 8
+# As many as the API lets hosts store at once.
+UPLOADS = 24
 # An upload that has not grown for so long has nobody who writes it.
 LEFT_OVER_S = 86400.0
 _FULL = ("os error 28", "os error 122")
@@ -44,7 +46,7 @@ class Bucket:
         self._root = root
         # Long uploads wait for their source: they may not keep the short calls waiting.
         self._short = ThreadPoolExecutor(THREADS, "objects")
-        self._long = ThreadPoolExecutor(THREADS, "uploads")
+        self._long = ThreadPoolExecutor(UPLOADS, "uploads")
 
     async def close(self) -> None:
         for pool in (self._short, self._long):

@@ -11,11 +11,11 @@ import pytest
 from quarterdeck.v1 import agent_pb2
 
 from controlplane.api.archives import store
-from controlplane.domain.errors import Forbidden, WrongState
+from controlplane.domain.errors import Forbidden, InvalidRequest, WrongState
 from controlplane.domain.host import HostState, HostTrigger
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, UnstoredSave, Workload, WorkloadState
-from controlplane.domain.save import SaveSpec
+from controlplane.domain.save import LARGEST_BYTES, SaveSpec
 from controlplane.domain.session import Session, SessionReason, SessionState, SessionTrigger
 from controlplane.interfaces import Page, Store
 from controlplane.usecases import archives, creation, hosts, saves
@@ -225,6 +225,30 @@ async def test_files_that_are_no_archive_are_waited_for_until_the_save_is_releas
     assert gone.value.reason == "SAVE_GONE"
     clock.now += timedelta(days=2)
     assert await archives.collect_garbage(world) == 0
+
+
+async def test_an_upload_that_came_to_nothing_is_swept_within_the_hour(world: World, clock: Clock) -> None:
+    session = await create(world)
+    header = agent_pb2.ArchiveHeader(session_id=session.id, generation=1, archive_id="final", final=True)
+
+    async def damaged():
+        yield agent_pb2.StoreArchiveRequest(header=header)
+        yield agent_pb2.StoreArchiveRequest(chunk=b"whole")
+        yield agent_pb2.StoreArchiveRequest(end=agent_pb2.ArchiveEnd(sha256="0" * 64))
+
+    with pytest.raises(InvalidRequest, match="not what was sent"):
+        await store(world, session.vm_id, damaged())
+    clock.now += timedelta(hours=1)
+    assert await archives.collect_garbage(world) == 1
+
+
+async def test_no_archive_is_larger_than_an_object_may_be(world: World) -> None:
+    async with world.store.tx() as tx:
+        await tx.catalogue.add_deployment(a_deployment(number=2, saves=SaveSpec(("v",), max_bytes=1 << 40)))
+    session = await create(world)
+    upload = await archives.begin(world, session.vm_id, Sent(session.id, 1, "final", True))
+    assert upload is not None
+    assert upload.max_bytes == LARGEST_BYTES
 
 
 async def test_an_upload_that_never_ended_is_swept_and_one_that_did_is_not(world: World, clock: Clock) -> None:

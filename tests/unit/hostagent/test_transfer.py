@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import grpc
 import pytest
@@ -15,9 +15,12 @@ from quarterdeck.v1 import agent_pb2, agent_pb2_grpc, wrapper_pb2
 from controlplane.api import status
 from controlplane.api.interceptors import abort
 from controlplane.domain.errors import Exhausted, QuarterdeckError, WrongState
+from hostagent import transfer
+from hostagent.archive import Contents
 from hostagent.saves import Patience, Saves
-from hostagent.transfer import ArchiveLink
+from hostagent.transfer import ArchiveLink, NotNow
 
+HEADER = agent_pb2.ArchiveHeader(session_id="s", generation=1, archive_id="final", final=True)
 GONE = WrongState("SAVE_GONE", "nobody waits for it")
 TOO_LARGE = Exhausted("ARCHIVE_TOO_LARGE", "the archive is larger than 2 bytes")
 
@@ -28,8 +31,10 @@ class Plane(agent_pb2_grpc.AgentLinkServiceServicer):
     def __init__(self, answer: Callable[[agent_pb2.StoreArchiveRequest], QuarterdeckError | None]) -> None:
         self._answer = answer
         self.failures: list[str] = []
+        self.left_s: list[float | None] = []
 
     async def StoreArchive(self, requests: Any, context: Any) -> AsyncIterator[agent_pb2.StoreArchiveResponse]:
+        self.left_s.append(context.time_remaining())
         await anext(requests)
         second = await anext(requests)
         if second.HasField("failure"):
@@ -52,6 +57,23 @@ async def linked(plane: Plane) -> AsyncIterator[ArchiveLink]:
         yield link
         link.close()
     await server.stop(None)
+
+
+async def test_an_archive_may_take_its_time_while_some_of_it_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = asyncio.Event()
+
+    def never(_: BinaryIO) -> Contents:
+        asyncio.run_coroutine_threadsafe(asked.wait(), loop).result()
+        return Contents()
+
+    loop, plane = asyncio.get_running_loop(), Plane(lambda _: None)
+    async with linked(plane) as link:
+        assert await link.store(HEADER, lambda _: Contents()) == Contents()
+        monkeypatch.setattr(transfer, "_STALLED_S", 0.01)
+        with pytest.raises(NotNow, match="nothing of the archive has moved"):
+            await link.store(HEADER, never)
+        asked.set()
+    assert plane.left_s == [None, None]
 
 
 @pytest.mark.parametrize(
