@@ -86,6 +86,12 @@ def run(
             envvar=_env("ORPHAN_GRACE_S"), min=0, help="Seconds before a session that no plan lists is stopped."
         ),
     ] = 5.0,
+    measure_s: Annotated[
+        float,
+        typer.Option(
+            envvar=_env("MEASURE_S"), min=1, help="Seconds between two measurements of what each session uses."
+        ),
+    ] = 10.0,
     wrapper_command: Annotated[
         str | None,
         typer.Option(
@@ -158,6 +164,7 @@ def run(
         advertised_addresses=tuple(advertise_address or ()),
         stop_sessions_on_exit=stop_sessions_on_exit,
         orphan_grace_s=orphan_grace_s,
+        measure_s=measure_s,
         wrapper_command=tuple(shlex.split(wrapper_command)) if wrapper_command else default_command(),
         probe_command=tuple(shlex.split(probe_command)) if probe_command else default_probe(),
         limits=ProcessLimits(open_files=max_open_files, nice=nice),

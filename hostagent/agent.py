@@ -69,7 +69,7 @@ class HostAgent:
         await adopt(self.workloads)
         working = asyncio.create_task(self._work(), name="work")
         meter = Meter(self.workloads.around.runtime, self.workloads.measured)
-        measuring = asyncio.create_task(meter.run(self.workloads.running), name="measure")
+        measuring = asyncio.create_task(meter.run(self.workloads.running, self._settings.measure_s), name="measure")
         measuring.add_done_callback(_log_failure)
         leaving: asyncio.Task[bool] = asyncio.create_task(leave.wait(), name="leave")
         try:

@@ -24,6 +24,7 @@ class Settings:
     advertised_addresses: tuple[str, ...] = ()
     stop_sessions_on_exit: bool = False
     orphan_grace_s: float = 5.0
+    measure_s: float = 10.0
     wrapper_command: tuple[str, ...] = field(default_factory=default_command)
     probe_command: tuple[str, ...] = field(default_factory=lambda: default_probe())
     limits: ProcessLimits = field(default_factory=ProcessLimits)

@@ -14,7 +14,6 @@ from hostagent.runtime import Runtime, Usage
 from hostagent.threads import in_a_thread_of_its_own
 
 log = structlog.get_logger()
-MEASURE_S = 10.0
 ANSWER_S = 10.0
 _UNANSWERED = 3
 _HANGS = "its disk hangs"
@@ -63,7 +62,7 @@ class Meter:
         self._answer_s = answer_s
         self._disks: dict[Path, _Disk] = {}
 
-    async def run(self, running: Callable[[], Mapping[Path, int]], every_s: float = MEASURE_S) -> None:
+    async def run(self, running: Callable[[], Mapping[Path, int]], every_s: float) -> None:
         """For ever. `running`: with the bound of each one's disk in bytes, 0 for none."""
         while True:
             await asyncio.sleep(every_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from hostagent import procfs
 from tests.component.hostagent.fakeplane import FakePlane
 
 STANDIN = Path(__file__).with_name("standin.py")
+# The real probe may answer late on a busy machine: its agent then says hello a second time.
 NO_ENCODERS = ("echo", '{"encoders": []}')
 
 
@@ -41,7 +43,8 @@ class Agents:
         command = [sys.executable, "-m", "hostagent", "run", "--data-dir", str(self.data_dir(name))]
         command += ["--enrolment-target", self.plane.enrolment_target, "--ca-sha256", pin or self.plane.ca.ca_sha256]
         command += ["--join-token-file", str(token_file), "--orphan-grace-s", "0.2"]
-        command += ["--wrapper-command", f"{sys.executable} -P {STANDIN}", *options]
+        command += ["--wrapper-command", f"{sys.executable} -P {STANDIN}", "--probe-command", shlex.join(NO_ENCODERS)]
+        command += ["--measure-s", "1", *options]
         with (self.root / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(command, stderr=log, stdout=log, start_new_session=True)
         self.started.append(process)
@@ -82,11 +85,11 @@ def agents(tmp_path: Path, plane: FakePlane) -> Iterator[Agents]:
             shutil.copyfileobj(log.open(), sys.stderr)
 
 
-async def exit_code(process: subprocess.Popen[bytes], timeout_s: float = 20) -> int:
+async def exit_code(process: subprocess.Popen[bytes], timeout_s: float = 60) -> int:
     return await asyncio.wait_for(asyncio.to_thread(process.wait), timeout_s)
 
 
-async def eventually(condition: Callable[[], object], timeout_s: float = 20) -> None:
+async def eventually(condition: Callable[[], object], timeout_s: float = 60) -> None:
     """For what only the machine itself shows: processes and files of others."""
     async with asyncio.timeout(timeout_s):
         while not condition():

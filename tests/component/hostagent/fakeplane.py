@@ -73,7 +73,7 @@ class FakePlane(agent_pb2_grpc.EnrolmentServiceServicer, agent_pb2_grpc.AgentLin
         await self._link.stop(0)
         await self._enrolment.stop(0)
 
-    async def until(self, condition: Callable[[], object], timeout_s: float = 20) -> None:
+    async def until(self, condition: Callable[[], object], timeout_s: float = 60) -> None:
         async with asyncio.timeout(timeout_s), self._news:
             await self._news.wait_for(condition)
 

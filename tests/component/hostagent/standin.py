@@ -78,7 +78,8 @@ class StandIn(wrapper_pb2_grpc.WrapperServiceServicer):
 async def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--session-dir", type=Path, required=True)
-    directory = parser.parse_args().session_dir
+    os.chdir(parser.parse_args().session_dir)
+    directory = Path()  # as a wrapper's own, it may be moved meanwhile
     with (directory / "starts").open("a") as starts:
         starts.write(f"{os.getpid()}\n")
     spec = wrapper_pb2.SessionSpec.FromString((directory / "spec.binpb").read_bytes())
@@ -95,7 +96,7 @@ async def main() -> int:
     service.store()
     server = grpc.aio.server()
     wrapper_pb2_grpc.add_WrapperServiceServicer_to_server(service, server)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
     server.add_insecure_port(f"unix:/proc/self/fd/{descriptor}/wrapper.sock")
     await server.start()
     await service.over.wait()

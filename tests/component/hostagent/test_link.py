@@ -42,6 +42,7 @@ async def test_reports_are_repeated_until_they_are_acknowledged(plane: FakePlane
     newest, repeated = plane.stream.reports[-2:]
     assert repeated.sequence == newest.sequence
     plane.acknowledging = True
+    plane.plan()
     sequence = repeated.sequence
     await plane.until(lambda: plane.stream.reports[-1].sequence > sequence)
     sequences = [report.sequence for report in plane.stream.reports]
@@ -155,7 +156,7 @@ async def test_a_channel_to_a_session_that_is_not_here_is_closed_with_the_reason
 async def test_the_certificate_is_renewed_at_two_thirds_and_the_link_uses_the_new_one(
     tmp_path: Path, agents: Agents, plane: FakePlane
 ) -> None:
-    plane.ca = type(plane.ca)(tmp_path / "ca", cert_ttl_s=9)
+    plane.ca = type(plane.ca)(tmp_path / "ca", cert_ttl_s=12)
     plane.plan(run_line("game-1", plane.add_spec("game-1")))
     agents.start()
     await plane.until(lambda: plane.is_in("game-1", RUNNING))

@@ -51,7 +51,7 @@ async def test_lines_are_handed_on_and_the_rest_when_the_session_is_gone(
     kept = agents.data_dir() / "logs" / "game-1.1"
     await eventually(lambda: kept.is_dir() and not agents.session_dir("game-1").exists())
     plane.log_refusal = None
-    await plane.until(lambda: "game-1" in plane.log_complete, 60)
+    await plane.until(lambda: "game-1" in plane.log_complete)
     assert stored(plane) == list(range(1, 10))
     await eventually(lambda: not kept.exists())
 
@@ -64,16 +64,16 @@ async def test_an_agent_that_is_killed_is_followed_by_one_that_goes_on(
         agents.started[-1].kill()
         agents.started[-1].wait()
         agents.start()
-        await plane.until(lambda last=first + 9: stored(plane) == list(range(1, last + 1)), 60)
+        await plane.until(lambda last=first + 9: stored(plane) == list(range(1, last + 1)))
 
 
 async def test_lines_that_are_malformed_hold_back_nobody(plane: FakePlane, agents: Agents, digest: str) -> None:
     plane.log_refusal = grpc.StatusCode.INVALID_ARGUMENT
     spool(agents.session_dir("game-1"), 1, 5)
-    await eventually(lambda: "they are malformed" in agents.log(), 60)
+    await eventually(lambda: "they are malformed" in agents.log())
     plane.log_refusal = None
     spool(agents.session_dir("game-1"), 6, 9)
-    await plane.until(lambda: stored(plane) == [6, 7, 8, 9], 60)
+    await plane.until(lambda: stored(plane) == [6, 7, 8, 9])
 
 
 async def test_the_log_of_an_ended_session_that_nobody_knows_is_given_up(
@@ -81,9 +81,9 @@ async def test_the_log_of_an_ended_session_that_nobody_knows_is_given_up(
 ) -> None:
     plane.log_refusal = grpc.StatusCode.NOT_FOUND
     spool(agents.session_dir("game-1"), 1, 5)
-    await plane.until(lambda: plane.log_refused > 0, 60)
+    await plane.until(lambda: plane.log_refused > 0)
     assert (agents.session_dir("game-1") / "log").exists()
     plane.plan(stop_line("game-1", digest))
     await plane.until(lambda: plane.is_in("game-1", EXITED))
-    await eventually(lambda: not (agents.session_dir("game-1") / "log").exists(), 60)
+    await eventually(lambda: not (agents.session_dir("game-1") / "log").exists())
     assert "nobody wants it" in agents.log()
