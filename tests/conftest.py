@@ -22,8 +22,22 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from xdist.remote import Producer
 
+from tests import spread
+from tests.docker_engine import box_image, docker_engine, wrapper_image
 from tests.ports import free_port
+
+# Here, so that all folders share them: imported by several, each would have an engine of its own.
+__all__ = ["box_image", "docker_engine", "wrapper_image"]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.Spread:
+    return spread.Spread(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    spread.arrange(items)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -122,7 +136,7 @@ def _start_nats(directory: Path, port: int) -> subprocess.Popen[bytes]:
     )
     with (directory / "nats.log").open("ab") as log:
         process = subprocess.Popen([nats_binary(), "-c", str(config)], stdout=log, stderr=log)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:  # it has no way to call back, so a connection is tried until one is answered
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1) as probe:

@@ -15,8 +15,10 @@ _ALL = range(10_000, 20_000)
 def _share() -> range:
     """Of this worker, among those of pytest-xdist."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    size = len(_ALL) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    return _ALL[worker * size : (worker + 1) * size]
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    size = len(_ALL) // count
+    begin = worker % count * size  # who takes the place of one that crashed has a number beyond the count
+    return _ALL[begin : begin + size]
 
 
 def _endless(ports: range) -> Iterator[int]:

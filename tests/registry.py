@@ -57,7 +57,7 @@ def run(root: Path, more: str = "") -> Iterator[Registry]:
     registry.process = process = subprocess.Popen(
         [program, "serve", str(config)], env=environment, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not _answers(registry):  # it has no way to call back
         assert process.poll() is None
         assert time.monotonic() < deadline

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
-from tests.docker_engine import box_image, docker_engine
 from tests.docker_images import (
     broadside_image,
     controlplane_image,
@@ -23,11 +22,9 @@ from tests.docker_images import (
 from tests.e2e.stub import Stub, serving
 
 __all__ = [
-    "box_image",
     "broadside_image",
     "controlplane_image",
     "debian_image",
-    "docker_engine",
     "games_image",
     "nats_image",
     "postgres_image",

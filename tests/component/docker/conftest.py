@@ -5,10 +5,10 @@ import pytest
 from tests.component.docker.rig import Fleet
 from tests.component.hostagent.conftest import Agents, agents, plane
 from tests.component.hostagent.fakeplane import FakePlane
-from tests.docker_engine import Engine, box_image, docker_engine, wrapper_image
+from tests.docker_engine import Engine
 from tests.docker_images import debian_image, games_image
 
-__all__ = ["agents", "box_image", "debian_image", "docker_engine", "games_image", "plane", "wrapper_image"]
+__all__ = ["agents", "debian_image", "games_image", "plane"]
 
 
 @pytest.fixture

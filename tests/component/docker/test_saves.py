@@ -16,8 +16,6 @@ from tests.component.saves.conftest import Player, until
 from tests.docker_engine import Engine
 from tests.house import House
 
-pytestmark = pytest.mark.timeout(400)
-
 # Counts its starts in its volume, and repeats there what it is told.
 SERVER = (
     "n=$(cat /data/starts 2>/dev/null || echo 0); n=$((n+1)); echo $n >/data/starts; echo start $n;"

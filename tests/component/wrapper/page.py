@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-from playwright.async_api import Browser, Page, Playwright
+from playwright.async_api import Browser, Page, Playwright, async_playwright
 from quarterdeck.v1 import streaming_pb2, wrapper_pb2
 
 from tests.component.wrapper.rig import PLAYER, Wrapper
@@ -94,11 +96,24 @@ async () => {
 """
 
 
-async def launch(playwright: Playwright) -> Browser:
+async def _launch(playwright: Playwright) -> Browser:
     """Headless, without a sandbox: tests run as root."""
     return await playwright.chromium.launch(
-        executable_path=CHROMIUM, args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
+        executable_path=CHROMIUM,
+        args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+        timeout=120_000,
     )
+
+
+@asynccontextmanager
+async def opened() -> AsyncIterator[Page]:
+    """A page of a Chromium of its own, patient: the machine may be busy."""
+    async with async_playwright() as playwright:
+        browser = await _launch(playwright)
+        page = await browser.new_page()
+        page.set_default_timeout(90_000)
+        yield page
+        await browser.close()
 
 
 async def signal(process: Wrapper, page: Page) -> grpc.aio.StreamStreamCall[Any, Any]:

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 
-from tests.component.wrapper.page import CHROMIUM, STATS, launch, signal
+from tests.component.wrapper.page import CHROMIUM, STATS, opened, signal
 from tests.component.wrapper.rig import spec, wrapper
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -14,10 +14,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await launch(playwright)
-        yield await browser.new_page()
-        await browser.close()
+    async with opened() as page:
+        yield page
 
 
 async def test_chromium_plays_the_demo_game(

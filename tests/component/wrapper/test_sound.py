@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
 from quarterdeck.v1 import games_pb2, wrapper_pb2
 
-from tests.component.wrapper.page import CHROMIUM, HEARD, launch, signal
+from tests.component.wrapper.page import CHROMIUM, HEARD, opened, signal
 from tests.component.wrapper.rig import VIEWER, spec, until_gone, wrapper
 from tests.component.wrapper.tonegame import LEFT_HZ, RIGHT_HZ
 from wrapper.stream.soundserver import SoundDoor, SoundServer
@@ -35,10 +35,8 @@ SILENT_NOW = "() => window.messages.at(-1)?.silent"
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    async with async_playwright() as playwright:
-        browser = await launch(playwright)
-        yield await browser.new_page()
-        await browser.close()
+    async with opened() as page:
+        yield page
 
 
 def game(module: str, *arguments: str, picture: int = games_pb2.PICTURE_FRAMES) -> wrapper_pb2.SessionSpec:

@@ -1,3 +1,0 @@
-from tests.docker_engine import docker_engine, wrapper_image
-
-__all__ = ["docker_engine", "wrapper_image"]
