@@ -27,16 +27,6 @@ class VmState(StrEnum):
     TERMINATED = "TERMINATED"
 
 
-@hosts.callback()
-def _hosts() -> None:
-    """Keeps `hosts list` a verb of its own while it is the only one."""
-
-
-@vms.callback()
-def _vms() -> None:
-    """Keeps `vms list` a verb of its own while it is the only one."""
-
-
 @hosts.command("list")
 def list_hosts(
     limit: Limit = 100, target: Target = None, token_file: TokenFile = None, output: OutputOption = Output.TABLE
@@ -49,14 +39,14 @@ def list_hosts(
     """
     from quarterdeck.v1 import hosts_pb2, hosts_pb2_grpc
 
-    from controlplane.commands.calls import calling, clock, enum_word, pages, show_list
+    from controlplane.commands.calls import calling, clock, pages, show_list
 
     with calling(target, token_file) as call:
         stub = hosts_pb2_grpc.HostServiceStub(call.channel)
         found = pages(call, stub.ListHosts, hosts_pb2.ListHostsRequest(), "hosts", limit)
     columns = {
         "HOST": lambda h: h.name,
-        "STATE": lambda h: enum_word(h, "state") + (" (revoked)" if h.revoked else ""),
+        "STATE": _state,
         "LAST HEARTBEAT": lambda h: clock(h, "last_heartbeat_time"),
         "SESSIONS": lambda h: str(h.workloads),
         "CPUS": lambda h: str(h.inventory.cpu_count or "-"),
@@ -65,6 +55,28 @@ def list_hosts(
         "PLAN": _plan,
     }
     show_list("hosts", found, output, columns)
+
+
+@hosts.command()
+def revoke(
+    name: Annotated[str, typer.Argument(metavar="HOST", help="hosts/ID, or the ID alone: its VM's.")],
+    target: Target = None,
+    token_file: TokenFile = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Refuse a stolen host's certificates from now on, and cut its link. Inviting its VM anew lets it back in.
+
+    \b
+    quarterdeck hosts revoke den-1
+    """
+    from quarterdeck.v1 import hosts_pb2, hosts_pb2_grpc
+
+    from controlplane.commands.calls import calling, resource, show
+
+    with calling(target, token_file) as call:
+        stub = hosts_pb2_grpc.HostServiceStub(call.channel)
+        host = call(stub.RevokeHost, hosts_pb2.RevokeHostRequest(name=resource("hosts", name)))
+    show(host, output, lambda h: (("host", h.name), ("state", _state(h)), ("sessions", str(h.workloads))))
 
 
 @vms.command("list")
@@ -99,6 +111,12 @@ def list_vms(
         "ADDRESS": lambda v: v.advertised_address,
     }
     show_list("vms", found, output, columns)
+
+
+def _state(host: Any) -> str:
+    from controlplane.commands.calls import enum_word
+
+    return enum_word(host, "state") + (" (revoked)" if host.revoked else "")
 
 
 def _plan(host: Any) -> str:

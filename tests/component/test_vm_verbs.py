@@ -206,3 +206,9 @@ def test_the_history_has_it_all(system: System) -> None:
     assert system.house.run(*wish, "--type", "quarterdeck.vm.error").stdout.count("FAN: loud") == 1
     heard = system.house.run("events", "list", "--subject", "hosts/rented", "--oldest-first", "--limit", "1").stdout
     assert "epoch=1 previous=OFFLINE state=ONLINE" in heard
+
+
+def test_a_stolen_host_is_revoked(system: System) -> None:
+    assert "Error: NOT_FOUND HOST_NOT_FOUND" in system.house.run("hosts", "revoke", "nowhere").stderr
+    assert "(revoked)" in system.house.run("hosts", "revoke", "hosts/local").stdout
+    assert system.house.json("hosts", "revoke", "local")["revoked"]  # once more changes nothing
