@@ -1,6 +1,7 @@
 """Environment, file and options become one frozen settings object: the only reader of os.environ.
 
-Every field is `QUARTERDECK_<FIELD>` in the environment, or a key of the TOML file that `QUARTERDECK_CONFIG` names.
+Every field is `QUARTERDECK_<FIELD>` in the environment, or a key of the TOML file that `QUARTERDECK_CONFIG` names;
+`python scripts/settings_page.py` makes docs/settings.md of them.
 Options of the command line win over the environment, and that over the file. `QUARTERDECK_<FIELD>_FILE` names a file
 that holds nothing but the value, as secrets are mounted into containers; the value itself wins over it.
 """
@@ -27,7 +28,7 @@ class SettingsError(Exception):
     """Settings that cannot be used; the message names each variable, what is wrong and the remedy, one line each."""
 
 
-def _of(parse: Callable[[Any], Any], default: Any, about: str = "", *, secret: bool = False) -> Any:
+def _of(parse: Callable[[Any], Any], default: Any, about: str, *, secret: bool = False) -> Any:
     """A setting: how its value is read, its default, and what to know of it."""
     metadata = {"parse": parse, "about": about}
     if isinstance(default, dict):
@@ -41,21 +42,23 @@ class Settings:
 
     # Where things are.
     data_dir: Path = _of(values.path, Path(".quarterdeck"), "the house's files: database, bus, CA, logs")
-    database_url: str = _of(values.database, "", "default: SQLite in data_dir")
+    database_url: str = _of(values.database, "", "where the truth is; default: SQLite in data_dir")
     database_connections: int = _of(values.count, 16, "to PostgreSQL, at most, of each API and each processor")
     database_connections_kept: int = _of(values.count, 8, "of those, when there is nothing to do")
     database_wait_s: float = _of(values.POSITIVE, 10.0, "for one of them, before a caller is told UNAVAILABLE")
-    nats_url: str = _of(values.text, "", "default: `up` brings its own, other roles use nats://127.0.0.1:4222")
+    nats_url: str = _of(
+        values.text, "", "the broker; default: `up` brings its own, other roles use nats://127.0.0.1:4222"
+    )
     nats_token_file: Path | None = _of(values.path, None, "file with the token of that server")
-    ca_dir: Path = _of(values.path, Path(), "default: ca in data_dir")
+    ca_dir: Path = _of(values.path, Path(), "the keys of the house; default: ca in data_dir")
     objects_url: str = _of(
         values.objects, "", "logs, saves, backups: file:///DIRECTORY or s3://BUCKET; default: in data_dir"
     )
     objects_endpoint: str = _of(values.endpoint, "", "of an S3 that is not Amazon's")
 
     # Who listens where.
-    http_host: str = _of(values.text, "127.0.0.1")
-    http_port: int = _of(values.port, 8080)
+    http_host: str = _of(values.text, "127.0.0.1", "where the gateway listens, and each role's health and figures")
+    http_port: int = _of(values.port, 8080, "of the gateway: pages, REST, health, figures")
     api_http_port: int = _of(values.port, 0, "health and metrics of an API on its own; default: any free port")
     processor_http_port: int = _of(
         values.port, 0, "health and metrics of a processor on its own; default: any free port"
@@ -64,14 +67,14 @@ class Settings:
         values.count, 0, "open at once; default: 16384, at most half of this process's descriptors"
     )
     http_connections_per_peer: int = _of(values.count, 0, "of one address, as a proxy is; default: a quarter of those")
-    grpc_host: str = _of(values.text, "127.0.0.1")
-    grpc_port: int = _of(values.port, 50051)
+    grpc_host: str = _of(values.text, "127.0.0.1", "where the API listens, in clear: never open it")
+    grpc_port: int = _of(values.port, 50051, "of the API")
     grpc_streams_per_subject: int = _of(
         values.count, 1024, "of the 4096 that an API has open, those of one token's subject; 0: any number"
     )
     link_host: str = _of(values.text, "127.0.0.1", "where agents are listened to")
-    link_port: int = _of(values.port, 0, "default: grpc_port + 1")
-    enrolment_port: int = _of(values.port, 0, "default: grpc_port + 2")
+    link_port: int = _of(values.port, 0, "of agents' links; default: grpc_port + 1")
+    enrolment_port: int = _of(values.port, 0, "where agents enrol; default: grpc_port + 2")
     advertised_host: str = _of(values.text, "", "the name that agents dial; default: link_host")
     allowed_hosts: tuple[str, ...] = _of(
         values.words, (), "names it is called by, beside this machine's and its origins'"
@@ -81,27 +84,39 @@ class Settings:
 
     ice_servers: tuple[str, ...] = _of(values.ice_servers, (), "stun: and turn: URLs for browsers and hosts behind NAT")
     turn_username: str = _of(values.text, "", "for all turn: URLs")
-    turn_credential: str = _of(values.text, "", secret=True)
+    turn_credential: str = _of(values.text, "", "for all turn: URLs", secret=True)
 
     # When a host counts as gone (seed 004; a beat of 2.5 s lets three go missing).
-    heartbeat_interval_s: float = _of(values.POSITIVE, 2.5)
-    stale_after_s: float = _of(values.POSITIVE, 10.0)
-    lost_after_s: float = _of(values.POSITIVE, 60.0)
+    heartbeat_interval_s: float = _of(values.POSITIVE, 2.5, "how often each agent says that it is there")
+    stale_after_s: float = _of(values.POSITIVE, 10.0, "silent for so long, a host gets no new sessions")
+    lost_after_s: float = _of(values.POSITIVE, 60.0, "silent for so long, it counts as lost")
     restart_grace_s: float = _of(values.NOT_NEGATIVE, 120.0, "what a pause of all heartbeats excuses, at most")
 
     # When a session ends by itself (0: never), and how long it may wait.
-    session_lost_after_s: float = _of(values.POSITIVE, 900.0)
-    idle_timeout_s: float = _of(values.NOT_NEGATIVE, 900.0)
-    disconnect_timeout_s: float = _of(values.NOT_NEGATIVE, 120.0)
-    max_duration_s: float = _of(values.NOT_NEGATIVE, 14400.0)
-    queue_timeout_s: float = _of(values.NOT_NEGATIVE, 30.0)
+    session_lost_after_s: float = _of(
+        values.POSITIVE, 900.0, "its host lost for so long, a session is LOST, or placed again where its game allows it"
+    )
+    idle_timeout_s: float = _of(
+        values.NOT_NEGATIVE,
+        900.0,
+        "without input, console line or player activity; 0: never; a session may say another",
+    )
+    disconnect_timeout_s: float = _of(
+        values.NOT_NEGATIVE,
+        120.0,
+        "with nobody connected, from the first frame on; 0: never; a session may say another",
+    )
+    max_duration_s: float = _of(values.NOT_NEGATIVE, 14400.0, "in all; 0: for ever; a session may say another")
+    queue_timeout_s: float = _of(
+        values.NOT_NEGATIVE, 30.0, "how long a session waits for a place; 0: not at all; a session may say another"
+    )
     rented_queue_timeout_s: float = _of(values.NOT_NEGATIVE, 900.0, "the same, once a machine is being rented for it")
     queue_max_per_project: int = _of(values.count, 5000, "sessions that may wait at once; 0: any number")
     queue_max_per_subject: int = _of(values.count, 1000, "the same, of those whom one token's subject asked for")
     start_deadline_s: float = _of(values.POSITIVE, 120.0, "for a host to begin with a session, images not counted")
 
     # How long lines of sessions' logs are kept, where their game does not say.
-    log_retention_s: float = _of(values.seconds(60), 14 * 86400.0)
+    log_retention_s: float = _of(values.seconds(60), 14 * 86400.0, "from a line's writing until it is deleted")
     log_session_mib: int = _of(
         values.count, 256, "MiB of a session's lines, compressed, beyond which the oldest go; at least 1"
     )
@@ -118,30 +133,32 @@ class Settings:
     rented_idle_s: float = _of(values.POSITIVE, 600.0, "empty for so long, a machine that no pool keeps is given back")
     vm_running_timeout_s: float = _of(values.POSITIVE, 600.0, "for a rented machine to run")
     vm_boot_timeout_s: float = _of(values.POSITIVE, 600.0, "for its agent to join, once it runs")
-    provider_poll_s: float = _of(values.POSITIVE, 5.0)
-    provider_listing_lag_s: float = _of(values.NOT_NEGATIVE, 30.0)
+    provider_poll_s: float = _of(values.POSITIVE, 5.0, "how often a provider is asked for what is under way")
+    provider_listing_lag_s: float = _of(
+        values.NOT_NEGATIVE, 30.0, "by which a provider's listing may be behind its own doings"
+    )
     retry_provisioning: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
     retry_boot: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
     retry_network: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
     retry_provider_api: dict[str, float] = _of(values.schedule, {}, values.SCHEDULE_WORDS)
 
     # How long credentials live.
-    stream_token_ttl_s: float = _of(values.POSITIVE, 60.0)
-    sign_in_code_ttl_s: float = _of(values.POSITIVE, 600.0)
-    cert_ttl_s: float = _of(values.POSITIVE, 86400.0)
-    join_token_ttl_s: float = _of(values.POSITIVE, 2700.0)
+    stream_token_ttl_s: float = _of(values.POSITIVE, 60.0, "what a browser opens a stream with")
+    sign_in_code_ttl_s: float = _of(values.POSITIVE, 600.0, "the link that `quarterdeck signin` prints")
+    cert_ttl_s: float = _of(values.POSITIVE, 86400.0, "an agent's certificate, which it renews by itself")
+    join_token_ttl_s: float = _of(values.POSITIVE, 2700.0, "the invitation of a machine")
 
     # What the operator's verbs speak to.
     target: str = _of(values.text, "", "HOST:PORT of the API; default: 127.0.0.1 and grpc_port")
     token: str = _of(values.text, "", "the caller's token; default: read from token_file", secret=True)
-    token_file: Path = _of(values.path, Path(), "default: operator.token in data_dir")
+    token_file: Path = _of(values.path, Path(), "that file; default: operator.token in data_dir")
 
-    log_format: str = _of(values.one_of("console", "json"), "console")
-    log_level: str = _of(values.one_of("debug", "info", "warning", "error"), "info")
+    log_format: str = _of(values.one_of("console", "json"), "console", "console, or json: one object a line")
+    log_level: str = _of(values.one_of("debug", "info", "warning", "error"), "info", "debug, info, warning or error")
     otlp_endpoint: str = _of(
         values.endpoint, "", "where traces go by OTLP/gRPC, such as http://127.0.0.1:4317; default: none"
     )
-    replica_id: str = _of(values.replica, "", "default: made anew at each start")
+    replica_id: str = _of(values.replica, "", "its name in logs; default: made anew at each start")
 
     def listeners(self) -> dict[str, int]:
         """Port by the name of its setting."""

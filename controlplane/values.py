@@ -125,7 +125,9 @@ def figures(bounds: Mapping[str, tuple[float, float]]) -> Callable[[Any], dict[s
     return parse
 
 
-SCHEDULE_WORDS = "attempts=5,first_delay_s=5,multiplier=2,cap_s=300,jitter=0.5,budget_s=3600; or some of these"
+SCHEDULE_WORDS = (
+    "some of attempts=5,first_delay_s=5,multiplier=2,cap_s=300,jitter=0.5,budget_s=3600; default: as in docs/renting.md"
+)
 schedule = figures(
     {
         "attempts": (1, 1000),

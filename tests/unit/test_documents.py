@@ -19,7 +19,12 @@ ROOT_DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "DECISIONS.
 
 @pytest.fixture(scope="module")
 def diagrams() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "scripts" / "diagrams.py")
+    return script("diagrams")
+
+
+def script(name: str) -> ModuleType:
+    """A program of scripts/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -37,6 +42,15 @@ def test_a_diagram_shows_every_transition(diagrams: ModuleType) -> None:
         arrows = re.findall(r"^    (\w+) --> (\w+): (.+)$", diagrams.diagram(machine), re.MULTILINE)
         shown = {(source, trigger): target for source, target, told in arrows for trigger in told.split(" / ")}
         assert shown == {(str(s), str(t)): str(target) for (s, t), target in machine.table.items()}
+
+
+def test_the_page_of_settings_is_made_of_them() -> None:
+    document = (ROOT / "docs" / "settings.md").read_text()
+    assert script("settings_page").page() == document, (
+        "run `python scripts/settings_page.py` and commit docs/settings.md"
+    )
+    told = re.findall(r"^\| `([A-Z_]+)` \| [^|]+ \| (.*) \|$", document, re.MULTILINE)
+    assert [name.lower() for name, what in told if what] == list(settings.FIELDS)
 
 
 @pytest.mark.parametrize("name", [*ROOT_DOCUMENTS, "docs/deployment.md", "docs/runbook.md"])

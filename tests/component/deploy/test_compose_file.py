@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,28 @@ def test_who_reads_and_deletes_objects_has_a_way_to_their_bucket() -> None:
     keepers = {name: service for name, service in house["services"].items() if "objects.env" in str(service)}
     assert set(keepers) == {"api", "processor"}
     assert all(ways_out & set(service["networks"]) for service in keepers.values())
+
+
+def test_every_role_takes_every_setting(tmp_path: Path) -> None:
+    shutil.copytree(
+        REPOSITORY / "deploy", tmp_path / "deploy", ignore=shutil.ignore_patterns("*.env", ".env", "secrets")
+    )
+    assert "QUARTERDECK_IDLE_TIMEOUT_S" not in environment(tmp_path)["api"]
+    (tmp_path / "deploy" / "settings.env").write_text("QUARTERDECK_IDLE_TIMEOUT_S=60\nQUARTERDECK_LINK_PORT=1\n")
+    given = environment(tmp_path)
+    told = {name for name, variables in given.items() if variables.get("QUARTERDECK_IDLE_TIMEOUT_S") == "60"}
+    assert told == {"api", "processor", "gateway"}
+    assert given["api"]["QUARTERDECK_LINK_PORT"] == "50052"  # as the port that is published
+
+
+def environment(directory: Path) -> dict[str, dict[str, str]]:
+    """What Compose gives the containers of each service."""
+    argv = [str(Path(sys.executable).parent / "docker-compose"), "-f", "deploy/compose.yaml", "config"]
+    read = subprocess.run(
+        [*argv, "--format", "json"], cwd=directory, env={"QUARTERDECK_ADVERTISED_HOST": "127.0.0.1"},
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    return {name: service.get("environment") or {} for name, service in json.loads(read.stdout)["services"].items()}
 
 
 def test_a_second_making_of_secrets_changes_nothing(tmp_path: Path) -> None:
