@@ -60,7 +60,7 @@ const REASONS = {
   GAME_EXITED: "the game ended by itself", GAME_CRASHED: "the game crashed", START_FAILED: "the game did not start",
   IDLE: "nobody played for too long", DISCONNECTED: "nobody was connected for too long",
   MAX_DURATION: "its longest duration was reached", HOST_LOST: "its host was lost", WRAPPER_LOST: "its wrapper was lost",
-  QUEUE_DEADLINE: "no slot became free before the queue deadline", LEASE_EXPIRED: "its lease expired",
+  QUEUE_DEADLINE: "no place became free before the queue deadline", LEASE_EXPIRED: "its machine was out of touch for too long",
   SAVE_NOT_RESTORED: "its save could not be brought back",
   NEVER_STARTED: "its host did not begin with it in time",
   VM_TERMINATED: "its VM was terminated", PORT_TAKEN: "other programs of its host hold the ports it needs",

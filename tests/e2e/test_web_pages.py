@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.e2e.stub import CODE, Stub, problem, session, vm
+from tests.e2e.stub import CODE, GAME, Stub, ago, problem, session, vm
 
 # One event loop for all: the browser, which takes long to start, is shared.
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -212,14 +212,14 @@ async def test_starting_a_session_leads_to_its_page_and_shows_the_queue_and_the_
     await page.goto(signed_in.url)
     await page.get_by_label("Preset").select_option("Software: 720p at 30 fps")
     await page.get_by_role("button", name="Start", exact=True).click()
-    await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
+    await expect(page.get_by_text("Waiting for a free place")).to_be_visible()
     await expect(page.get_by_role("status").first).to_contain_text("Number 2 in the queue")
     (asked,) = signed_in.called("/v1/sessions")
     assert len(asked.pop("clientToken")) == 32
     assert asked == {"game": "games/regatta", "preset": "software-720p30", "region": ""}
     # On a phone the card is whole: nothing of it lies beyond the frame.
     await page.set_viewport_size({"width": 390, "height": 800})
-    await expect(page.get_by_role("heading", name="Waiting for a slot")).to_be_in_viewport(ratio=1)
+    await expect(page.get_by_role("heading", name="Waiting for a free place")).to_be_in_viewport(ratio=1)
     await expect(page.get_by_role("listitem").filter(has_text="First frame")).to_be_in_viewport(ratio=1)
     stages = session("fresh")["stages"]
     signed_in.put("fresh", "STARTING", queuePosition=0, stages={"allocatedTime": stages["allocatedTime"]})
@@ -242,11 +242,28 @@ async def test_where_a_region_has_a_law_the_player_says_where_he_is_and_is_not_a
     assert signed_in.called("/v1/sessions") == []
     await where.fill("de")
     await page.get_by_role("button", name="Start", exact=True).click()
-    await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
+    await expect(page.get_by_text("Waiting for a free place")).to_be_visible()
     (asked,) = signed_in.called("/v1/sessions")
     assert (asked["territory"], asked["region"]) == ("DE", "")
     await page.goto(signed_in.url)
     await expect(where).to_have_value("DE")
+
+
+async def test_another_round_goes_on_with_the_save_and_says_where_the_player_is(page: Page, signed_in: Stub) -> None:
+    signed_in.games = [GAME | {"parameters": [{"parameterName": "greeting"}]}]
+    ended = {"reason": "SESSION_REASON_IDLE", "endTime": ago(0), "save": "saves/voyage", "runningDuration": "9s"}
+    signed_in.put("aurora", "STOPPED", **ended)
+    await page.goto(signed_in.url)
+    await page.evaluate("localStorage.setItem('quarterdeck.territory', 'DE')")
+    await page.goto(f"{signed_in.url}/#/play/aurora")
+    await expect(page.get_by_text("it goes on with the save voyage")).to_be_visible()
+    await expect(page.get_by_text("it begins with the game's own parameters")).to_be_visible()
+    await page.get_by_role("button", name="Play again").click()
+    await expect(page.get_by_text("Waiting for a free place")).to_be_visible()
+    (asked,) = signed_in.called("/v1/sessions")
+    del asked["clientToken"]
+    wished = {"preset": "software-720p30", "region": "local", "saveId": "voyage", "territory": "DE"}
+    assert asked == {"game": "games/regatta"} | wished
 
 
 async def test_a_refusal_shows_reason_and_field_and_keeps_the_form(page: Page, signed_in: Stub) -> None:

@@ -169,8 +169,11 @@ async def test_the_end_says_why_and_how_long_and_offers_another_round(page: Page
     await expect(page.get_by_test_id("played")).to_have_text("3 min 12 s")
     await until(page, "quarterdeckPlayer.state === 'ended'")
     await page.get_by_role("button", name="Play again").click()
-    await expect(page.get_by_text("Waiting for a slot")).to_be_visible()
+    await expect(page.get_by_text("Waiting for a free place")).to_be_visible()
     assert page.url.endswith("#/play/fresh")
+    (asked,) = playing.called("/v1/sessions")
+    del asked["clientToken"]
+    assert asked == {"game": "games/regatta", "preset": "software-720p30", "region": "local"}
 
 
 async def test_a_stop_is_not_lost_with_a_control_plane_that_is_away(page: Page, playing: Stub) -> None:

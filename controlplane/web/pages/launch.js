@@ -4,14 +4,14 @@ import { api, clientToken } from "../api.js";
 import { html, useEffect, useState } from "../dom.js";
 import { idOf } from "../format.js";
 import { playHash } from "../router.js";
+import { keepTerritory, territory } from "../territory.js";
 import { Problem } from "../ui.js";
 
 const RETRY_MS = 2000;
-const KEPT = "quarterdeck.territory";
 
 export function Launch() {
   const [choices, setChoices] = useState(null);
-  const [wish, setWish] = useState({ game: "", preset: "", region: "", territory: kept() });
+  const [wish, setWish] = useState({ game: "", preset: "", region: "", territory: territory() });
   const [problem, setProblem] = useState(null);
   const [busy, setBusy] = useState(false);
   useEffect(() => readChoices(setChoices, setProblem), []);
@@ -23,9 +23,9 @@ export function Launch() {
     event.preventDefault();
     setBusy(true);
     setProblem(null);
-    const { territory, ...plain } = wish;
-    const asked = lawful && territory ? wish : plain;
-    if (lawful) keep(territory);
+    const { territory: said, ...plain } = wish;
+    const asked = lawful && said ? wish : plain;
+    if (lawful) keepTerritory(said);
     try {
       const session = await api.createSession({ ...asked, game: game.name, clientToken: clientToken() });
       location.hash = playHash(idOf(session.name));
@@ -83,24 +83,6 @@ function Territory({ value, onInput, error }) {
       autocomplete="country" title="A country by its two letters, such as DE" aria-invalid=${isWrong(error, "territory")} />
     <span class="hint">Your country by its two letters. Some regions serve nobody who leaves it out.</span>
   </label>`;
-}
-
-/** The territory that was given last in this browser. */
-function kept() {
-  try {
-    const territory = localStorage.getItem(KEPT) ?? "";
-    return /^[A-Z]{2}$/.test(territory) ? territory : "";
-  } catch {
-    return "";
-  }
-}
-
-function keep(territory) {
-  try {
-    localStorage.setItem(KEPT, territory);
-  } catch {
-    // A browser that keeps nothing asks again the next time.
-  }
 }
 
 const isWrong = (error, name) => (error?.fields ?? []).some(({ field }) => field === name);

@@ -39,7 +39,7 @@ export function PlayPage({ session: id, account, onSignOut }) {
         aria-label="The game. Keys go to it while it has the focus; Shift and Escape give them back.">
         <video ref=${video} muted autoplay playsinline disablepictureinpicture></video>
         ${open === "figures" && view.state === "live" && html`<${Figures} view=${view} session=${session} />`}
-        <${Curtain} session=${session} view=${view} refusal=${refusal} onAgain=${again} />
+        <${Curtain} session=${session} game=${game} view=${view} refusal=${refusal} onAgain=${again} />
       </div>
       <${Problem} error=${problem} onClose=${() => setProblem(null)} />
       <div class="toolbar" role="toolbar" aria-label="Session" onClick=${backToGame}>
