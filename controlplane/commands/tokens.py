@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Tokens of t
 def create(
     subject: Annotated[str, typer.Argument(help="Who it is for, such as ci or alice@example.org.")],
     operator: Annotated[bool, typer.Option("--operator", help="An operator's. [default: a player's]")] = False,
-    ttl: Annotated[float, typer.Option(min=0, help="Seconds that it works. [default: the house's]")] = 0,
+    ttl: Annotated[float, typer.Option(min=0, help="Seconds that it works. [default: 30 days]")] = 0,
     target: Target = None,
     token_file: TokenFile = None,
     output: OutputOption = Output.TABLE,

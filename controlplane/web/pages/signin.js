@@ -23,7 +23,8 @@ export function SignInPage({ code = "", next = "#/", onSignedIn }) {
           ? html`<h1>Welcome aboard</h1><p class="muted" role="status">Signing you in …</p>`
           : html`<h1>${problem ? "That link does not work" : "Sign in"}</h1>
               <${Problem} error=${problem} />
-              <p>Quarterdeck has no passwords. A one-time link signs this browser in. On the machine where it runs:</p>
+              <p>Quarterdeck has no passwords: a one-time link signs this browser in. Ask whoever runs this house for one. Who
+                does, on the machine where it runs:</p>
               <pre><code>quarterdeck signin</code></pre>
               <p class="muted">The link that <code>quarterdeck up</code> printed works too, once.</p>`}
       </section>
