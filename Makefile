@@ -16,7 +16,7 @@ $(VENV)/bin/uv: requirements/build.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt
 	@touch $@
 
-$(STAMP): $(VENV)/bin/uv requirements/base.txt pyproject.toml
+$(STAMP): $(VENV)/bin/uv requirements/base.txt pyproject.toml controlplane/__init__.py
 	@echo "Installing what Quarterdeck needs into $(VENV) …"
 	$(BIN)/uv pip install --quiet --python $(VENV) --compile-bytecode --require-hashes -r requirements/base.txt
 	$(BIN)/uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from controlplane import logs, tracing
+from controlplane import __version__, logs, tracing
 from controlplane.domain.errors import QuarterdeckError
 from controlplane.settings import Settings
 
@@ -106,7 +106,7 @@ async def _live(role: Role, settings: Settings, status_fd: int | None, welcome: 
         if stop.is_set():
             return
         _say_ready(status_fd, role=role, **said)
-        log.info("role.ready", **said)
+        log.info("role.ready", version=__version__, **said)
         # What stands by now stays: a full collection that looks at it too would halt every call for 80 ms.
         gc.freeze()
         await stop.wait()

@@ -5,8 +5,11 @@ Nothing heavy is imported before a verb has been chosen, so that `--help` and co
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+from controlplane import __version__
 from controlplane.commands import (
     account,
     backups,
@@ -45,6 +48,23 @@ app = typer.Typer(
         "Settings are environment variables QUARTERDECK_<NAME> or keys of the TOML file that QUARTERDECK_CONFIG names."
     ),
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quarterdeck {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print which release this is.")
+    ] = False,
+) -> None:
+    pass
+
+
 roles.register(app)
 account.register(app)
 logs.register(sessions.app)

@@ -15,6 +15,7 @@ import typer
 from hostagent.agent import DataDirectoryBusy, configure_logs, run_agent
 from hostagent.enrolment import EnrolmentRefused
 from hostagent.identity import IdentityBroken
+from hostagent.inventory import version
 from hostagent.runtime import Resources
 from hostagent.runtime.choice import NoRuntime, RuntimeChoice
 from hostagent.runtime.container_spec import DEFAULTS
@@ -37,8 +38,18 @@ _EPILOG = (
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quarterdeck-agent {version()}")
+        raise typer.Exit
+
+
 @app.callback()
-def _root() -> None:
+def _root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print which release this is.")
+    ] = False,
+) -> None:
     pass
 
 

@@ -21,7 +21,7 @@ from quarterdeck.v1 import agent_pb2, hosts_pb2
 from hostagent.adopt import adopt
 from hostagent.enrolment import EnrolmentRefused, Invitation, enrol
 from hostagent.identity import Identity, IdentityStore
-from hostagent.inventory import local_addresses, probe_until_answered, take_inventory
+from hostagent.inventory import local_addresses, probe_until_answered, take_inventory, version
 from hostagent.link import Link
 from hostagent.logshipper import LogShipper
 from hostagent.plan import Plan, Want, WorkloadKey, accept, decide
@@ -96,7 +96,7 @@ class HostAgent:
             identity = await _enrolled(store, settings)
             await asyncio.wait({probing}, timeout=_FIRST_PROBE_S)
             encoders = [encoder.encoder_name for encoder in self._inventory.encoders]
-            log.info("agent ready", host=identity.host, encoders=encoders)
+            log.info("agent ready", version=version(), host=identity.host, encoders=encoders)
             self._link = Link(store, identity, self, self.workloads, self._link_lost, settings.link_target)
             await self._link_and_reconcile(self._link, LogShipper(self.workloads, self._link.append_log))
         finally:

@@ -50,7 +50,7 @@ async def take_inventory(data_dir: Path, runtimes: Sequence[str]) -> hosts_pb2.I
         ],
         runtimes=list(runtimes),
         has_display_server=shutil.which("Xvfb") is not None,
-        agent_version=_version(),
+        agent_version=version(),
         operating_system=_operating_system(),
         ephemeral_ports=[hosts_pb2.PortRange(first=first, last=last) for first, last in netports.ephemeral_ranges()],
     )
@@ -121,7 +121,8 @@ def local_addresses() -> list[str]:
     return [str(address) for address in sorted(found, key=lambda a: (a.version, int(a)))]
 
 
-def _version() -> str:
+def version() -> str:
+    """Which release this agent is."""
     try:
         return metadata.version("quarterdeck")
     except metadata.PackageNotFoundError:

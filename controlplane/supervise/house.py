@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
+from controlplane import __version__
 from controlplane.settings import Settings, child_environment, sign_in_link
 from controlplane.supervise import broker, claims, containers, family
 from controlplane.supervise.oneshot import OneShots
@@ -88,7 +89,7 @@ class House:
 
     async def _open(self) -> None:
         started = time.monotonic()
-        tell(f"Quarterdeck starts on {self._settings.data_dir}")
+        tell(f"Quarterdeck {__version__} starts on {self._settings.data_dir}")
         if not self._settings.nats_url:
             self._start_broker()
         welcome = await (self._start_separate() if self._separate else self._start_together())

@@ -43,6 +43,8 @@ const PAGES = {
   "dead-letters": [DeadLettersPage],
 };
 const FOR_PLAYERS = new Set(["fleet", "play", "sessions"]);
+// Pages that fill the window: nothing stands below them.
+const WHOLE = new Set(["play", "console"]);
 
 function useRoute() {
   const [route, setRoute] = useState(parse(location.hash));
@@ -78,7 +80,8 @@ function App() {
   if (!found) {
     return html`<${Masthead} ...${shell} /><main class="centre"><h1>Nothing here</h1><p><a href="#/">To the fleet</a></p></main>`;
   }
-  return html`<${found} key=${location.hash} session=${route.id} id=${route.id} ...${shell} />`;
+  return html`<${found} key=${location.hash} session=${route.id} id=${route.id} ...${shell} />
+    ${!WHOLE.has(route.page) && html`<footer class="release">Quarterdeck ${account.release ?? ""}</footer>`}`;
 }
 
 render(html`<${App} />`, document.getElementById("app"));

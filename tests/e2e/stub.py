@@ -90,7 +90,7 @@ class Stub:
         return JSONResponse({})
 
     def account(self) -> dict[str, str]:
-        return {"project": "home", "subject": "operator", "role": self.role}
+        return {"project": "home", "subject": "operator", "role": self.role, "release": "0.1.0"}
 
     async def rest(self, request: Request) -> Response:
         path = request.url.path

@@ -58,6 +58,7 @@ async def test_the_fleet_shows_states_conditions_and_capacity(page: Page, signed
     await expect(rows.filter(has_text="aurora")).not_to_contain_text("Unreachable")
     await expect(rows.filter(has_text="zephyr")).to_contain_text("Unreachable")
     await expect(rows.filter(has_text="kelp")).to_contain_text("number 3 in the queue")
+    await expect(page.get_by_role("contentinfo")).to_have_text("Quarterdeck 0.1.0")
     await expect(rows.filter(has_text="helm-2").last).to_contain_text("Host stale")
     meter = page.get_by_role("meter", name="Used capacity of helm-1")
     assert await meter.get_attribute("aria-valuenow") == "12"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib.util
 import re
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from controlplane import settings, values
+from controlplane import __version__, settings, values
 from controlplane.domain.retry import DEFAULT_SCHEDULES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,20 @@ def test_the_files_that_a_document_names_exist(name: str) -> None:
     missing = [path for path in sorted(linked) if not (home / path).exists()]
     missing += [path for path in sorted(quoted) if not (ROOT / path).exists()]
     assert missing == []
+
+
+def test_a_release_has_one_version_and_a_heading_of_its_own() -> None:
+    assert re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0].rstrip(",") == __version__
+    chart = (ROOT / "deploy" / "helm" / "quarterdeck" / "Chart.yaml").read_text()
+    assert set(re.findall(r'^(?:version|appVersion): "?([^"\n]+)"?$', chart, re.MULTILINE)) == {__version__}
+
+
+@pytest.mark.parametrize("program", ["controlplane", "hostagent"])
+def test_each_program_tells_which_release_it_is(program: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", program, "--version"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    assert told.split() == [{"controlplane": "quarterdeck", "hostagent": "quarterdeck-agent"}[program], __version__]
 
 
 def test_make_help_lists_every_target_that_is_for_people() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quarterdeck.v1 import accounts_pb2, events_pb2
 
+from controlplane import __version__
 from controlplane.api.mapping.values import enum_member, enum_value, timestamp
 from controlplane.domain.events import Event
 from controlplane.domain.identity import Credential, Principal, Role
@@ -11,7 +12,10 @@ from controlplane.domain.identity import Credential, Principal, Role
 
 def account_message(who: Principal) -> accounts_pb2.Account:
     return accounts_pb2.Account(
-        project=who.project_id, subject=who.subject, role=enum_value(accounts_pb2.Role, "ROLE", who.role)
+        project=who.project_id,
+        subject=who.subject,
+        role=enum_value(accounts_pb2.Role, "ROLE", who.role),
+        release=__version__,
     )
 
 

@@ -28,7 +28,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dquarterdeck/v1/accounts.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\rSignInRequest\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"z\n\x0eSignInResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x17.quarterdeck.v1.Account\"\x19\n\x17\x43reateSignInCodeRequest\"K\n\nSignInCode\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x13\n\x11GetAccountRequest\"O\n\x07\x41\x63\x63ount\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\"\n\x04role\x18\x03 \x01(\x0e\x32\x14.quarterdeck.v1.Role\"\x10\n\x0eSignOutRequest\"\x11\n\x0fSignOutResponse\"\xe8\x01\n\x12\x43reateTokenRequest\x12\x32\n\x07subject\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[a-z][a-z0-9.@_-]{0,127}$\x12.\n\x04role\x18\x02 \x01(\x0e\x32\x14.quarterdeck.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\xe7\x84\x0f*\x00\x12\x35\n\x0c\x63lient_token\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"\xce\x01\n\x05Token\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\"\n\x04role\x18\x05 \x01(\x0e\x32\x14.quarterdeck.v1.Role\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tmade_with\x18\x07 \x01(\t\"\x87\x01\n\x11ListTokensRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x35\n\x07subject\x18\x03 \x01(\tB$\xbaH!r\x1f\x32\x1d^([a-z][a-z0-9.@_-]{0,127})?$\"T\n\x12ListTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.quarterdeck.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12RevokeTokenRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xbaH$r\"2 ^tokens/[a-z0-9][a-z0-9-]{0,62}$\",\n\x13RevokeTokenResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05*@\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_PLAYER\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x32\x8f\x06\n\x0e\x41\x63\x63ountService\x12\x66\n\x06SignIn\x12\x1d.quarterdeck.v1.SignInRequest\x1a\x1e.quarterdeck.v1.SignInResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/account:signIn:\x01*\x12\x80\x01\n\x10\x43reateSignInCode\x12\'.quarterdeck.v1.CreateSignInCodeRequest\x1a\x1a.quarterdeck.v1.SignInCode\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/account:createSignInCode:\x01*\x12]\n\nGetAccount\x12!.quarterdeck.v1.GetAccountRequest\x1a\x17.quarterdeck.v1.Account\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/account\x12j\n\x07SignOut\x12\x1e.quarterdeck.v1.SignOutRequest\x1a\x1f.quarterdeck.v1.SignOutResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v1/account:signOut:\x01*\x12_\n\x0b\x43reateToken\x12\".quarterdeck.v1.CreateTokenRequest\x1a\x15.quarterdeck.v1.Token\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/tokens:\x01*\x12g\n\nListTokens\x12!.quarterdeck.v1.ListTokensRequest\x1a\".quarterdeck.v1.ListTokensResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/tokens\x12}\n\x0bRevokeToken\x12\".quarterdeck.v1.RevokeTokenRequest\x1a#.quarterdeck.v1.RevokeTokenResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=tokens/*}:revoke:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dquarterdeck/v1/accounts.proto\x12\x0equarterdeck.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\rSignInRequest\x12\x18\n\x04\x63ode\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02\"z\n\x0eSignInResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x17.quarterdeck.v1.Account\"\x19\n\x17\x43reateSignInCodeRequest\"K\n\nSignInCode\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x13\n\x11GetAccountRequest\"`\n\x07\x41\x63\x63ount\x12\x0f\n\x07project\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\"\n\x04role\x18\x03 \x01(\x0e\x32\x14.quarterdeck.v1.Role\x12\x0f\n\x07release\x18\x04 \x01(\t\"\x10\n\x0eSignOutRequest\"\x11\n\x0fSignOutResponse\"\xe8\x01\n\x12\x43reateTokenRequest\x12\x32\n\x07subject\x18\x01 \x01(\tB!\xbaH\x1er\x1c\x32\x1a^[a-z][a-z0-9.@_-]{0,127}$\x12.\n\x04role\x18\x02 \x01(\x0e\x32\x14.quarterdeck.v1.RoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\x37\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0f\xbaH\x0c\xaa\x01\t\"\x05\x08\x80\xe7\x84\x0f*\x00\x12\x35\n\x0c\x63lient_token\x18\x04 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9._:-]{0,128}$\"\xce\x01\n\x05Token\x12\r\n\x05token\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\"\n\x04role\x18\x05 \x01(\x0e\x32\x14.quarterdeck.v1.Role\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tmade_with\x18\x07 \x01(\t\"\x87\x01\n\x11ListTokensRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x35\n\x07subject\x18\x03 \x01(\tB$\xbaH!r\x1f\x32\x1d^([a-z][a-z0-9.@_-]{0,127})?$\"T\n\x12ListTokensResponse\x12%\n\x06tokens\x18\x01 \x03(\x0b\x32\x15.quarterdeck.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x12RevokeTokenRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xbaH$r\"2 ^tokens/[a-z0-9][a-z0-9-]{0,62}$\",\n\x13RevokeTokenResponse\x12\x15\n\rrevoked_count\x18\x01 \x01(\x05*@\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_PLAYER\x10\x01\x12\x11\n\rROLE_OPERATOR\x10\x02\x32\x8f\x06\n\x0e\x41\x63\x63ountService\x12\x66\n\x06SignIn\x12\x1d.quarterdeck.v1.SignInRequest\x1a\x1e.quarterdeck.v1.SignInResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\"\x12/v1/account:signIn:\x01*\x12\x80\x01\n\x10\x43reateSignInCode\x12\'.quarterdeck.v1.CreateSignInCodeRequest\x1a\x1a.quarterdeck.v1.SignInCode\"\'\x82\xd3\xe4\x93\x02!\"\x1c/v1/account:createSignInCode:\x01*\x12]\n\nGetAccount\x12!.quarterdeck.v1.GetAccountRequest\x1a\x17.quarterdeck.v1.Account\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/account\x12j\n\x07SignOut\x12\x1e.quarterdeck.v1.SignOutRequest\x1a\x1f.quarterdeck.v1.SignOutResponse\"\x1e\x82\xd3\xe4\x93\x02\x18\"\x13/v1/account:signOut:\x01*\x12_\n\x0b\x43reateToken\x12\".quarterdeck.v1.CreateTokenRequest\x1a\x15.quarterdeck.v1.Token\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/tokens:\x01*\x12g\n\nListTokens\x12!.quarterdeck.v1.ListTokensRequest\x1a\".quarterdeck.v1.ListTokensResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/tokens\x12}\n\x0bRevokeToken\x12\".quarterdeck.v1.RevokeTokenRequest\x1a#.quarterdeck.v1.RevokeTokenResponse\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/{name=tokens/*}:revoke:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,8 +67,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACCOUNTSERVICE'].methods_by_name['ListTokens']._serialized_options = b'\202\323\344\223\002\014\022\n/v1/tokens'
   _globals['_ACCOUNTSERVICE'].methods_by_name['RevokeToken']._loaded_options = None
   _globals['_ACCOUNTSERVICE'].methods_by_name['RevokeToken']._serialized_options = b'\202\323\344\223\002\037\"\032/v1/{name=tokens/*}:revoke:\001*'
-  _globals['_ROLE']._serialized_start=1374
-  _globals['_ROLE']._serialized_end=1438
+  _globals['_ROLE']._serialized_start=1391
+  _globals['_ROLE']._serialized_end=1455
   _globals['_SIGNINREQUEST']._serialized_start=173
   _globals['_SIGNINREQUEST']._serialized_end=214
   _globals['_SIGNINRESPONSE']._serialized_start=216
@@ -80,23 +80,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETACCOUNTREQUEST']._serialized_start=444
   _globals['_GETACCOUNTREQUEST']._serialized_end=463
   _globals['_ACCOUNT']._serialized_start=465
-  _globals['_ACCOUNT']._serialized_end=544
-  _globals['_SIGNOUTREQUEST']._serialized_start=546
-  _globals['_SIGNOUTREQUEST']._serialized_end=562
-  _globals['_SIGNOUTRESPONSE']._serialized_start=564
-  _globals['_SIGNOUTRESPONSE']._serialized_end=581
-  _globals['_CREATETOKENREQUEST']._serialized_start=584
-  _globals['_CREATETOKENREQUEST']._serialized_end=816
-  _globals['_TOKEN']._serialized_start=819
-  _globals['_TOKEN']._serialized_end=1025
-  _globals['_LISTTOKENSREQUEST']._serialized_start=1028
-  _globals['_LISTTOKENSREQUEST']._serialized_end=1163
-  _globals['_LISTTOKENSRESPONSE']._serialized_start=1165
-  _globals['_LISTTOKENSRESPONSE']._serialized_end=1249
-  _globals['_REVOKETOKENREQUEST']._serialized_start=1251
-  _globals['_REVOKETOKENREQUEST']._serialized_end=1326
-  _globals['_REVOKETOKENRESPONSE']._serialized_start=1328
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=1372
-  _globals['_ACCOUNTSERVICE']._serialized_start=1441
-  _globals['_ACCOUNTSERVICE']._serialized_end=2224
+  _globals['_ACCOUNT']._serialized_end=561
+  _globals['_SIGNOUTREQUEST']._serialized_start=563
+  _globals['_SIGNOUTREQUEST']._serialized_end=579
+  _globals['_SIGNOUTRESPONSE']._serialized_start=581
+  _globals['_SIGNOUTRESPONSE']._serialized_end=598
+  _globals['_CREATETOKENREQUEST']._serialized_start=601
+  _globals['_CREATETOKENREQUEST']._serialized_end=833
+  _globals['_TOKEN']._serialized_start=836
+  _globals['_TOKEN']._serialized_end=1042
+  _globals['_LISTTOKENSREQUEST']._serialized_start=1045
+  _globals['_LISTTOKENSREQUEST']._serialized_end=1180
+  _globals['_LISTTOKENSRESPONSE']._serialized_start=1182
+  _globals['_LISTTOKENSRESPONSE']._serialized_end=1266
+  _globals['_REVOKETOKENREQUEST']._serialized_start=1268
+  _globals['_REVOKETOKENREQUEST']._serialized_end=1343
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=1345
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=1389
+  _globals['_ACCOUNTSERVICE']._serialized_start=1458
+  _globals['_ACCOUNTSERVICE']._serialized_end=2241
 # @@protoc_insertion_point(module_scope)

@@ -55,14 +55,16 @@ class GetAccountRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class Account(_message.Message):
-    __slots__ = ("project", "subject", "role")
+    __slots__ = ("project", "subject", "role", "release")
     PROJECT_FIELD_NUMBER: _ClassVar[int]
     SUBJECT_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
     project: str
     subject: str
     role: Role
-    def __init__(self, project: _Optional[str] = ..., subject: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ...) -> None: ...
+    release: str
+    def __init__(self, project: _Optional[str] = ..., subject: _Optional[str] = ..., role: _Optional[_Union[Role, str]] = ..., release: _Optional[str] = ...) -> None: ...
 
 class SignOutRequest(_message.Message):
     __slots__ = ()

@@ -10,6 +10,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.v1 import accounts_pb2, games_pb2, hosts_pb2, sessions_pb2, vms_pb2
 
+from controlplane import __version__
 from tests.component.api.agents import linked
 from tests.component.api.plane import Caller, Plane, calling, create_session, make_game, make_host
 from tests.component.api.refusals import refused
@@ -159,4 +160,5 @@ async def test_a_token_for_a_player_is_one_of_a_player(api: Plane, operator: Cal
     async with calling(api, made.token) as friend:
         account = await friend.accounts.GetAccount(accounts_pb2.GetAccountRequest())
         assert (account.subject, account.role, account.project) == ("friend", accounts_pb2.ROLE_PLAYER, "default")
+        assert account.release == __version__
         assert (await refused(friend.vms.ListVms(vms_pb2.ListVmsRequest()))).code is Code.PERMISSION_DENIED

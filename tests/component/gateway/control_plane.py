@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from quarterdeck.v1 import accounts_pb2, accounts_pb2_grpc, streaming_pb2, streaming_pb2_grpc
 
 CODE, TOKEN, STREAM_TOKEN = "one-time", "t.secret-1", "stream-secret"
+ACCOUNT = accounts_pb2.Account(project="p", subject="s", role=accounts_pb2.ROLE_OPERATOR, release="1.2.3")
 
 
 class Accounts(accounts_pb2_grpc.AccountServiceServicer):
@@ -24,12 +25,12 @@ class Accounts(accounts_pb2_grpc.AccountServiceServicer):
         return accounts_pb2.SignInResponse(
             token=TOKEN,
             expire_time=timestamp_pb2.Timestamp(seconds=4_102_444_800),
-            account=accounts_pb2.Account(project="p", subject="s", role=accounts_pb2.ROLE_OPERATOR),
+            account=ACCOUNT,
         )
 
     async def GetAccount(self, request, context):
         await self._check(context)
-        return accounts_pb2.Account(project="p", subject="s", role=accounts_pb2.ROLE_OPERATOR)
+        return ACCOUNT
 
     async def CreateSignInCode(self, request, context):
         await self._check(context)

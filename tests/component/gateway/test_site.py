@@ -61,7 +61,7 @@ async def test_a_code_becomes_a_cookie_that_scripts_cannot_read(site):
     assert answer.status_code == 200
     assert answer.json() == {
         "expireTime": "2100-01-01T00:00:00Z",
-        "account": {"project": "p", "subject": "s", "role": "ROLE_OPERATOR"},
+        "account": {"project": "p", "subject": "s", "role": "ROLE_OPERATOR", "release": "1.2.3"},
     }
     assert TOKEN not in answer.text
     cookie = answer.headers["set-cookie"]
