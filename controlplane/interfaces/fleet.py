@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -81,10 +81,12 @@ class ProvisioningRows(Protocol):
         """As VmRows.save."""
         ...
 
-    async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
-        """Rows with something to do now that nobody has a lease on, longest waiting first: of those in a phase that
-        goes on by itself, whose next attempt is due; and of VMs that are to be terminated, are empty, and have no save
-        of a session to store that ended within STORED_WITHIN_S."""
+    async def claim(
+        self, limit: int, lease_s: float, lease_token: str, apart_from: Collection[str] = ()
+    ) -> Sequence[Provisioning]:
+        """Rows with something to do now that nobody has a lease on, longest waiting first, but of these providers: of
+        those in a phase that goes on by itself, whose next attempt is due; and of VMs that are to be terminated, are
+        empty, and have no save of a session to store that ended within STORED_WITHIN_S."""
         ...
 
     async def apply(self, row: Provisioning, lease_token: str, *, keep: bool = False) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ from controlplane.domain.vm import Vm
 from controlplane.interfaces import Provider, Tx
 from controlplane.usecases.world import World
 
-# Rows that one replica works on at the same time; and how many it takes up in one turn.
+# Rows of one provider that one replica works on at the same time; and how many of all it takes up in one turn.
 AT_ONCE, BATCH = 20, 200
 # While some are worked on, how often others are looked for.
 LOOK_S = 1.0
@@ -41,26 +42,28 @@ Decision = Callable[[Provisioning, Vm, datetime], tuple[Provisioning, Vm]]
 
 async def advance(world: World) -> int:
     """Carries every row that is due as far as it goes now, and what falls due meanwhile: a provider that takes its time
-    holds up no other row before AT_ONCE wait for it. Returns how many there were. Any number of replicas may.
+    holds up its own rows, once AT_ONCE wait for it, and no others. Returns how many there were. Any number of replicas
+    may.
 
     Raises Conflict, Unavailable; an ExceptionGroup where some was not foreseen, of rows that are put off and say so."""
     carried, broken = list[str](), list[Exception]()
-    running = set[asyncio.Task[None]]()
+    running = dict[asyncio.Task[None], str]()
     try:
         while True:
-            room = len(running) < AT_ONCE and len(carried) < BATCH
+            busy = {provider for provider, count in Counter(running.values()).items() if count >= AT_ONCE}
             try:
-                claim = await _claim(world) if room else None
+                claim = await _claim(world, busy) if len(carried) < BATCH else None
             except (Conflict, Unavailable) as error:  # what runs has leases of its own, and goes on
                 claim = None
                 if not running:
                     broken.append(error)
             if claim is not None:
-                running.add(asyncio.create_task(_work(world, claim)))
+                running[asyncio.create_task(_work(world, claim))] = claim.row.provider
                 carried.append(claim.row.id)
             elif running:
-                done, running = await asyncio.wait(running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(running, timeout=LOOK_S, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
+                    del running[task]
                     try:
                         task.result()
                     except Exception as error:  # noqa: BLE001 - raised below
@@ -85,11 +88,11 @@ class _Claim:
     at: float
 
 
-async def _claim(world: World) -> _Claim | None:
-    """The row that has waited longest; None when there is none."""
+async def _claim(world: World, busy: Collection[str]) -> _Claim | None:
+    """The row that has waited longest, but for these providers; None when there is none."""
     token, claimed_at = world.ids.new("lease"), asyncio.get_running_loop().time()
     async with world.store.tx() as tx:
-        rows = await tx.provisionings.claim(1, world.policy.renting.lease_s, token)
+        rows = await tx.provisionings.claim(1, world.policy.renting.lease_s, token, busy)
     return _Claim(rows[0], token, claimed_at) if rows else None
 
 

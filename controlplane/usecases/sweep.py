@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.domain import rental
@@ -26,21 +26,26 @@ class Sweeper:
     _first_seen_s: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def sweep(self) -> tuple[Instance, ...]:
-        """One round over every provider; returns what it has ended. A provider that does not answer, or a machine that
-        does not go, is left alone, and fails the round when the others are done: raises ExceptionGroup."""
+        """One round over every provider, each by itself; returns what it has ended. A provider that does not answer, or
+        a machine that does not go, is left alone, and fails the round when the others are done: raises ExceptionGroup.
+        """
         reaped: list[Instance] = []
-        failures: list[Exception] = []
-        for provider in self.world.providers.values():
-            try:
-                async with asyncio.timeout(self.world.policy.renting.patience.call_timeout_s * 4):
-                    await self._sweep(provider, reaped)
-            except ExceptionGroup as several:
-                failures.extend(several.exceptions)
-            except Exception as error:  # noqa: BLE001 - raised below
-                failures.append(error)
+        rounds = (self._round(provider, reaped) for provider in self.world.providers.values())
+        failures = [failure for round_ in await asyncio.gather(*rounds) for failure in round_]
         if failures:
             raise ExceptionGroup("sweep", failures)
         return tuple(reaped)
+
+    async def _round(self, provider: Provider, reaped: list[Instance]) -> Sequence[Exception]:
+        """At one provider; what went wrong there."""
+        try:
+            async with asyncio.timeout(self.world.policy.renting.patience.call_timeout_s * 4):
+                await self._sweep(provider, reaped)
+        except ExceptionGroup as several:
+            return several.exceptions
+        except Exception as error:  # noqa: BLE001 - raised by the caller
+            return [error]
+        return []
 
     async def _sweep(self, provider: Provider, reaped: list[Instance]) -> None:
         prefix = rental.tag_prefix(self.world.authority.ca_sha256)

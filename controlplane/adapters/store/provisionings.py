@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -73,7 +73,9 @@ class SqlProvisionings:
         await save_versioned(self._connection, rows, row)
         await self._remember(row)
 
-    async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
+    async def claim(
+        self, limit: int, lease_s: float, lease_token: str, apart_from: Collection[str] = ()
+    ) -> Sequence[Provisioning]:
         now = await self._connection.now()
         storing = sa.exists().where(
             sessions.c.vm_id == vms.c.id,
@@ -90,6 +92,7 @@ class SqlProvisionings:
         picked = (
             sa.select(rows.c.id)
             .where(moves | ends, rows.c.lease_until.is_(None) | (rows.c.lease_until <= now))
+            .where(rows.c.provider.not_in(sorted(apart_from)))
             .order_by(sa.func.coalesce(rows.c.next_attempt_at, rows.c.created_at), rows.c.id)
             .limit(limit)
             .with_for_update(skip_locked=True, of=rows)

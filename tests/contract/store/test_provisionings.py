@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -40,9 +41,9 @@ async def rented(store: Store, *rows: Provisioning) -> None:
             await tx.provisionings.add(row)
 
 
-async def claim(store: Store, token: str, limit: int = 10) -> list[str]:
+async def claim(store: Store, token: str, limit: int = 10, apart_from: Collection[str] = ()) -> list[str]:
     async with store.tx() as tx:
-        return [row.id for row in await tx.provisionings.claim(limit, 30, token)]
+        return [row.id for row in await tx.provisionings.claim(limit, 30, token, apart_from)]
 
 
 async def test_every_field_comes_back(store: Store) -> None:
@@ -102,6 +103,12 @@ async def test_only_rows_with_something_to_do_are_claimed_and_by_one_worker(stor
     async with store.tx() as tx:
         await tx.provisionings.lease("one", 0)
     assert await claim(store, "three") == sorted(first)
+
+
+async def test_rows_of_a_provider_that_has_its_hands_full_are_left_alone(store: Store) -> None:
+    await rented(store, a_provisioning("vm-1", provider="slow"), a_provisioning("vm-2", provider="other"))
+    assert await claim(store, "one", apart_from={"slow", "none"}) == ["vm-2"]
+    assert await claim(store, "two") == ["vm-1"]
 
 
 async def test_a_vm_to_be_terminated_is_due_once_it_is_empty_whatever_its_phase(store: Store) -> None:

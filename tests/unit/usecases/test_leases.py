@@ -124,6 +124,25 @@ async def test_an_order_that_takes_its_time_holds_up_no_other_row(shop: Shop) ->
     assert shop.provider.made == 2
 
 
+async def test_a_provider_that_hangs_holds_up_no_other(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provisioning, "AT_ONCE", 2)
+    quick = Fake(Fate(), lambda: datetime.now(UTC), name="quick")
+    world = replace(shop.world, providers={**shop.world.providers, "quick": quick})
+    for number in range(3):
+        await vms.create_vm(world, OPERATOR, vms.VmRequest(f"v{number}", "local", provider="fake"), "")
+    await vms.create_vm(world, OPERATOR, vms.VmRequest("q", "local", provider="quick"), "")
+    working = asyncio.create_task(provisioning.advance(world))
+    try:
+        async with asyncio.timeout(10):
+            while not quick.made:
+                await shop.store.committed.acquire()
+        assert (shop.provider.made, working.done()) == (0, False)
+    finally:
+        shop.provider.answer.set()
+        assert await working == 5
+    assert shop.provider.made == 4
+
+
 async def test_a_claim_that_fails_cuts_off_no_call_that_runs(shop: Shop) -> None:
     working = asyncio.create_task(provisioning.advance(shop.world))
     await shop.provider.ordered.wait()

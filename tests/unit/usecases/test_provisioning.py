@@ -5,6 +5,7 @@ Real use cases on the store in memory, a virtual clock, and agents that really e
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -204,6 +205,26 @@ async def test_a_provider_that_answers_nonsense_keeps_the_sweeper_from_no_other(
         with pytest.raises(ExceptionGroup):
             await sweep(rig)
     assert rig.provider.machines == {}
+
+
+async def test_a_provider_that_hangs_keeps_the_sweeper_from_no_other() -> None:
+    asked = asyncio.Event()
+
+    class Hanging(Fake):
+        async def list_owned(self, prefix: str) -> Listing:
+            await asked.wait()
+            return Listing(True, ())
+
+    class Asked(Fake):
+        async def list_owned(self, prefix: str) -> Listing:
+            asked.set()
+            return Listing(True, ())
+
+    rig = Rig()
+    providers = {kind.__name__: kind(rig.fate, lambda: rig.now, name=kind.__name__) for kind in (Hanging, Asked)}
+    rig.sweeper.world = replace(rig.world, providers=providers)
+    async with asyncio.timeout(10):
+        assert await rig.sweeper.sweep() == ()
 
 
 async def test_the_sweeper_reaps_a_second_machine_of_a_tag_that_has_one() -> None:

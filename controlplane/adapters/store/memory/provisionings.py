@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from controlplane.adapters.store.memory.tables import TxTables, exists
@@ -64,11 +64,15 @@ class MemoryProvisionings:
         if known is None or known.outcome is Outcome.OPEN:
             self._tables.own(ATTEMPTS)[row.id, row.last.number] = row.last
 
-    async def claim(self, limit: int, lease_s: float, lease_token: str) -> Sequence[Provisioning]:
+    async def claim(
+        self, limit: int, lease_s: float, lease_token: str, apart_from: Collection[str] = ()
+    ) -> Sequence[Provisioning]:
         now = await self._tables.now()
         leases = self._tables.own(LEASES)
         free = [row for row in self._rows() if row.id not in leases or leases[row.id][1] <= now]
-        due = [row for row in free if self._moves(row, now) or self._ends(row, now)]
+        due = [
+            row for row in free if row.provider not in apart_from and (self._moves(row, now) or self._ends(row, now))
+        ]
         due.sort(key=lambda row: (row.next_attempt_at or row.created_at, row.id))
         claimed = sorted(due[:limit], key=lambda row: row.id)
         leases.update({row.id: (lease_token, now + timedelta(seconds=lease_s)) for row in claimed})
