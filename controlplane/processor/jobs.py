@@ -39,8 +39,10 @@ def jobs(world: World, standing: StandingPage) -> tuple[Job, ...]:
         for instance in await sweeper.sweep():
             log.warning("machine.reaped", instance=instance.id, tag=instance.tag)
 
+    holder = world.ids.new("renting")
+
     async def tend() -> None:
-        decision = await renting.tend(world)
+        decision = await renting.tend(world, holder)
         for rent in decision.rents:
             log.info("machine.wanted", offer=rent.offer.key, template=rent.offer.template_id, project=rent.project_id)
         for ending in decision.endings:

@@ -1,12 +1,12 @@
 """Rents for demand and for pools, and gives back what nobody needs: decided from one snapshot, in one transaction.
 
-Those who decide take turns, over all replicas: what one has wished for is under way for the next. Prices are asked
-for before; who buys asks again and pays no more.
+One replica decides, and takes its turn with whoever else rents: what one has wished for is under way for the next.
+Prices are asked for before; who buys asks again and pays no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from controlplane.domain.errors import as_one
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.placement import Candidate, Need, PassedOver
 from controlplane.domain.pool import RENTING, Decision, Ending, Market, Pool, Rent, Rented
+from controlplane.domain.region import Region
 from controlplane.domain.renting import decide
 from controlplane.domain.session import Session, SessionState
 from controlplane.interfaces import AuditEntry, Tx
@@ -28,11 +29,12 @@ from controlplane.usecases.world import World
 HOUSE = "house"
 # What a machine had is remembered for so long after it was rented.
 KNOWN_DAYS = 30
+# Who decides goes on doing so; another takes over so long after its last round.
+TENDING, TENDING_LEASE_S = "renting", 10.0
 
 
 @dataclass(frozen=True)
 class _Snapshot:
-    asks: Sequence[Ask]
     needs: Sequence[Need]
     standing: Sequence[Candidate]
     rented: Sequence[Rented]
@@ -40,28 +42,28 @@ class _Snapshot:
     market: Market
     now: datetime
 
-    @property
-    def idle(self) -> bool:
-        """There is nothing to decide."""
-        return not self.needs and not self.pools and all(one.row.mandate is None for one in self.rented)
 
-
-async def tend(world: World) -> Decision:
-    """One round; returns what was done. Any number of replicas may. Raises Conflict, Unavailable; an ExceptionGroup, of
-    providers whose answers nobody had foreseen, when all is done that could be without them."""
+async def tend(world: World, holder: str) -> Decision:
+    """One round; returns what was done. Any number of replicas may, each as a `holder` of its own: while one does, the
+    others leave it to that one. Raises Conflict, Unavailable; an ExceptionGroup, of providers whose answers nobody had
+    foreseen, when all is done that could be without them."""
     async with world.store.reading() as tx:
-        first = await _snapshot(tx, world, Quoted())
-    if first.idle:
-        return Decision()
-    market = first.market
-    asking = market.most and (first.needs or first.pools)
-    quoted = Quoted()
-    if asking:
-        template_ids = [template.id for template in market.templates]
-        quoted = await world.offers.quoted(world.providers, list(market.most), template_ids)
+        now, pools, templates = await tx.now(), await tx.pools.all(), await tx.shapes.templates()
+        most = _most(await tx.shapes.regions())
+        demand = bool(most and (await tx.queue.wanted() or await tx.queue.stranded(_lost_by(world, now))))
+        if not demand and not pools and all(one.row.mandate is None for one in await tx.renting.fleet(now)):
+            return Decision()
     async with world.store.tx() as tx:
+        if not await tx.figures.lead(TENDING, holder, TENDING_LEASE_S):
+            return Decision()
+    quoted = Quoted()
+    if most and (demand or pools):
+        quoted = await world.offers.quoted(world.providers, list(most), [template.id for template in templates])
+    async with world.store.tx() as tx:
+        # Before the turn: the queue may be long, and whoever waits for the turn waits for no more than he must.
+        asks = await _waiting(tx, _lost_by(world, await tx.now())) if demand else []
         await tx.renting.take_turn()
-        snapshot = await _snapshot(tx, world, quoted)
+        snapshot = await _snapshot(tx, world, quoted, asks)
         decision = decide(
             snapshot.needs, snapshot.standing, snapshot.rented, snapshot.pools, snapshot.market, snapshot.now
         )
@@ -74,30 +76,36 @@ async def tend(world: World) -> Decision:
                 await tx.pools.save(changed)
     if decision.rents or ended:
         await world.tell(subjects.RENTING)
-    await _tell(world, snapshot.asks, decision.told)
+    await _tell(world, asks, decision.told)
     if quoted.faults:
         raise as_one("offers", quoted.faults)
     return replace(decision, endings=tuple(ended))
 
 
-async def _snapshot(tx: Tx, world: World, quoted: Quoted) -> _Snapshot:
+async def _snapshot(tx: Tx, world: World, quoted: Quoted, asks: Sequence[Ask]) -> _Snapshot:
     now, renting = await tx.now(), world.policy.renting
     regions = await tx.shapes.regions()
-    most = {region.id: region.max_rented_vms for region in regions if region.max_rented_vms}
     rented = await tx.renting.fleet(now - timedelta(seconds=renting.patience.remembered_s))
-    asks = await _waiting(tx, now - timedelta(seconds=world.policy.silence.lost_after_s)) if most else []
     needs, standing = await surveyed(tx, asks, ways(regions, [ask.wish for ask in asks]), now)
     market = Market(
         offers=quoted.offers,
         away=quoted.away,
         templates=await tx.shapes.templates(),
-        most=most,
+        most=_most(regions),
         budgets=await tx.renting.budgets(),
         known=await tx.renting.models(now - timedelta(days=KNOWN_DAYS)) if needs else {},
         idle_after_s=renting.idle_after_s,
         schedules=renting.patience.schedules,
     )
-    return _Snapshot(asks, needs, standing, rented, await tx.pools.all(), market, now)
+    return _Snapshot(needs, standing, rented, await tx.pools.all(), market, now)
+
+
+def _most(regions: Sequence[Region]) -> Mapping[str, int]:
+    return {region.id: region.max_rented_vms for region in regions if region.max_rented_vms}
+
+
+def _lost_by(world: World, now: datetime) -> datetime:
+    return now - timedelta(seconds=world.policy.silence.lost_after_s)
 
 
 async def _waiting(tx: Tx, lost_at: datetime) -> list[Ask]:

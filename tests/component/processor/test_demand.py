@@ -15,14 +15,14 @@ import pytest
 
 from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
-from controlplane.domain.pool import Pool
+from controlplane.domain.pool import Decision, Pool
 from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.usecases import capacity, pools, queue, renting, vms
 from controlplane.usecases.offers import OfferBook
 from controlplane.usecases.sessions import SessionView
-from tests.component.processor.renting_rig import ABLE, OPERATOR, START, Cloud, Rig
+from tests.component.processor.renting_rig import ABLE, HOLDER, OPERATOR, START, Cloud, Rig
 from tests.contract.store.rows import next_of
 
 
@@ -34,7 +34,7 @@ async def test_demand_rents_one_machine_whoever_decides_and_it_goes_when_it_has_
     await rig.furnish(eu_west_1=3)
     first, second = await rig.ask(), await rig.ask()
     assert first.session.state is second.session.state is SessionState.PENDING
-    await asyncio.gather(renting.tend(rig.world), renting.tend(rig.other))
+    await asyncio.gather(renting.tend(rig.world, HOLDER), renting.tend(rig.other, HOLDER))
     waiting = await rig.see(first)
     assert told(waiting)["eu-west-1"] == "RENTING"
     assert waiting.session.reason_detail.startswith("waits for a slot: regions/eu-west-1 a machine is being rented")
@@ -54,6 +54,19 @@ async def test_demand_rents_one_machine_whoever_decides_and_it_goes_when_it_has_
     assert (rig.cloud.machines, rig.cloud.made) == ({}, 1)
     (vm,) = await rig.vms()
     assert (vm.state, vm.reason_detail) == (VmState.TERMINATED, "empty for 101 s")
+
+
+async def test_one_replica_decides_and_another_takes_over_when_it_has_gone(rig: Rig) -> None:
+    await rig.furnish(eu_west_1=3)
+    assert await renting.tend(rig.world, "idle") == Decision()
+    await rig.ask()
+    assert len((await renting.tend(rig.world, "first")).rents) == 1
+    until = rig.now + timedelta(seconds=renting.TENDING_LEASE_S)
+    for _ in range(2):
+        await rig.ask()
+    assert await renting.tend(rig.other, "second") == Decision()
+    rig.now = until + timedelta(milliseconds=1)
+    assert len((await renting.tend(rig.other, "second")).rents) == 1
 
 
 async def test_a_full_a_forbidden_and_a_failing_region_are_passed_over_and_the_answer_says_why(rig: Rig) -> None:
@@ -89,14 +102,14 @@ async def test_who_has_a_machine_on_its_way_waits_for_it_unless_its_caller_has_s
     born = rig.now
     default, exact = await rig.ask(wait_s=None), await rig.ask(wait_s=30)
     elsewhere = await rig.ask("ap-northeast-1", wait_s=None)
-    await renting.tend(rig.world)
+    await renting.tend(rig.world, HOLDER)
     seen = [(await rig.see(view)).session for view in (default, exact, elsewhere)]
     assert [told(await rig.see(view)).get("eu-west-1") for view in (default, exact)] == ["RENTING"] * 2
     waits = [(session.queue_deadline_at or born) - session.created_at for session in seen]
     assert [wait.total_seconds() for wait in waits] == [900, 30, 30]
     rig.now = born + timedelta(seconds=31)
     assert await queue.expire_queue(rig.world) == 2
-    await renting.tend(rig.world)
+    await renting.tend(rig.world, HOLDER)
     await rig.round()
     assert (await rig.see(default)).session.state is SessionState.STARTING
     assert rig.cloud.made == 1
@@ -112,12 +125,12 @@ async def test_who_waits_beside_a_session_that_somebody_holds_is_told_all_the_sa
     async with rig.store.tx() as tx:
         held = await tx.sessions.get(views[1].session.id)
         await tx.sessions.save(next_of(held, reason_detail="is being placed"))
-        await renting.tend(rig.world)
+        await renting.tend(rig.world, HOLDER)
     seen = [await rig.see(view) for view in views]
     assert [told(view).get("eu-west-1") for view in seen] == ["RENTING", None, *["RENTING"] * 3]
     waits = [(one.session.queue_deadline_at or rig.now) - one.session.created_at for one in seen]
     assert [wait.total_seconds() for wait in waits] == [900, 30, 900, 900, 900]
-    await renting.tend(rig.world)
+    await renting.tend(rig.world, HOLDER)
     assert told(await rig.see(views[1]))["eu-west-1"] == "RENTING"
     await rig.store.close()
 
@@ -147,7 +160,7 @@ async def test_a_machine_comes_for_who_lost_his_while_his_lease_runs_out(rig: Ri
 async def test_a_session_for_which_nothing_can_be_rented_is_rejected_as_soon_as_any_other(rig: Rig) -> None:
     await rig.furnish(budget=0, eu_west_1=1)
     view = await rig.ask(wait_s=None)
-    await renting.tend(rig.world)
+    await renting.tend(rig.world, HOLDER)
     session = (await rig.see(view)).session
     assert told(await rig.see(view))["eu-west-1"] == "BUDGET_SPENT"
     assert session.queue_deadline_at == session.created_at + timedelta(seconds=30)
@@ -236,7 +249,7 @@ async def test_the_budget_holds_and_says_so_until_an_operator_raises_it(rig: Rig
 async def test_a_price_that_rose_meanwhile_is_not_paid(rig: Rig) -> None:
     await rig.furnish(budget=500_000, eu_west_1=5)
     view = await rig.ask()
-    await renting.tend(rig.world)
+    await renting.tend(rig.world, HOLDER)
     rig.cloud.prices["eu-west-1", "L4-90"] = 900_000
     await rig.round()
     assert (rig.cloud.made, (await rig.see(view)).session.state) == (0, SessionState.PENDING)
@@ -253,7 +266,7 @@ async def test_a_provider_that_answers_nonsense_keeps_no_other_from_being_rented
     await rig.ask()
     world = replace(rig.world, providers={"odd": Odd({}), **rig.world.providers}, offers=OfferBook())
     with pytest.raises(ExceptionGroup) as group:
-        await renting.tend(world)
+        await renting.tend(world, HOLDER)
     assert [type(error) for error in group.value.exceptions] == [KeyError]
     assert [vm.provider for vm in await rig.vms()] == ["cloud"]
 
@@ -302,7 +315,7 @@ async def test_a_session_that_comes_as_its_machine_goes_is_never_ended(rig: Rig)
         await rig.round()
     await rig.end(first)
     rig.now += timedelta(seconds=200)
-    decision, view = await asyncio.gather(renting.tend(rig.world), rig.ask())
+    decision, view = await asyncio.gather(renting.tend(rig.world, HOLDER), rig.ask())
     (vm,) = await rig.vms()
     seen = (await rig.see(view)).session
     if seen.state is SessionState.STARTING:
