@@ -79,11 +79,10 @@ async def enrol(world: World, join_token: str, certificate_request_der: bytes) -
         if credential is None or not credential.valid(now):
             raise refused
         certificate, serial, ends_at = world.authority.issue_host_certificate(credential.vm_id, certificate_request_der)
-        if not await tx.credentials.use(credential.id, now):
-            raise refused
+        # Before the token: whoever orders another machine for this VM holds it, and revokes the tokens of the last.
         host = await tx.hosts.lock(credential.vm_id)
         vm = await tx.vms.lock(credential.vm_id)
-        if vm is None or vm.state is VmState.TERMINATED:
+        if vm is None or vm.state is VmState.TERMINATED or not await tx.credentials.use(credential.id, now):
             raise refused
         if VM_MACHINE.allows(vm.state, VmTrigger.PROVISIONED):
             booting, events = vm.on(VmTrigger.PROVISIONED, now)

@@ -7,25 +7,24 @@ apply under the lease. A crash at any await leaves a row from which the next wor
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from controlplane.domain import provisioning as domain
 from controlplane.domain import rental
 from controlplane.domain.attempt import Failure, Offer, Purpose
 from controlplane.domain.errors import Conflict, Unavailable, as_one
-from controlplane.domain.identity import Credential, CredentialKind, Role
 from controlplane.domain.instance import Instance, InstanceState, Invitation, ProviderRefused
 from controlplane.domain.provisioning import Provisioning, Step
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import Vm
-from controlplane.interfaces import Provider, Tx
+from controlplane.interfaces import Page, Provider, Tx
+from controlplane.usecases.vms import join_token
 from controlplane.usecases.world import World
 
 # Rows of one provider that one replica works on at the same time; and how many of all it takes up in one turn.
@@ -358,21 +357,12 @@ class Worker:
         return after
 
     def _invite(self, secret: str) -> Callable[[Tx, Vm, datetime], Awaitable[None]]:
-        world = self.world
-
         async def add(tx: Tx, vm: Vm, now: datetime) -> None:
-            invitation = Credential(
-                id=world.ids.new("j"),
-                kind=CredentialKind.JOIN,
-                project_id=vm.project_id,
-                subject=f"hosts/{vm.id}",
-                role=Role.PLAYER,
-                secret_sha256=hashlib.sha256(secret.encode()).hexdigest(),
-                created_at=now,
-                expires_at=now + timedelta(seconds=world.policy.join_token_ttl_s),
-                vm_id=vm.id,
-            )
-            await tx.credentials.add(invitation)
+            token = join_token(self.world, vm, secret, now)
+            # A machine of an earlier order that comes late after all must not join in the place of this one.
+            for earlier in await tx.credentials.valid(vm.project_id, token.subject, token.kind, now, Page()):
+                await tx.credentials.revoke(earlier.id, now)
+            await tx.credentials.add(token)
 
         return add
 

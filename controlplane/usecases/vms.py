@@ -186,24 +186,26 @@ async def create_join_token(world: World, who: Principal, vm_id: str, request_id
         vm = owned(await tx.vms.lock(vm_id), who, vm_id)
         if vm.state is VmState.TERMINATED:
             raise WrongState("VM_TERMINATED", f"{vm.name} is terminated; create a new VM")
-        now = await tx.now()
-        ends_at = now + timedelta(seconds=world.policy.join_token_ttl_s)
-        await tx.credentials.add(
-            Credential(
-                id=world.ids.new("j"),
-                kind=CredentialKind.JOIN,
-                project_id=vm.project_id,
-                subject=f"hosts/{vm.id}",
-                role=Role.PLAYER,
-                secret_sha256=hashlib.sha256(secret.encode()).hexdigest(),
-                created_at=now,
-                expires_at=ends_at,
-                vm_id=vm.id,
-                parent_id=who.token_id,
-            )
-        )
+        token = join_token(world, vm, secret, await tx.now(), who.token_id)
+        await tx.credentials.add(token)
         await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "CreateJoinToken", vm.name, request_id))
-    return secret, ends_at
+    return secret, token.expires_at
+
+
+def join_token(world: World, vm: Vm, secret: str, now: datetime, parent_id: str = "") -> Credential:
+    """What lets one machine in as this VM, once."""
+    return Credential(
+        id=world.ids.new("j"),
+        kind=CredentialKind.JOIN,
+        project_id=vm.project_id,
+        subject=f"hosts/{vm.id}",
+        role=Role.PLAYER,
+        secret_sha256=hashlib.sha256(secret.encode()).hexdigest(),
+        created_at=now,
+        expires_at=now + timedelta(seconds=world.policy.join_token_ttl_s),
+        vm_id=vm.id,
+        parent_id=parent_id,
+    )
 
 
 async def drain_vm(world: World, who: Principal, vm_id: str, request_id: str) -> Vm:

@@ -12,9 +12,9 @@ from datetime import timedelta
 import pytest
 
 from controlplane.domain.attempt import Offer
-from controlplane.domain.errors import QuarterdeckError, WrongState
+from controlplane.domain.errors import QuarterdeckError, Unauthenticated, WrongState
 from controlplane.domain.host import Inventory
-from controlplane.domain.instance import Instance, InstanceState, Listing
+from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page
@@ -87,6 +87,25 @@ async def test_a_refused_offer_is_followed_by_another_and_the_waiting_is_told() 
     assert (row.attempt, row.refused) == (2, frozenset({"fake/local/a"}))
     await rig.until(VmState.READY, Phase.HELD)
     assert (await rig.vm())[1].offer == Offer("fake", "local", "b", "local", 100)
+
+
+async def test_a_machine_of_an_earlier_order_that_comes_late_joins_in_the_place_of_no_other() -> None:
+    tokens: list[str] = []
+
+    class Noting(Fake):
+        async def create(self, offer: Offer, tag: str, invitation: Invitation) -> Instance:
+            tokens.append(invitation.join_token)
+            return await super().create(offer, tag, invitation)
+
+    rig = Rig()
+    rig.provider = Noting(rig.fate, lambda: rig.now, ["not_done"])
+    rig.world = replace(rig.world, providers={"fake": rig.provider})
+    await rig.rent()
+    while len(tokens) < 2:
+        await rig.tick()
+    with pytest.raises(Unauthenticated):
+        await hosts.enrol(rig.world, tokens[0], b"")
+    await rig.until(VmState.READY, Phase.HELD)
 
 
 async def test_a_vm_is_stopped_kept_and_started_again() -> None:
