@@ -150,7 +150,7 @@ async def test_a_rented_machine_from_its_purchase_to_its_end(page: Page, operato
     await head.get_by_role("button", name="Drain").click()
     await expect(head).to_contain_text("Draining")
     await head.get_by_role("button", name="Undrain").click()
-    await expect(head.get_by_role("button", name="Drain", exact=True)).to_be_visible()
+    await expect(head.get_by_role("button", name="Drain rented", exact=True)).to_be_visible()
     await head.get_by_role("button", name="Switch off").click()
     await answer(page, "Switch off")
     await expect(head).to_contain_text("Stopped", timeout=60_000)
