@@ -111,8 +111,9 @@ class Workload:
         try:
             # First: a full disk has room for this.
             self._around.saves.set_aside(self.directory)
-        except OSError as error:
-            log.error("an ended workload's files could not be set aside", workload=str(self.key), why=str(error))
+        except Exception:
+            # Whatever a game has made of them: it ends all the same.
+            log.exception("an ended workload's files could not be set aside", workload=str(self.key))
         try:
             if not self.directory.path.exists():
                 self.directory.create()

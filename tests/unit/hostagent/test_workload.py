@@ -89,6 +89,22 @@ async def test_a_start_that_fails_is_told_when_nothing_of_it_is_left(tmp_path: P
     assert (await end_of(workload)).reason == Reason.SESSION_REASON_START_FAILED
 
 
+async def test_files_that_cannot_be_kept_keep_no_session_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: Order) -> None:
+        raise StartFailed("no such card")
+
+    def refuse(*_: object) -> None:
+        raise ValueError("as nobody foresaw")
+
+    monkeypatch.setattr(Saves, "set_aside", refuse)
+    runtime = Scripted(start=fail)
+    runtime.free.set()
+    status = await end_of(begun(tmp_path, runtime))
+    assert (status.reason, status.reason_detail) == (Reason.SESSION_REASON_START_FAILED, "no such card")
+
+
 async def test_a_port_that_is_taken_while_a_session_is_prepared_is_told_before_it_starts(tmp_path: Path) -> None:
     lease = sessions_pb2.PortLease(protocol=sessions_pb2.PortLease.PROTOCOL_TCP, host_port=free_port())
     with socket.socket() as other:
