@@ -3,9 +3,9 @@
 Of the spec the agent keeps a copy beside all directories, where no game in a container reaches: the bounds of a session
 are not its own to write.
 
-`launch.json` is written before the process is, and again with the process: only then does its wrapper begin. So a start
-without the second writing may be undone; whoever finds that, or a word of the wrapper in `status.binpb`, must never
-start this workload again.
+`launch.json` is written before the process is, and again with the process when the agent holds its wrapper's socket:
+only then does that one begin. So a start without the second writing may be undone; whoever finds that, or a word of the
+wrapper in `status.binpb`, must never start this workload again.
 """
 
 from __future__ import annotations

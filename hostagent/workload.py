@@ -243,7 +243,6 @@ class Workload:
         self.directory.record_launch(self._launch)
         instance = await self._around.runtime.start(order_of(self.directory.path, self._spec))
         self._launch = self._launch.of(instance.process)
-        self.directory.record_launch(self._launch)
         self._move(Trigger.LAUNCHED)
         if self._stop_asked.is_set():
             self._move(Trigger.STOP_BEGAN)
@@ -275,18 +274,22 @@ class Workload:
             await link.close()
         starved = await self._around.runtime.out_of_memory(self.directory.path)
         await self._clear()
-        wanted = self._spec.deployment
-        limits_bytes = wanted.container.memory_bytes, wanted.disk_bytes
+        limits_bytes = self._spec.deployment.container.memory_bytes, self.disk_limit_bytes
         self.settle(statuses.measured(self._end(exit_code), self._usage, starved, *limits_bytes))
         log.info("workload ended", workload=str(self.key), exit_code=exit_code)
 
     async def _follow(self, link: WrapperLink, process: ProcessId, adopted: bool) -> None:
         while True:
+            begins = not adopted and not self._heard
             try:
+                if begins:  # no game may hide the socket before: its wrapper waits for the record
+                    await link.hold(self._around.timing.ready_s)
+                    self.directory.record_launch(self._launch)
                 await link.until_ready(self._around.timing.ready_s)
-            except WrapperUnreachable as error:
+            except (WrapperUnreachable, OSError) as error:
                 log.warning("wrapper unreachable", workload=str(self.key), why=str(error))
-                if not adopted and not self._heard:
+                if begins:
+                    self.ask_stop(Reason.SESSION_REASON_START_FAILED, str(error))
                     await self._kill(process)
                     return
             async with aclosing(link.watch(self._around.timing.pace_s)) as said:

@@ -1,13 +1,15 @@
 """The agent's client of one wrapper: gRPC over the unix socket in the session's directory.
 
-The socket is reached through a descriptor of its own, and no link is followed to it: a game may have put one to another
-session's in its place. Besides, a unix socket's path may have 107 bytes only.
+The socket is reached through a descriptor of its own, which is kept: whatever a game puts in its place later, or a link
+to another session's before an adoption, is not followed. Besides, a unix socket's path may have 107 bytes only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
@@ -19,7 +21,7 @@ from quarterdeck.v1 import console_pb2, sessions_pb2, streaming_pb2, wrapper_pb2
 from hostagent.sessiondir import SOCKET
 
 _CALL_S = 5.0
-_POLL_S = 0.05
+_POLL_S = 0.01
 _UNOPENED = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
@@ -42,21 +44,34 @@ class WrapperLink:
         self._directory = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
         # What the channel dials: the directory, which takes no connection, until there is a socket.
         self._dialled = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
-        self._found()
+        self._held = self._listens()
         self._channel = grpc.aio.insecure_channel(f"unix:/proc/self/fd/{self._dialled}", options=_OPTIONS)
         self._stub = wrapper_pb2_grpc.WrapperServiceStub(self._channel)
 
-    async def until_ready(self, timeout_s: float) -> None:
-        """Waits until the wrapper answers. Raises WrapperUnreachable."""
+    async def hold(self, timeout_s: float) -> None:
+        """Waits until the wrapper listens; from then on its socket is this link's, wherever it is moved.
+
+        Raises WrapperUnreachable.
+        """
         try:
             async with asyncio.timeout(timeout_s):
-                while not self._found():  # noqa: ASYNC110 - another process makes it
-                    await asyncio.sleep(_POLL_S)
-                await self._channel.channel_ready()
+                while not self._held:
+                    await asyncio.sleep(_POLL_S)  # another process makes it
+                    self._held = self._listens()
         except TimeoutError as error:
-            raise WrapperUnreachable(f"the wrapper did not open its socket within {timeout_s:.0f} s") from error
+            raise WrapperUnreachable(f"the wrapper did not open its socket within {timeout_s:g} s") from error
 
-    def _found(self) -> bool:
+    async def until_ready(self, timeout_s: float) -> None:
+        """Waits until the wrapper answers. Raises WrapperUnreachable."""
+        await self.hold(timeout_s)
+        try:
+            await asyncio.wait_for(self._channel.channel_ready(), timeout_s)
+        except TimeoutError as error:
+            raise WrapperUnreachable(f"the wrapper did not answer within {timeout_s:g} s") from error
+
+    def _listens(self) -> bool:
+        """Whether somebody listens at the socket; then that is what will be dialled. One of a start that was undone is
+        there, too, and refuses."""
         try:
             descriptor = os.open(SOCKET, _UNOPENED, dir_fd=self._directory)
         except FileNotFoundError:
@@ -64,6 +79,10 @@ class WrapperLink:
         try:
             if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
                 return False
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.setblocking(False)
+                if probe.connect_ex(f"/proc/self/fd/{descriptor}") not in (0, errno.EAGAIN):
+                    return False
             os.dup2(descriptor, self._dialled, inheritable=False)
             return True
         finally:

@@ -35,29 +35,41 @@ def main() -> int:
         directory = SessionDirectory(path)
         spec = wire.parse_spec(directory.read_spec())
         log = BoundedLog(path / WRAPPER_LOG)
-        directory.await_launch()
     except (DirectoryError, wire.SpecError, OSError) as error:
-        print(f"wrapper: {error}", file=sys.stderr)  # noqa: T201 - there is no log yet
-        return 2
+        return _cannot_begin(error)
     _log_to(log, spec)
     keeper.become_subreaper()
-    asyncio.run(_live(spec, directory))
+    return asyncio.run(_serve(spec, directory))
+
+
+def _cannot_begin(error: Exception) -> int:
+    print(f"wrapper: {error}", file=sys.stderr)  # noqa: T201 - for the agent, which reads it where there is no status
+    return 2
+
+
+async def _serve(spec: Spec, directory: SessionDirectory) -> int:
+    """Listens before its game begins: the agent puts the start on record when it holds the socket."""
+    life = Life(spec, directory)
+    server = await serve(life, directory.socket_target)
+    try:
+        await directory.launched()
+        await _live(life, directory)
+    except DirectoryError as error:
+        return _cannot_begin(error)
+    finally:
+        await server.stop(_FAREWELL_S)
     return 0
 
 
-async def _live(spec: Spec, directory: SessionDirectory) -> None:
-    life = Life(spec, directory)
+async def _live(life: Life, directory: SessionDirectory) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, life.stop, Reason.STOP_REQUESTED)
-    server = await serve(life, directory.socket_target)
     try:
         await life.run(lambda changed: _keep_status(directory, changed))
     except Exception:
         structlog.get_logger().exception("the wrapper failed")
         raise
-    finally:
-        await server.stop(_FAREWELL_S)
 
 
 def _keep_status(directory: SessionDirectory, life: Life) -> None:

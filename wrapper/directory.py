@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -25,7 +26,7 @@ VOLUMES = "volumes"
 
 
 _LAUNCH_WITHIN_S = 60.0
-_LAUNCH_ROUND_S = 0.01
+_LAUNCH_ROUND_S = 0.002
 
 
 class DirectoryError(Exception):
@@ -69,18 +70,18 @@ class SessionDirectory:
         os.ftruncate(self._pid_file, 0)
         os.pwrite(self._pid_file, f"{os.getpid()} {process_start_ticks(os.getpid())}\n".encode(), 0)
 
-    def await_launch(self, within_s: float = _LAUNCH_WITHIN_S) -> None:
+    async def launched(self, within_s: float = _LAUNCH_WITHIN_S) -> None:
         """Returns once the agent has this start on record. Before that it may undo it, and start another wrapper.
 
         Raises DirectoryError when that does not happen in time: whoever started this has gone, or forgotten it.
         """
         until_s = boot_time_s() + within_s
-        while not self._launched():
+        while not self._on_record():
             if boot_time_s() >= until_s:
                 raise DirectoryError(f"nobody has recorded this start within {within_s:g} s")
-            time.sleep(_LAUNCH_ROUND_S)
+            await asyncio.sleep(_LAUNCH_ROUND_S)
 
-    def _launched(self) -> bool:
+    def _on_record(self) -> bool:
         try:
             return bool(json.loads((self.path / LAUNCH).read_bytes())["pid"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):

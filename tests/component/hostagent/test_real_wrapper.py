@@ -64,7 +64,7 @@ async def test_a_real_session_starts_is_adopted_after_kill_9_and_stops(plane: Fa
 
 
 async def test_a_start_that_is_not_on_record_begins_no_game_and_is_made_anew(plane: FakePlane, agents: Agents) -> None:
-    """Its agent died between the start of the wrapper and the note of it."""
+    """Its agent died between the start of the wrapper, which listens, and the note of it."""
     digest = add_game(plane)
     directory = SessionDir(agents.session_dir("game-1"), WorkloadKey("game-1", 1))
     directory.path.mkdir(parents=True)
@@ -72,7 +72,7 @@ async def test_a_start_that_is_not_on_record_begins_no_game_and_is_made_anew(pla
     directory.record_launch(launch_now())
     runtime = ProcessRuntime(directory.path.parent)
     first = (await runtime.start(Order(directory.path))).process
-    await eventually(lambda: (directory.path / "wrapper.log").exists())
+    await eventually((directory.path / "wrapper.sock").exists)
     agents.root.joinpath("agent.token").write_text("token-1")
     plane.plan(run_line("game-1", digest))
     agents.start(*WRAPPER)

@@ -203,13 +203,14 @@ def brightness(frame: av.VideoFrame) -> np.ndarray:
 
 
 @asynccontextmanager
-async def wrapper(path: Path, message: wrapper_pb2.SessionSpec) -> AsyncIterator[Wrapper]:
+async def wrapper(path: Path, message: wrapper_pb2.SessionSpec, recorded: bool = True) -> AsyncIterator[Wrapper]:
     """Started as an agent would: own session, empty environment. Killed at the end, and what it ran with it."""
     path.mkdir(parents=True, exist_ok=True)
     (path / "spec.binpb").write_bytes(message.SerializeToString())
     command = [sys.executable, "-m", "wrapper", "--session-dir", str(path)]
     process = subprocess.Popen(command, env={}, cwd="/", start_new_session=True)
-    (path / "launch.json").write_text(json.dumps({"pid": process.pid}))
+    if recorded:
+        record(path, process)
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         async with grpc.aio.insecure_channel(f"unix:/proc/self/fd/{directory}/wrapper.sock") as channel:
@@ -226,6 +227,11 @@ async def wrapper(path: Path, message: wrapper_pb2.SessionSpec) -> AsyncIterator
             process.send_signal(signal.SIGKILL)
         process.wait(_PATIENCE_S)
         os.close(directory)
+
+
+def record(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """As an agent does that has joined its wrapper: now the game may begin."""
+    (path / "launch.json").write_text(json.dumps({"pid": process.pid}))
 
 
 def alive(pid: int) -> bool:

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
 
-from tests.component.wrapper.rig import alive, spec, until_gone, wrapper
+from tests.component.wrapper.rig import alive, record, spec, until_gone, wrapper
 from tests.spooled import records, said
 
 SCRIPT = "import os, signal, sys, time\n"
@@ -41,6 +41,17 @@ def server(script: str, **environment: str) -> wrapper_pb2.SessionSpec:
     message.deployment.readiness.log_pattern = "^ready$"
     del message.ports[:]
     return message
+
+
+async def test_it_listens_first_and_begins_when_its_agent_has_recorded_the_start(tmp_path: Path) -> None:
+    message = server(SCRIPT + "print('ready', flush=True); time.sleep(600)")
+    async with wrapper(tmp_path, message, recorded=False) as process:
+        waiting = await process.until(lambda status: True)
+        assert waiting.state == wrapper_pb2.WORKLOAD_STATE_STARTING
+        assert not waiting.HasField("game_started_after")
+        assert not (tmp_path / "status.binpb").exists()
+        record(tmp_path, process.process)
+        await process.until_running()
 
 
 async def test_a_game_that_ends_well_is_exited(tmp_path: Path) -> None:

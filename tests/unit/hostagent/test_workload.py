@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import os
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,15 +17,19 @@ from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 from hostagent.lifecycle import Phase
 from hostagent.plan import WorkloadKey
 from hostagent.procfs import ProcessId
-from hostagent.runtime import Instance, Order, StartFailed
+from hostagent.runtime import Instance, Order, Runtime, StartFailed
+from hostagent.runtime.process import ProcessRuntime
 from hostagent.saves import Saves
-from hostagent.sessiondir import SessionDir
+from hostagent.sessiondir import Launch, SessionDir
 from hostagent.surroundings import Surroundings, Timing
 from hostagent.transfer import ArchiveLink
 from hostagent.workload import Workload
 from tests.ports import free_port
 
 Reason = sessions_pb2.SessionReason
+# Wrappers that begin nothing.
+MUTE = "import signal; signal.pause()"
+LISTENING = "import socket; here = socket.socket(socket.AF_UNIX); here.bind('wrapper.sock'); here.listen(); " + MUTE
 
 
 async def nothing(*_: object) -> None:
@@ -53,7 +60,7 @@ class Scripted:
         return 0
 
 
-def begun(tmp_path: Path, runtime: Scripted, *ports: sessions_pb2.PortLease) -> Workload:
+def begun(tmp_path: Path, runtime: Runtime, *ports: sessions_pb2.PortLease, ready_s: float = 60.0) -> Workload:
     root = tmp_path / "sessions"
     root.mkdir()
     content = wrapper_pb2.SessionSpec(session_id="game", generation=1, ports=ports).SerializeToString()
@@ -62,7 +69,7 @@ def begun(tmp_path: Path, runtime: Scripted, *ports: sessions_pb2.PortLease) -> 
         return content
 
     saves = Saves(tmp_path / "unstored", ArchiveLink(lambda: None), lambda _: None)
-    around = Surroundings(runtime, specs, lambda _: None, saves, Timing(kill_again_s=0))
+    around = Surroundings(runtime, specs, lambda _: None, saves, Timing(kill_again_s=0, ready_s=ready_s))
     workload = Workload(SessionDir.of(root, WorkloadKey("game", 1)), hashlib.sha256(content).hexdigest(), around)
     workload.begin()
     return workload
@@ -118,3 +125,30 @@ async def test_a_port_that_is_taken_while_a_session_is_prepared_is_told_before_i
         status = await end_of(begun(tmp_path, runtime, lease))
     assert status.reason == Reason.SESSION_REASON_PORT_TAKEN
     assert not runtime.started
+
+
+async def test_a_wrapper_that_does_not_listen_may_not_begin(tmp_path: Path) -> None:
+    """Or its game might hide from the agent what that has not seen yet."""
+    runtime = ProcessRuntime(tmp_path / "sessions", (sys.executable, "-c", MUTE))
+    workload = begun(tmp_path, runtime, ready_s=0.2)
+    ended = await end_of(workload)
+    assert (launch := workload.directory.launch()) is not None
+    assert launch.unfinished
+    assert ended.reason == Reason.SESSION_REASON_START_FAILED
+    assert ended.reason_detail == "the wrapper did not open its socket within 0.2 s"
+
+
+async def test_a_wrapper_whose_start_cannot_be_recorded_may_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record: Callable[[SessionDir, Launch], None] = SessionDir.record_launch
+
+    def record_on_a_full_disk(directory: SessionDir, launch: Launch) -> None:
+        if not launch.unfinished:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        record(directory, launch)
+
+    monkeypatch.setattr(SessionDir, "record_launch", record_on_a_full_disk)
+    ended = await end_of(begun(tmp_path, ProcessRuntime(tmp_path / "sessions", (sys.executable, "-c", LISTENING))))
+    assert ended.reason == Reason.SESSION_REASON_START_FAILED
+    assert "No space left" in ended.reason_detail

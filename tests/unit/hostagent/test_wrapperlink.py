@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -64,6 +65,31 @@ async def test_a_link_to_another_sessions_socket_is_not_followed(talking: Path, 
             await link.until_ready(0.5)
         with pytest.raises(WrapperUnreachable):
             await link.type(["stop"])
+    finally:
+        await link.close()
+
+
+async def test_a_socket_that_is_hidden_once_it_is_held_is_still_dialled(talking: Path) -> None:
+    link = WrapperLink(talking)
+    try:
+        await link.hold(10)
+        (talking / SOCKET).rename(talking / "away.sock")
+        await link.until_ready(10)
+    finally:
+        await link.close()
+
+
+async def test_the_socket_of_a_start_that_was_undone_is_not_held(tmp_path: Path, talking: Path) -> None:
+    anew = tmp_path / "anew.1"
+    anew.mkdir()
+    with socket.socket(socket.AF_UNIX) as undone:
+        undone.bind(str(anew / SOCKET))
+    link = WrapperLink(anew)
+    try:
+        with pytest.raises(WrapperUnreachable):
+            await link.hold(0.05)
+        (talking / SOCKET).rename(anew / SOCKET)
+        await link.until_ready(10)
     finally:
         await link.close()
 

@@ -10,15 +10,15 @@ from wrapper.directory import LAUNCH, DirectoryError, SessionDirectory
 
 
 @pytest.mark.parametrize("record", [None, "", '{"pid": 0}', '{"boot_id": "b"}', "[]"])
-def test_a_start_without_its_process_on_record_is_none(tmp_path: Path, record: str | None) -> None:
+async def test_a_start_without_its_process_on_record_is_none(tmp_path: Path, record: str | None) -> None:
     if record is not None:
         (tmp_path / LAUNCH).write_text(record)
     with pytest.raises(DirectoryError, match="nobody has recorded"):
-        SessionDirectory(tmp_path).await_launch(within_s=0)
+        await SessionDirectory(tmp_path).launched(within_s=0)
 
 
-def test_a_start_with_its_process_on_record_begins(tmp_path: Path) -> None:
+async def test_a_start_with_its_process_on_record_begins(tmp_path: Path) -> None:
     directory = SessionDirectory(tmp_path)
     (tmp_path / LAUNCH).write_text('{"pid": 7}')
-    directory.await_launch(within_s=0)
+    await directory.launched(within_s=0)
     assert not (tmp_path / "status.binpb").exists()
