@@ -14,10 +14,11 @@ from typing import Any
 
 import nats
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.api import ConsumerConfig, DeliverPolicy
 from nats.js.client import JetStreamContext
 
 STREAM = "QD_EXTERNAL"
+HEARTBEAT_S = 1.0
 
 
 @asynccontextmanager
@@ -54,17 +55,19 @@ async def _exists(stream: JetStreamContext) -> bool:
 async def follow(
     stream: JetStreamContext, subject: str, durable: str = ""
 ) -> AsyncIterator[tuple[dict[str, Any], Msg]]:
-    """(document, message) for ever; acknowledge the message when the document is dealt with.
+    """(document, message) for ever.
 
-    With a `durable` name the broker remembers how far this program has come, and starts it with what is new; without
-    one everything that the stream still holds comes first."""
-    config = ConsumerConfig(
-        ack_policy=AckPolicy.EXPLICIT,
-        deliver_policy=DeliverPolicy.NEW if durable else DeliverPolicy.ALL,
-    )
-    subscription = await stream.subscribe(
-        subject, stream=STREAM, durable=durable or None, config=config, manual_ack=True
-    )
+    With a `durable` name the broker remembers how far this program has come, and starts it with what is new.
+    Acknowledge each message when its document is dealt with: only then comes the next, after half a minute the same.
+    Without a name everything that the stream still holds comes first, in order; nothing need be acknowledged."""
+    if durable:
+        one_by_one = ConsumerConfig(deliver_policy=DeliverPolicy.NEW, max_ack_pending=1)
+        subscription = await stream.subscribe(
+            subject, stream=STREAM, durable=durable, config=one_by_one, manual_ack=True
+        )
+    else:
+        # The broker forgets a nameless consumer of whom it hears nothing for some seconds: this one is made anew then.
+        subscription = await stream.subscribe(subject, stream=STREAM, ordered_consumer=True, idle_heartbeat=HEARTBEAT_S)
     async for message in subscription.messages:
         try:
             document = json.loads(message.data)

@@ -70,9 +70,8 @@ async def main() -> None:
     print(f"serving http://{given.address}:{server.server_port}/metrics", flush=True)
     try:
         async with connected() as stream:
-            async for event, message in follow(stream, "quarterdeck.ext.>"):
+            async for event, _ in follow(stream, "quarterdeck.ext.>"):
                 fleet.tell(event)
-                await message.ack()
     finally:
         server.shutdown()
         thread.join()

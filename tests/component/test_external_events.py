@@ -121,8 +121,9 @@ async def test_slack_is_told_once_each_in_words_and_again_after_a_refusal(
     process, output = await start(spawn, "slack", tmp_path, b"following", **environment)
     async with asyncio.timeout(PATIENCE_S):  # "following" is said before the broker knows the consumer
         js = told._connection.require().js
-        while not await js.consumers_info("QD_EXTERNAL"):
+        while not (known := await js.consumers_info("QD_EXTERNAL")):
             await asyncio.sleep(0.05)
+    assert [one.config.max_ack_pending for one in known] == [1], "what waits for its turn must not come again"
     await told.publish_event(event("e-1", "host.lost", "hosts/h-1", 3, state="LOST"))
     await told.publish_event(event("e-2", "vm.ready", "vms/v-1", 1))
     assert await receiver.next() == "429 🔴 hosts/h-1 is offline"
@@ -130,6 +131,9 @@ async def test_slack_is_told_once_each_in_words_and_again_after_a_refusal(
     facts = {"game": "games/<b>", "vm": "vms/v-1", "reason": "GAME_CRASHED"}
     await told.publish_event(event("e-3", "session.crashed", "sessions/s-1", 9, **facts))
     assert await receiver.next() == "200 💥 sessions/s-1 is crashed (games/&lt;b&gt;, vms/v-1, GAME_CRASHED)"
+    async with asyncio.timeout(PATIENCE_S):
+        while any(one.num_ack_pending for one in await js.consumers_info("QD_EXTERNAL")):
+            await asyncio.sleep(0.05)
     process.terminate()
     process.wait(30)
     await told.publish_event(event("e-4", "host.online", "hosts/h-1", 4, state="ONLINE"))
@@ -163,4 +167,11 @@ async def test_prometheus_finds_hosts_and_running_sessions(told, own_nats_server
         f'{hosts}{{project="default",state="stale"}} 1.0',
         f"{running} 0.0",
         'quarterdeck_external_events_total{project="default",type="quarterdeck.host.online"} 3.0',
+    )
+    js = told._connection.require().js
+    for forgotten in await js.consumers_info("QD_EXTERNAL"):
+        await js.delete_consumer("QD_EXTERNAL", forgotten.name)
+    await told.publish_event(event("e-8", "host.lost", "hosts/h-2", 6, state="LOST"))
+    await figures(
+        f'{hosts}{{project="default",state="offline"}} 1.0', f'{hosts}{{project="default",state="stale"}} 0.0'
     )
