@@ -255,6 +255,7 @@ def _policy(settings: Settings) -> Policy:
         media_ports=settings.media_ports,
         log_retention_s=settings.log_retention_s,
         log_session_bytes=max(1, settings.log_session_mib) << 20,
+        saves_each=settings.saves_each,
         renting=_renting(settings),
     )
 

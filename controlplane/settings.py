@@ -115,7 +115,8 @@ class Settings:
     queue_max_per_subject: int = _of(values.count, 1000, "the same, of those whom one token's subject asked for")
     start_deadline_s: float = _of(values.POSITIVE, 120.0, "for a host to begin with a session, images not counted")
 
-    # How long lines of sessions' logs are kept, where their game does not say.
+    # How much is kept: saves of a player, and lines of sessions' logs, for how long where their game does not say.
+    saves_each: int = _of(values.count, 100, "saves that one player may have in a project; 0: any number")
     log_retention_s: float = _of(values.seconds(60), 14 * 86400.0, "from a line's writing until it is deleted")
     log_session_mib: int = _of(
         values.count, 256, "MiB of a session's lines, compressed, beyond which the oldest go; at least 1"

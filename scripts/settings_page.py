@@ -28,7 +28,7 @@ PARTS = {
     "ice_servers": "Players and hosts behind NAT",
     "heartbeat_interval_s": "When a host counts as gone",
     "session_lost_after_s": "How long sessions last, and wait",
-    "log_retention_s": "Logs of sessions",
+    "saves_each": "Saves, and logs of sessions",
     "local_vms": "Renting",
     "stream_token_ttl_s": "How long credentials live",
     "target": "What the operator's verbs speak to",

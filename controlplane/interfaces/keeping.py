@@ -44,6 +44,10 @@ class SaveRows(Protocol):
         """Of a project, "" for any game; for a player his own and those of nobody."""
         ...
 
+    async def count(self, project_id: str, owner: str) -> int:
+        """Of that player's own."""
+        ...
+
     async def held_on(self, vm_id: str) -> Sequence[HeldSave]:
         """Those whose session is bound to this VM, by id."""
         ...

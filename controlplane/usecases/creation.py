@@ -207,6 +207,7 @@ class _Batch:
     async def _asks(self, tx: Tx, new: Sequence[int], now: datetime) -> dict[int, Ask]:
         resolved: dict[tuple[str, str, SessionRequest], _Resolved | QuarterdeckError] = {}
         asks: dict[int, Ask] = {}
+        room = saves.Room(tx, self._world.policy.saves_each)
         for index in new:
             order = self._orders[index]
             if order.request.save_id and any(self._orders[other].writes == order.writes for other in asks):
@@ -221,6 +222,12 @@ class _Batch:
             if isinstance(found, QuarterdeckError):
                 self._answers[index] = found
                 continue
+            if order.request.save_id:
+                try:
+                    await room.take(order.who, order.request.save_id)
+                except Exhausted as refusal:
+                    self._answers[index] = refusal
+                    continue
             session = _new_session(self._world, order.who, order.request, found, now)
             asks[index] = Ask(session, found.deployment, found.preset, found.game.law)
         return asks

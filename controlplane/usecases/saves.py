@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from controlplane.domain.errors import Forbidden, InvalidRequest, NotFound, WrongState
+from controlplane.domain.errors import Exhausted, Forbidden, InvalidRequest, NotFound, WrongState
 from controlplane.domain.events import EventDraft
 from controlplane.domain.game import Deployment
 from controlplane.domain.identity import Principal
@@ -102,6 +102,32 @@ async def release(world: World, who: Principal, save_id: str, request_id: str) -
     return save
 
 
+class Room:
+    """For new saves of players, as one batch of sessions makes them (I18); `each` 0: any number. Other replicas count
+    for themselves: each may make a batch beyond."""
+
+    def __init__(self, tx: Tx, each: int) -> None:
+        self._tx = tx
+        self._each = each
+        self._owned: dict[tuple[str, str], int] = {}
+
+    async def take(self, who: Principal, save_id: str) -> None:
+        """Raises Exhausted where it would be one more than a player may have. Operators answer for their project."""
+        key = who.project_id, who.sees_only
+        if not self._each or not who.sees_only or await self._tx.saves.get(who.project_id, save_id) is not None:
+            return
+        if key not in self._owned:
+            self._owned[key] = await self._tx.saves.count(*key)
+        if self._owned[key] >= self._each:
+            raise Exhausted(
+                "TOO_MANY_SAVES",
+                f"you have {self._owned[key]} saves, the most that one player may (QUARTERDECK_SAVES_EACH): "
+                "play with one of them, or have an operator delete one",
+                field="save_id",
+            )
+        self._owned[key] += 1
+
+
 async def check_takeable(tx: Tx, who: Principal, save_id: str, deployment: Deployment) -> None:
     """Whether a new session of that deployment may play with the save. Raises InvalidRequest, Forbidden (another
     player's), WrongState."""
@@ -134,7 +160,7 @@ async def let_go(tx: Tx, session: Session, now: datetime) -> None:
     """A session that ended without ever having had a host will store nothing."""
     save = await tx.saves.get(session.project_id, session.save_id)
     if save is not None and save.session_id == session.id:
-        await tx.saves.save(save.released(now))
+        await _write(tx, save, save.released(now))
 
 
 async def forsake(tx: Tx, session: Session, now: datetime) -> None:
@@ -150,10 +176,19 @@ async def keep_track(tx: Tx, host_id: str, report: Report, now: datetime) -> Non
     """What a host's report says of the saves that its sessions hold."""
     held = [(one.save, one.finished, one.generation) for one in await tx.saves.held_on(host_id)]
     if held:
+        before = {(save.project_id, save.id): save for save, _, _ in held}
         running = {workload.session_id: workload.generation for workload in report.workloads}
         unstored = {one.session_id: (one.generation, one.detail) for one in report.unstored}
         for save in after_report(held, running, unstored, now, more=report.unstored_more):
-            await tx.saves.save(save)
+            await _write(tx, before[save.project_id, save.id], save)
+
+
+async def _write(tx: Tx, before: Save, save: Save) -> None:
+    """One without a version that nobody writes any more is nothing: who names it again makes it anew."""
+    if save.newest or save.session_id:
+        await tx.saves.save(save)
+    else:
+        await tx.saves.remove(before)
 
 
 async def forget_version(tx: Tx, version: SaveVersion, now: datetime) -> None:

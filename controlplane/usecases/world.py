@@ -63,6 +63,8 @@ class Policy:
     place_s: float = 5.0
     log_retention_s: float = 14 * 86400.0
     log_session_bytes: int = 256 << 20
+    # Of one player.
+    saves_each: int = 100
     renting: Renting = field(default_factory=Renting)
 
     @property

@@ -49,6 +49,11 @@ class SqlSaves:
             statement = statement.where(saves.c.owner.in_(["", for_player]))
         return [from_row(Save, row) for row in await self._connection.rows(paged(statement, saves, page))]
 
+    async def count(self, project_id: str, owner: str) -> int:
+        mine = (saves.c.project_id == project_id) & (saves.c.owner == owner)
+        row = await self._connection.row(sa.select(sa.func.count().label("owned")).select_from(saves).where(mine))
+        return int(row["owned"]) if row else 0
+
     async def held_on(self, vm_id: str) -> Sequence[HeldSave]:
         # From the held ones, which are few, to their sessions.
         statement = (

@@ -11,14 +11,14 @@ import pytest
 from quarterdeck.v1 import agent_pb2
 
 from controlplane.api.archives import store
-from controlplane.domain.errors import Forbidden, InvalidRequest, WrongState
+from controlplane.domain.errors import Exhausted, Forbidden, InvalidRequest, WrongState
 from controlplane.domain.host import HostState, HostTrigger
 from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
 from controlplane.domain.reconcile import Report, UnstoredSave, Workload, WorkloadState
-from controlplane.domain.save import LARGEST_BYTES, SaveSpec
+from controlplane.domain.save import LARGEST_BYTES, Save, SaveSpec
 from controlplane.domain.session import Session, SessionReason, SessionState, SessionTrigger
 from controlplane.interfaces import Page, Store
-from controlplane.usecases import archives, creation, hosts, saves
+from controlplane.usecases import archives, creation, hosts, saves, sessions
 from controlplane.usecases.archives import Arrived, Sent
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.world import World
@@ -145,6 +145,7 @@ async def test_only_the_host_that_has_the_session_in_this_generation(world: Worl
 
 async def test_a_host_that_has_nothing_left_frees_the_save_and_one_that_has_tells_why(world: World) -> None:
     agent = Agent(world, await create(world))
+    await agent.store(b"early", "a", final=False)
     await agent.reports(agent.exited(), unstored=(agent.unstored(),))
     assert (await save_of(world)).session_id == agent.session.id
     with pytest.raises(WrongState) as refused:
@@ -157,6 +158,43 @@ async def test_a_host_that_has_nothing_left_frees_the_save_and_one_that_has_tell
     await agent.reports()
     assert (await save_of(world)).session_id == ""
     await create(world)
+
+
+async def test_a_save_that_never_got_a_version_goes_with_the_session_that_made_it(world: World) -> None:
+    agent = Agent(world, await create(world))
+    await agent.reports(agent.exited())
+    assert (await save_of(world)).session_id == agent.session.id  # what it has left may still come
+    await agent.reports()
+    assert not await saves.list_saves(world, OPERATOR, "", ALL)
+    async with world.store.tx() as tx:
+        for vm in await tx.batch.lock_vms(["vm-1", "vm-2"], wait=True):
+            await tx.vms.save(replace(vm, capacity_units=0, version=vm.version + 1))
+    waiting = await create(world)
+    assert waiting.vm_id == ""
+    await sessions.stop_session(world, OPERATOR, waiting.id, "r")
+    assert not await saves.list_saves(world, OPERATOR, "", ALL)
+
+
+async def test_a_player_has_so_many_saves_however_many_he_asks_for_at_once(world: World) -> None:
+    world = replace(world, policy=replace(world.policy, saves_each=2))
+
+    async def asked(who: Principal, save_id: str) -> str:
+        try:
+            await creation.create_session(world, who, SessionRequest("orbit", save_id=save_id), "r")
+        except Exhausted as refusal:
+            return refusal.message.partition(" (")[0]
+        return ""
+
+    too_many = "you have 2 saves, the most that one player may"
+    player, other = (Principal(DEFAULT_PROJECT, name, Role.PLAYER) for name in ("player", "other"))
+    answers = await asyncio.gather(*(asked(player, name) for name in "abcd"))
+    assert sorted(answers) == ["", "", too_many, too_many]
+    assert await asked(player, "e") == too_many
+    assert [await asked(other, "f"), *[await asked(OPERATOR, name) for name in "ghi"]] == [""] * 4
+    async with world.store.tx() as tx:
+        free = Save("mine", DEFAULT_PROJECT, "orbit", await tx.now(), await tx.now(), owner="player")
+        await tx.saves.add(free)
+    assert await asked(player, "mine") == ""
 
 
 async def test_a_lost_host_gives_way_and_what_it_brings_later_is_kept_beside(world: World) -> None:

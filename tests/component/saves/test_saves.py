@@ -128,4 +128,4 @@ def test_a_session_that_never_had_a_host_lets_go(house: House, player: Player) -
     request = sessions_pb2.CreateSessionRequest(game="games/counter", save_id="mine", queue_timeout=Duration(seconds=1))
     waiting = player.call(player.sessions.CreateSession, request)
     assert player.save().session == waiting.name
-    until(lambda: not player.save().session)
+    until(lambda: not house.json("saves", "list")["saves"])

@@ -104,6 +104,13 @@ async def test_they_are_listed_newest_first_page_by_page(store):
         assert not await tx.saves.list("other", "", Page())
 
 
+async def test_a_players_own_are_counted(store):
+    await add(store, a_save(), a_save("two", owner="anna"), a_save("three", owner="anna"), a_save("four", owner="ben"))
+    async with store.reading() as tx:
+        assert [await tx.saves.count(PROJECT, owner) for owner in ("anna", "ben", "carl")] == [2, 1, 0]
+        assert await tx.saves.count("other", "anna") == 0
+
+
 async def test_what_is_held_by_sessions_of_a_vm(store):
     over = {"state": SessionState.STOPPED, "reason": SessionReason.IDLE}
     async with store.tx() as tx:

@@ -46,6 +46,10 @@ class MemorySaves:
         found = [s for s in rows if s.project_id == project_id and game_id in ("", s.game_id)]
         return paged([s for s in found if not for_player or s.owner in ("", for_player)], page)
 
+    async def count(self, project_id: str, owner: str) -> int:
+        rows: Sequence[Save] = list(self._tables.seen("saves").values())
+        return sum((save.project_id, save.owner) == (project_id, owner) for save in rows)
+
     async def held_on(self, vm_id: str) -> Sequence[HeldSave]:
         rows: Sequence[Save] = sorted(self._tables.seen("saves").values(), key=lambda save: save.id)
         held: list[HeldSave] = []
