@@ -54,6 +54,8 @@ class Patience:
     restore_s: float = 120.0
     base_s: float = 0.2
     cap_s: float = 5.0
+    # The upper bound where a running game is told of each try.
+    disturb_s: float = 60.0
     # After what will hardly pass by itself: the files too large, unreadable.
     hopeless_s: float = 60.0
 
@@ -186,8 +188,8 @@ class Saves:
         pack = partial(archive.pack, directory.path, places_of(spec), max_bytes=most, live=True)
         for attempt in range(_READ_TRIES):
             try:
-                async with self._reading[directory.key], reading(directory, spec, link):
-                    await self._link.store(header, lambda out: pack(out=out))
+                async with self._reading[directory.key]:
+                    await self._link.store(header, lambda out: pack(out=out), reading(directory, spec, link))
                 return
             except FilesChanging:
                 if attempt == _READ_TRIES - 1:
@@ -210,7 +212,7 @@ class Saves:
                 break
             except NotNow as error:
                 log.warning("backup not stored yet", backup=backup_id, why=str(error))
-                await asyncio.sleep(self._pause_s(attempt))
+                await asyncio.sleep(self._pause_s(attempt, self._patience.disturb_s))
                 attempt += 1
             except Refused as error:
                 if failure[0]:
@@ -287,8 +289,8 @@ class Saves:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._link.close()
 
-    def _pause_s(self, attempt: int) -> float:
-        return full_jitter_s(attempt, self._patience.base_s, self._patience.cap_s, random.uniform)
+    def _pause_s(self, attempt: int, cap_s: float | None = None) -> float:
+        return full_jitter_s(attempt, self._patience.base_s, cap_s or self._patience.cap_s, random.uniform)
 
     def _prepared(self, key: WorkloadKey) -> Path:
         return self._root / f".{key}"

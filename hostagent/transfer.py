@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
@@ -80,20 +80,31 @@ class ArchiveLink:
         # Apart: a start shall not wait for what others send.
         self._fetching = asyncio.Semaphore(_AT_ONCE)
 
-    async def store(self, header: agent_pb2.ArchiveHeader, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
-        """Sends what `pack` writes; None when it was on record already. Raises what `pack` does, NotNow, Refused."""
-        async with self._sending, self._upload(header) as call:
-            reader, writer = os.pipe2(os.O_CLOEXEC)
-            packing = self._threads.submit(_packed, pack, writer)
-            loop, stream = asyncio.get_running_loop(), asyncio.StreamReader(limit=_CHUNK_BYTES)
-            source = os.fdopen(reader, "rb", 0)
-            transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), source)
-            try:
-                async with _moving() as moved:
-                    return await _send(call, stream, packing, moved)
-            finally:
-                transport.close()  # whoever still packs into it is told by a broken pipe
+    async def store(
+        self,
+        header: agent_pb2.ArchiveHeader,
+        pack: Callable[[BinaryIO], Contents],
+        around: AbstractAsyncContextManager[None] | None = None,
+    ) -> Contents | None:
+        """Sends what `pack` writes; None when it was on record already. `around` is entered when its turn has come and
+        there is a link. Raises what `pack` does, NotNow, Refused."""
+        async with self._sending:
+            self._linked()
+            async with around or nullcontext(), self._upload(header) as call:
+                return await self._pack_into(call, pack)
         return None
+
+    async def _pack_into(self, call: Any, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        packing = self._threads.submit(_packed, pack, writer)
+        loop, stream = asyncio.get_running_loop(), asyncio.StreamReader(limit=_CHUNK_BYTES)
+        source = os.fdopen(reader, "rb", 0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), source)
+        try:
+            async with _moving() as moved:
+                return await _send(call, stream, packing, moved)
+        finally:
+            transport.close()  # whoever still packs into it is told by a broken pipe
 
     async def fail(self, header: agent_pb2.ArchiveHeader, reason: str, detail: str) -> None:
         """Says that there will be no such archive. Raises NotNow, Refused."""

@@ -10,6 +10,7 @@ import pytest
 from protovalidate import validate
 from quarterdeck.v1 import wrapper_pb2
 
+from hostagent.backoff import full_jitter_s
 from hostagent.linkstream import LinkStream
 from hostagent.plan import WorkloadKey
 from hostagent.reporting import ReportSchedule
@@ -72,3 +73,27 @@ async def test_a_note_that_a_game_has_made_a_directory_of_is_in_nobodys_way(tmp_
     saves = Saves(tmp_path / "unstored", ArchiveLink(lambda: None), lambda _: None)
     await saves.keep(directory, spec, link, lambda: True)
     link.type.assert_awaited_once_with(["save-on"])
+
+
+async def test_a_backup_that_cannot_be_stored_now_disturbs_its_game_ever_less_and_without_a_link_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = SessionDir.of(tmp_path, WorkloadKey("game", 1))
+    directory.create()
+    spec = wrapper_pb2.SessionSpec()
+    spec.deployment.saves.before_lines.append("save-off")
+    link, pauses = Mock(type=AsyncMock(return_value=1)), list[float]()
+
+    def pause_s(attempt: int, base_s: float, cap_s: float, _: object) -> float:
+        pauses.append(full_jitter_s(attempt, base_s, cap_s, lambda low, high: high))
+        if len(pauses) == 12:
+            raise KeyError("enough")
+        return 0.0
+
+    monkeypatch.setattr("hostagent.saves.full_jitter_s", pause_s)
+    saves = Saves(tmp_path / "unstored", ArchiveLink(lambda: None), lambda _: None)
+    with pytest.raises(KeyError):
+        await saves.back_up(directory, spec, link, "b-1")
+    link.type.assert_not_awaited()
+    assert sorted(pauses) == pauses
+    assert (pauses[0], pauses[-1]) == (0.2, 60.0)
