@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+from hostagent import tree
+
 # Not to wait for a writer, should it be a fifo.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# Gone, a link, a socket or a device that nobody drives.
-_NO_FILE = frozenset({errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENODEV})
+# Gone, or something else by now, a link, a socket or a device that nobody drives.
+_NO_FILE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV})
 _MAX_DEPTH = 48
 _MAX_ENTRIES = 200_000
 _BLOCK_BYTES = 1 << 18
@@ -89,7 +90,7 @@ class _Packing:
     def all(self, base: Path, places: Places) -> None:
         for name, place in sorted(places.items()):
             try:
-                with _directory(base, place) as directory:
+                with _directory(base, place, tree.LOOK) as directory:
                     self._add(name, os.fstat(directory), None)
                     self._walk(name, directory, 1)
             except _Nowhere:
@@ -141,9 +142,19 @@ class _Packing:
 
 @contextmanager
 def _opened(name: str, directory: int) -> Iterator[int | None]:
-    """None for what is no file or directory, and for what has just gone. Raises OSError for what cannot be read."""
+    """None for what is no file or directory, and for what has just gone. Raises ArchiveRefused for what we may not
+    read, OSError for what cannot be read."""
     try:
-        descriptor = os.open(name, _FILE, dir_fd=directory)
+        mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            descriptor = tree.opened(name, directory)
+        elif stat.S_ISREG(mode):
+            descriptor = tree.opened(name, directory, os.R_OK, _FILE)
+        else:
+            yield None
+            return
+    except PermissionError as error:
+        raise ArchiveRefused(f"{name} may not be read") from error
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise
@@ -237,6 +248,7 @@ def set_aside(base: Path, places: Places, target: Path) -> None:
     """Moves each volume that is there from its place into `target`; done again it goes on. Raises OSError."""
     for name, place in sorted(places.items()):
         try:
+            # Also its own rights: to be moved elsewhere is a change of it.
             with _directory(base, place), _directory(base, place.parent) as parent:
                 os.rename(place.name, target / name, src_dir_fd=parent)
         except _Nowhere:
@@ -248,9 +260,9 @@ class _Nowhere(Exception):
 
 
 @contextmanager
-def _directory(base: Path, place: PurePosixPath, make: bool = False) -> Iterator[int]:
-    """Opened step by step: whatever a game has put there leads nowhere else. Raises _Nowhere, unless it may `make`
-    it."""
+def _directory(base: Path, place: PurePosixPath, rights: int = tree.CHANGE, make: bool = False) -> Iterator[int]:
+    """Opened step by step: whatever a game has put there leads nowhere else, and what it has shut is opened. Raises
+    _Nowhere, unless it may `make` it."""
     with ExitStack() as opened:
         directory = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         opened.callback(os.close, directory)
@@ -259,7 +271,7 @@ def _directory(base: Path, place: PurePosixPath, make: bool = False) -> Iterator
                 with suppress(FileExistsError):
                     os.mkdir(part, 0o700, dir_fd=directory)
             try:
-                directory = os.open(part, _DIRECTORY, dir_fd=directory)
+                directory = tree.opened(part, directory, rights)
             except (FileNotFoundError, NotADirectoryError) as error:
                 raise _Nowhere(part) from error
             except OSError as error:

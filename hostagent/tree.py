@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_UNOPENED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNOPENED = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 # Gone, or no directory any more.
 _NO_DIRECTORY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 LOOK = os.R_OK | os.X_OK
@@ -56,7 +57,7 @@ def walk(top: Path, rights: int = LOOK) -> Iterator[Found]:
                 continue
             name = below.pop()
             try:
-                inner = _opened(name, folder, rights)
+                inner = opened(name, folder, rights)
             except OSError as error:
                 if error.errno not in _NO_DIRECTORY:
                     yield Found(folder, name, is_directory=True, shut=error)
@@ -84,16 +85,17 @@ def remove(top: Path) -> None:
             os.unlink(found.name, dir_fd=found.folder)
 
 
-def _opened(name: str, folder: int, rights: int) -> int:
-    """Gives the owner his rights back where they are missing and that is us. Raises OSError."""
+def opened(name: str, folder: int, rights: int = LOOK, flags: int = _DIRECTORY) -> int:
+    """Of what lies in `folder`, a directory unless the flags say otherwise. Gives the owner his rights back where they
+    are missing and that is us. Raises OSError."""
     if not os.access(name, rights, dir_fd=folder, effective_ids=True, follow_symlinks=False):
-        unopened = os.open(name, _UNOPENED, dir_fd=folder)
+        unopened = os.open(name, _UNOPENED | flags & os.O_DIRECTORY, dir_fd=folder)
         try:
             with suppress(PermissionError):
-                os.chmod(f"/proc/self/fd/{unopened}", 0o700)
+                os.chmod(f"/proc/self/fd/{unopened}", stat.S_IMODE(os.fstat(unopened).st_mode) | rights << 6)
         finally:
             os.close(unopened)
-    return os.open(name, _DIRECTORY, dir_fd=folder)
+    return os.open(name, flags, dir_fd=folder)
 
 
 def _instead(folder: int, other: int) -> int:

@@ -8,12 +8,14 @@ import io
 import os
 import socket
 import tarfile
+import tempfile
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from hostagent import archive
 from hostagent.archive import ArchiveRefused, FilesChanging
+from tests.nobody import NOBODY, as_nobody
 
 PLACES = {"conf": PurePosixPath("home/etc/conf"), "world": PurePosixPath("home/world")}
 LARGE = 1 << 30
@@ -96,9 +98,11 @@ def test_links_and_special_files_are_left_out_and_not_followed(session: Path, tm
     assert content == plain
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.EMFILE])
+@pytest.mark.parametrize(
+    ("number", "raised"), [(errno.EACCES, ArchiveRefused), (errno.EIO, OSError), (errno.EMFILE, OSError)]
+)
 def test_a_file_that_cannot_be_read_is_not_left_out(
-    session: Path, monkeypatch: pytest.MonkeyPatch, number: int
+    session: Path, monkeypatch: pytest.MonkeyPatch, number: int, raised: type[Exception]
 ) -> None:
     real = os.open
 
@@ -108,7 +112,7 @@ def test_a_file_that_cannot_be_read_is_not_left_out(
         return real(path, flags, mode, dir_fd=dir_fd)
 
     monkeypatch.setattr(os, "open", refusing)
-    with pytest.raises(OSError, match=r"level\.dat"):
+    with pytest.raises(raised, match=r"level\.dat"):
         packed(session)
 
 
@@ -127,6 +131,28 @@ def test_a_volume_that_a_game_has_made_a_link_leads_nowhere(session: Path, tmp_p
     archive.set_aside(session, PLACES, aside)
     assert (outside / "theirs").exists()
     assert list(aside.iterdir()) == []
+
+
+def test_what_a_game_has_shut_is_opened_by_an_agent_that_is_not_root() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        if os.geteuid() == 0:
+            os.chown(place, NOBODY, NOBODY)
+        as_nobody(lambda: _shut_and_kept(Path(place)))
+
+
+def _shut_and_kept(session: Path) -> None:
+    inner = session / "home" / "world" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "file").write_text("kept")
+    for shut, mode in ((inner / "file", 0o000), (inner, 0o400), (inner.parent, 0o500), (session / "home", 0o000)):
+        shut.chmod(mode)
+    assert packed(session)[1] == archive.Contents(files=1, size_bytes=4)
+    for shut, mode in ((inner.parent, 0o500), (session / "home", 0o000)):
+        shut.chmod(mode)
+    aside = session / "aside"
+    aside.mkdir()
+    archive.set_aside(session, PLACES, aside)
+    assert (aside / "world" / "inner" / "file").read_text() == "kept"
 
 
 def test_setting_aside_goes_on_where_it_was(session: Path, tmp_path: Path) -> None:
