@@ -17,7 +17,7 @@ from tests.docker_engine import REPOSITORY
 UNITS = REPOSITORY / "deploy" / "systemd"
 # As `systemd-analyze security` weighs it, in tenths: 0 exposes nothing, 100 everything. Games need devices and memory
 # that is written and run, which the agent's unit therefore leaves them.
-MOST_EXPOSED = {"quarterdeck-agent": 50, "quarterdeck@api": 15, "quarterdeck-migrate": 25}
+MOST_EXPOSED = {"quarterdeck-agent": 50, "quarterdeck@api": 15, "quarterdeck-migrate": 25, "quarterdeck-nats": 15}
 
 
 @pytest.fixture(scope="module")
