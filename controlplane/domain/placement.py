@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import heapify, heappop, heappush
+from typing import NamedTuple
 
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Gpu, Host, HostState
@@ -76,10 +78,24 @@ class PassedOver:
 
 
 def rank(need: Need, candidates: Iterable[Candidate]) -> tuple[tuple[Choice, ...], tuple[PassedOver, ...]]:
-    """The VMs that fit, best first, and those passed over. By region, then fullest first, so that others drain empty
-    (bin packing); ties by id, so that the same snapshot always gives the same answer."""
+    """The VMs that fit, best first, and those passed over."""
+    fits, passed = _survey(need, candidates)
+    return tuple(Choice(fit.vm_id, fit.units) for fit in sorted(fits)), tuple(passed)
+
+
+class _Fit(NamedTuple):
+    """A VM that fits; the least is the best. By region, then fullest first, so that others drain empty (bin packing);
+    ties by id, so that the same snapshot always gives the same answer."""
+
+    place: int
+    left: int
+    vm_id: str
+    units: int
+
+
+def _survey(need: Need, candidates: Iterable[Candidate]) -> tuple[list[_Fit], list[PassedOver]]:
     order = {region_id: place for place, region_id in enumerate(need.regions)}
-    fitting: list[tuple[int, int, str, Choice]] = []
+    fits: list[_Fit] = []
     passed: list[PassedOver] = []
     for candidate in candidates:
         vm, units = candidate.vm, units_on(need, candidate.vm)
@@ -87,9 +103,8 @@ def rank(need: Need, candidates: Iterable[Candidate]) -> tuple[tuple[Choice, ...
         if obstacle:
             passed.append(PassedOver(vm.id, obstacle, vm.region_id, units > vm.free_units))
         else:
-            fitting.append((order[vm.region_id], vm.free_units - units, vm.id, Choice(vm.id, units)))
-    fitting.sort(key=lambda entry: entry[:3])
-    return tuple(choice for *_, choice in fitting), tuple(passed)
+            fits.append(_Fit(order[vm.region_id], vm.free_units - units, vm.id, units))
+    return fits, passed
 
 
 def units_on(need: Need, vm: Vm) -> int:
@@ -109,23 +124,30 @@ def assign_many(
         used = one.vm.capacity_units - free[one.vm.id]
         return one if used == one.vm.used_units else replace(one, vm=replace(one.vm, used_units=used))
 
-    ranked: dict[Need, list[Choice]] = {}
+    fits: dict[Need, dict[str, _Fit]] = {}
+    heaps: dict[Need, list[_Fit]] = {}
     choices: list[Choice | None] = []
     unmet: dict[Need, tuple[PassedOver, ...]] = {}
     for need in needs:
-        if need not in ranked:
-            ranked[need] = list(reversed(rank(need, map(filled, fleet.values()))[0]))
-        # Taking from the best keeps it the best while it has room; what is behind it has not changed.
-        best = ranked[need]
-        while best and free[best[-1].vm_id] < best[-1].units:
-            best.pop()
-        choices.append(best[-1] if best else None)
-        if not best:
+        if need not in heaps:
+            found, _ = _survey(need, map(filled, fleet.values()))
+            fits[need], heaps[need] = {fit.vm_id: fit for fit in found}, found
+            heapify(found)
+        heap = heaps[need]
+        while heap and heap[0].left != free[heap[0].vm_id] - heap[0].units:
+            heappop(heap)  # as it was before somebody was placed there
+        if not heap:
+            choices.append(None)
             unmet[need] = ()
             continue
-        free[best[-1].vm_id] -= best[-1].units
-        ranked = {need: best}  # for any other need this VM may stand elsewhere now
-    return tuple(choices), {need: rank(need, map(filled, fleet.values()))[1] for need in unmet}
+        best = heap[0]
+        choices.append(Choice(best.vm_id, best.units))
+        free[best.vm_id] -= best.units
+        for other, known in fits.items():  # nothing else of it has changed for anybody
+            fit = known.get(best.vm_id)
+            if fit is not None and fit.units <= free[fit.vm_id]:
+                heappush(heaps[other], fit._replace(left=free[fit.vm_id] - fit.units))
+    return tuple(choices), {need: tuple(_survey(need, map(filled, fleet.values()))[1]) for need in unmet}
 
 
 def _ungranted(need: Need, host: Host) -> Iterator[str]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controlplane.domain import placement
 from controlplane.domain.errors import Exhausted
 from controlplane.domain.game import Picture
 from controlplane.domain.host import Encoder, Gpu, Host, HostState, Inventory
@@ -140,6 +141,21 @@ def test_many_at_once_go_where_they_would_go_one_by_one_and_never_above_capacity
         candidates[choice.vm_id] = Candidate(vm, candidates[choice.vm_id].host)
     assert all(c.vm.used_units <= c.vm.capacity_units for c in candidates.values())
     assert unmet == {asked: rank(asked, candidates.values())[1] for asked in unmet}
+
+
+def test_a_machine_is_looked_at_once_for_each_kind_of_need_however_many_take_turns(monkeypatch):
+    looked, obstacle = 0, placement._obstacle
+
+    def counted(*asked):
+        nonlocal looked
+        looked += 1
+        return obstacle(*asked)
+
+    monkeypatch.setattr(placement, "_obstacle", counted)
+    kinds, fleet = [replace(need(), game_id=name) for name in "abc"], [candidate(f"v{n:02d}") for n in range(10)]
+    choices, unmet = assign_many(kinds * 20, fleet)
+    assert sum(choice is not None for choice in choices) == 40
+    assert looked == len(fleet) * (len(kinds) + len(unmet))
 
 
 GIVEN_AWAY = Inventory(encoders=ABLE.encoders, ephemeral_ports=((27000, 40000),))
