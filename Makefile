@@ -36,9 +36,9 @@ demo: $(STAMP) ## install, start everything here and play: prints the page's add
 
 test: $(DEV_STAMP) system-packages ## all tests, on SQLite and PostgreSQL (PYTEST="-k name" narrows)
 	@mkdir -p build; status=0; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not e2e" --junitxml=build/parts.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
-	$(BIN)/python -m pytest -m e2e --junitxml=build/whole.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
-	exit $$status  # the parts side by side, then the whole system with the machine to itself; 5: nothing selected
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone" --junitxml=build/parts.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
+	$(BIN)/python -m pytest -m alone --junitxml=build/whole.xml $(PYTEST) || [ $$? -eq 5 ] || status=1; \
+	exit $$status  # most side by side, then what needs the machine to itself; 5: nothing selected
 
 image: ## the control plane's image, quarterdeck/controlplane (BASE=… another Debian, TAG=…)
 	docker build $(if $(BASE),--build-arg BASE=$(BASE)) -f deploy/Dockerfile -t quarterdeck/controlplane$(if $(TAG),:$(TAG)) .

@@ -14,8 +14,6 @@ LONG = (
     "tests/component/test_logs.py",
     "tests/component/saves/",
     "tests/component/test_silence.py",
-    "tests/component/test_hundred.py",
-    "tests/component/test_scale.py",
 )
 _FIRST = (*ENGINES, *LONG)
 # An engine that starts and images that are made count as the time of whichever test is first.

@@ -29,7 +29,7 @@ PATIENCE_S = 600.0
 TEMPLATE = "A16"
 MACHINES = ("one", "two")
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(1500)]
 
 
 class Operator:

@@ -44,7 +44,7 @@ TWICE_EACH = 50
 CALL_S = 280.0
 SETTLED_S = float(os.environ.get("QUARTERDECK_SCALE_S", "900"))
 
-pytestmark = pytest.mark.timeout(2400)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(2400)]
 
 Spawn = Callable[..., subprocess.Popen[bytes]]
 

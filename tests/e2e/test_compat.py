@@ -21,8 +21,6 @@ from websockets.asyncio.client import connect
 from tests.component.wrapper.rig import Browser
 from tests.house import House
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-
 ORCHESTRATOR, STREAMING, SESSION = "/api/orchestrator/v1", "/api/streaming/v1", "/api/session/v1"
 
 READY_WITHIN_S = 90

@@ -21,7 +21,7 @@ from tests.component.deploy import test_chart as helm_chart
 from tests.docker_engine import REPOSITORY, Engine
 from tests.ports import free_port, free_ports
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.alone
 
 DEPLOY = REPOSITORY / "deploy"
 ROLES = ("api", "gateway", "processor")

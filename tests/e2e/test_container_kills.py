@@ -18,7 +18,7 @@ from tests.e2e.containers import ROLE, ContainerHouse, eventually, reason_word, 
 from tests.ports import free_ports
 from tests.registry import Registry
 
-pytestmark = pytest.mark.e2e
+pytestmark = pytest.mark.alone
 
 # How many seconds pass before it is ready, and before it has stopped.
 SERVER = "trap 'sleep {stops}; exit 0' TERM; sleep {starts}; echo ready; while :; do sleep 0.1; done"

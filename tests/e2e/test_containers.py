@@ -27,7 +27,7 @@ LISTENS = (
     " exec python3 -P -m examples.broadside </dev/null"
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 
 KEPT = {

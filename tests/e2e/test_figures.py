@@ -24,8 +24,6 @@ from quarterdeck.v1 import events_pb2
 from tests.house import House
 from tests.unit.domain.test_event_words import SEED_001
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
-
 WITHIN_S = 120
 ALLOCATIONS = "quarterdeck_allocation_seconds_count"
 ORCHESTRATOR = "/api/orchestrator/v1"

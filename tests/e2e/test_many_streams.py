@@ -28,7 +28,7 @@ from tests.e2e.waiting import until
 from tests.house import House
 from tests.ports import free_ports
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 MOST = int(os.environ.get("QUARTERDECK_TEST_STREAMS", "3"))
 FPS, WATCHED_S, SHARE = 30, 4.0, 0.9

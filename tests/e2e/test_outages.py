@@ -29,7 +29,7 @@ from tests.contract.store.rows import synchronous
 from tests.e2e.waiting import until
 from tests.house import House
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 LONGEST_GAP_MS = 200
 KILLS = 6

@@ -18,7 +18,7 @@ from tests.e2e.hearing import LOUD, listen, sounds
 from tests.e2e.house import House, enter
 from tests.e2e.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 # Where the player's sails are, as share of the picture's width. Only they are cream, and only below the horizon is the
 # sky with its clouds and its sun out of the way.

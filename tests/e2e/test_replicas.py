@@ -24,7 +24,7 @@ from tests.contract.store.rows import synchronous
 from tests.e2e.waiting import until
 from tests.ports import free_port, free_ports
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
 
 PATIENCE_S = 90.0
 REPLICAS = ("a", "b")

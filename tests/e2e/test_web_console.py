@@ -8,7 +8,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.stub import Stub, problem
 
 # One event loop for all: the browser, which takes long to start, is shared.
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def opened(page: Page, stub: Stub, state: str = "RUNNING") -> None:

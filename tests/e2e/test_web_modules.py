@@ -14,7 +14,7 @@ from quarterdeck.v1 import backups_pb2, hosts_pb2, ports_pb2, replacements_pb2, 
 from tests.e2e.stub import Stub, serving
 
 # One event loop for all: the browser, which takes long to start, is shared.
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

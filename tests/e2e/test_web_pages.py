@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from tests.e2e.stub import CODE, GAME, Stub, ago, problem, session, vm
 
 # One event loop for all: the browser, which takes long to start, is shared.
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_without_a_login_every_page_says_how_to_get_one(page: Page, stub: Stub) -> None:

@@ -20,7 +20,7 @@ from playwright.async_api import Browser, Locator, Page, Request, expect
 
 from tests.house import House
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 COUNTING = """
 import pathlib, time

@@ -13,7 +13,7 @@ from tests.e2e.stub import Stub, problem
 from tests.e2e.waiting import colour, until
 
 # One event loop for all: the browser, which takes long to start, is shared.
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 LIVE = "quarterdeckPlayer.state === 'live' && quarterdeckPlayer.framesPresented > 5"
 

@@ -15,7 +15,7 @@ from tests.e2e.stub import Stub
 from tests.e2e.test_web_player import LIVE, heard
 from tests.e2e.waiting import until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest_asyncio.fixture(loop_scope="session")
