@@ -29,6 +29,7 @@ def order_of(session_dir: Path, spec: wrapper_pb2.SessionSpec) -> Order:
         environment=dict(spec.deployment.environment),
         volumes=tuple(Volume(volume.volume_name, volume.path) for volume in container.volumes),
         writable_root=container.writable_root,
+        disk_bytes=spec.deployment.disk_bytes,
         user=container.run_as_user,
         ports=tuple(
             Published(_PROTOCOLS[lease.protocol], lease.host_port, lease.game_port or lease.host_port)

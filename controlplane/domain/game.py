@@ -137,6 +137,12 @@ MEDIA_PORT = "media"
 def checked(deployment: Deployment) -> Deployment:
     """The same deployment, if its parts agree. Raises InvalidRequest naming the field."""
     check_container(deployment.container, deployment.command, deployment.environment)
+    if deployment.disk_bytes and deployment.container is not None and deployment.container.writable_root:
+        raise InvalidRequest(
+            "DISK_UNCOUNTED",
+            "disk_bytes counts no writable_root: leave one of them out, or have the game write into a volume",
+            field="deployment.container.writable_root",
+        )
     check_saves(deployment.saves, deployment.volume_names)
     _check_ports(deployment)
     ready = deployment.readiness

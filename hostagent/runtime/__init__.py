@@ -75,6 +75,8 @@ class Order:
     environment: Mapping[str, str] = field(default_factory=dict)
     volumes: tuple[Volume, ...] = ()
     writable_root: bool = False
+    # What all that it writes may take, which is in `session_dir` then; 0: no bound.
+    disk_bytes: int = 0
     # "UID" or "UID:GID"; empty: what the image says, unless that is root.
     user: str = ""
     ports: tuple[Published, ...] = ()

@@ -7,8 +7,9 @@ process ids, network and shared memory: so the wrapper stops and shows it withou
 from __future__ import annotations
 
 import os
+import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,8 @@ def game_container(
         **_render(order, host),
     }
     settings["Tmpfs"]["/run"] = "rw,nosuid,nodev,noexec,size=16m,mode=1777"
+    if order.disk_bytes:
+        _check_counted(order, image, {bind.split(":")[1] for bind in binds} | settings["Tmpfs"].keys())
     box = f"{LAUNCHER}/busybox"
     return {
         "Image": order.image,
@@ -148,6 +151,16 @@ def game_container(
         "Labels": _labels(order, root, GAME),
         "HostConfig": settings,
     }
+
+
+def _check_counted(order: Order, image: ImageDefaults, mounted: Set[str]) -> None:
+    """Of what the engine keeps for a game itself, nobody would know how much it is. Raises StartFailed."""
+    if order.writable_root:
+        raise StartFailed("disk_bytes counts no writable_root: its deployment may have one of them")
+    volumes = {posixpath.normpath(f"/{path.strip('/')}") for path in image.volumes}
+    if loose := sorted(volumes - mounted):
+        where = ", ".join(loose)
+        raise StartFailed(f"disk_bytes does not count {where}, a volume of its image: its deployment needs one there")
 
 
 def _command(order: Order, image: ImageDefaults) -> list[str]:

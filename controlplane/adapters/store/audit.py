@@ -204,10 +204,14 @@ def _refused(connection: sa.Connection) -> Iterator[str]:
     current = sa.and_(
         made.project_id == game.project_id, made.game_id == game.id, made.number == game.current_deployment
     )
-    asked = sa.select(made.project_id, made.game_id, made.number, made.environment).join(games, current)
-    for row in connection.execute(asked.order_by(made.project_id, made.game_id)):
-        for name in sorted(filter(DENIED.match, row.environment)):
+    columns = (made.project_id, made.game_id, made.number, made.environment, made.container, made.disk_bytes)
+    asked = sa.select(*columns).join(games, current).order_by(made.project_id, made.game_id)
+    for row in connection.execute(asked):
+        refused = [f"variable {name}" for name in sorted(filter(DENIED.match, row.environment))]
+        if row.disk_bytes and row.container and row.container.get("writable_root"):
+            refused.append("writable_root beside disk_bytes")
+        for what in refused:
             yield (
-                f"games/{row.game_id}/deployments/{row.number} of {row.project_id}: hosts refuse its variable {name}; "
+                f"games/{row.game_id}/deployments/{row.number} of {row.project_id}: hosts refuse its {what}; "
                 "deploy the game without it"
             )

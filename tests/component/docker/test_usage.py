@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hostagent.runtime import cgroups
 from tests.component.docker.rig import EXITED, RUNNING, Fleet, Reason
 from tests.component.hostagent.conftest import eventually
@@ -63,3 +65,23 @@ async def test_a_game_that_fills_a_volume_beyond_its_bound_is_stopped(fleet: Fle
     assert status.reason == Reason.SESSION_REASON_DISK_LIMIT, status
     assert "its deployment allows 4.0 MiB" in status.reason_detail
     await eventually(lambda: not fleet.containers())
+
+
+async def test_under_a_bound_no_game_starts_whose_image_keeps_what_nobody_counts(
+    fleet: Fleet, box_image: str, tmp_path: Path
+) -> None:
+    (tmp_path / "Dockerfile").write_text(f"FROM {box_image}\nVOLUME /world /tmp\n")
+    image = "quarterdeck-test/keeping:latest"
+    built = fleet.engine.client.build(path=str(tmp_path), tag=image, rm=True, decode=True)
+    assert not [line for line in built if "error" in line]
+    script = ("sh", "-c", "echo ready; exec sleep 600")
+    fleet.start_agent()
+    fleet.plane.plan(run_line("game-1", fleet.add(image, script, disk_bytes=4 * MIB)))
+    status = await fleet.until(EXITED)
+    assert status.reason == Reason.SESSION_REASON_START_FAILED
+    assert "disk_bytes does not count /world, a volume of its image" in status.reason_detail
+    digest = fleet.add(image, script, "game-2", volumes=[("world", "/world")], disk_bytes=4 * MIB)
+    await fleet.run(digest, "game-2")
+    mounts = {mount["Destination"]: mount["Type"] for mount in fleet.container("game")["Mounts"]}
+    assert mounts["/world"] == "bind"
+    assert "volume" not in mounts.values()

@@ -60,9 +60,11 @@ async def test_a_current_deployment_that_hosts_refuse_by_now_is_told_and_an_earl
     store = open_store(sound)
     async with store.tx() as tx:
         for _ in range(2):
-            await tx.catalogue.add_deployment(a_deployment(environment={"LD_PRELOAD": "/hook.so", "LEVEL": "3"}))
+            refused = a_deployment(environment={"LD_PRELOAD": "/hook.so", "LEVEL": "3"}, disk_bytes=1 << 30)
+            await tx.catalogue.add_deployment(refused)
     assert [line.partition(";")[0] for line in violations(sound)] == [
-        "games/orbit/deployments/3 of default: hosts refuse its variable LD_PRELOAD"
+        "games/orbit/deployments/3 of default: hosts refuse its variable LD_PRELOAD",
+        "games/orbit/deployments/3 of default: hosts refuse its writable_root beside disk_bytes",
     ]
     async with store.tx() as tx:
         await tx.catalogue.add_deployment(a_deployment())

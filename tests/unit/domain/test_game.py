@@ -31,6 +31,14 @@ def test_a_variable_that_reaches_beyond_the_game_is_refused(name: str, container
     checked(replace(game, environment={"ENVIRONMENT": "x", "OLD_LD": "x"}))
 
 
+def test_a_bound_on_the_disk_and_what_it_does_not_count_are_refused_together() -> None:
+    game = replace(SERVER, readiness=Readiness(stays_up_s=1.0), container=Container("game:1", writable_root=True))
+    checked(game)
+    with pytest.raises(InvalidRequest, match=r"disk_bytes.*writable_root") as refused:
+        checked(replace(game, disk_bytes=1 << 30))
+    assert refused.value.field == "deployment.container.writable_root"
+
+
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "(?i)server (ready|up) on port \\d+"])
 def test_one_that_is_re2_is_taken(pattern: str) -> None:
     checked(replace(SERVER, readiness=Readiness(log_pattern=pattern)))

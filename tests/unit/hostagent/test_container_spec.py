@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,7 @@ orders = st.builds(
     ),
     volumes=st.lists(st.builds(Volume, st.sampled_from(["saves", "maps-2"]), paths), max_size=3).map(tuple),
     writable_root=st.booleans(),
+    disk_bytes=st.sampled_from([0, 1 << 30]),
     user=st.one_of(st.just(""), words, st.sampled_from(["0", "0:0", "1000", "1000:0", "00", "1000:1000"])),
     ports=st.lists(
         st.builds(Published, st.sampled_from(["tcp", "udp"]), st.integers(1, 65535), st.integers(1, 65535)), max_size=4
@@ -249,6 +251,32 @@ def test_when_the_registry_is_asked(policy: Pull) -> None:
             images.must_pull("g", policy, present=False)
     else:
         assert images.must_pull("g", policy, present=False)
+
+
+def asked_for(order: Order, *declared: str) -> dict[str, Any]:
+    image = ImageDefaults(("serve",), volumes=declared)
+    return game_container(order, image, "10001:10001", ROOT, "w1", Path("/var/lib/quarterdeck/launchers/x"), HOST)
+
+
+BOUND = Order(ROOT / "game-1.1", "game:1", volumes=(Volume("world", "/world"),), disk_bytes=1 << 30)
+
+
+@pytest.mark.parametrize("declared", ["/world", "/world/", "/tmp", "/run"])
+def test_what_an_image_keeps_where_it_is_counted_may_be_bound(declared: str) -> None:
+    assert f"{ROOT}/game-1.1/volumes/world:/world" in asked_for(BOUND, declared)["HostConfig"]["Binds"]
+
+
+@pytest.mark.parametrize("declared", ["/maps", "maps/", "/world/maps", "/"])
+def test_under_a_bound_an_image_keeps_nothing_where_nobody_counts(declared: str) -> None:
+    with pytest.raises(StartFailed, match=r"disk_bytes does not count .*, a volume of its image"):
+        asked_for(BOUND, "/world", declared)
+    asked_for(replace(BOUND, disk_bytes=0), "/world", declared)
+
+
+def test_under_a_bound_no_root_is_writable() -> None:
+    with pytest.raises(StartFailed, match="disk_bytes counts no writable_root"):
+        asked_for(replace(BOUND, writable_root=True))
+    asked_for(replace(BOUND, writable_root=True, disk_bytes=0))
 
 
 def test_a_pull_tells_how_far_it_is_and_why_it_failed() -> None:
