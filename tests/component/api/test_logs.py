@@ -11,7 +11,7 @@ import pytest
 from quarterdeck.v1 import agent_pb2, console_pb2, logs_pb2, logs_pb2_grpc, sessions_pb2
 
 from controlplane.adapters.objects.bucket import Bucket
-from controlplane.api.link import APPENDS_AT_ONCE
+from controlplane.api.link import APPENDS_EACH
 from tests.component.api.agents import Agent, linked
 from tests.component.api.plane import WITHIN_S, Caller, Plane, create_session, make_game, make_host
 from tests.component.api.refusals import refused
@@ -101,7 +101,7 @@ async def test_a_store_that_hangs_leaves_room_for_the_hosts_other_calls(
     key = await make_host(api, operator, "vm-1")
     async with linked(api, key) as agent:
         session = await hosted(api, operator, agent)
-        calls = [asyncio.ensure_future(agent.stub.AppendLog(request(session, 1, 3))) for _ in range(APPENDS_AT_ONCE)]
+        calls = [asyncio.ensure_future(agent.stub.AppendLog(request(session, 1, 3))) for _ in range(APPENDS_EACH)]
         for _ in calls:
             await waiting.acquire()
         refusal = await refused(agent.stub.AppendLog(request(session, 1, 3)))
