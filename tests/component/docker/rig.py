@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import sys
@@ -59,7 +60,7 @@ class Fleet:
                 port_name, path, status = http
                 deployment.readiness.http.port_name, deployment.readiness.http.path = port_name, path
                 deployment.readiness.http.expected_status = status
-            deployment.readiness.timeout.FromSeconds(choices.pop("timeout_s", 30))
+            deployment.readiness.timeout.FromSeconds(choices.pop("timeout_s", 60))
         else:
             spec.video.width, spec.video.height, spec.video.fps = 640, 480, 10
             spec.video.bitrate_kbps = 1500
@@ -121,14 +122,33 @@ class Fleet:
             self.engine.client.remove_network(network)
 
     @asynccontextmanager
-    async def browser(self, session_id: str = "game-1") -> AsyncIterator[Browser]:
-        """Over the wrapper's own socket, as the agent's link reaches it."""
+    async def wrapper(self, session_id: str = "game-1") -> AsyncIterator[wrapper_pb2_grpc.WrapperServiceAsyncStub]:
+        """Over its own socket, as the agent's link reaches it."""
         directory = os.open(self.path(session_id), os.O_RDONLY | os.O_DIRECTORY)
-        browser = Browser()
         try:
             async with grpc.aio.insecure_channel(f"unix:/proc/self/fd/{directory}/wrapper.sock") as channel:
-                await browser.connect(wrapper_pb2_grpc.WrapperServiceStub(channel), 1)
-                yield browser
+                yield wrapper_pb2_grpc.WrapperServiceStub(channel)
         finally:
-            await browser.close()
             os.close(directory)
+
+    @asynccontextmanager
+    async def browser(self) -> AsyncIterator[Browser]:
+        async with self.wrapper() as stub:
+            browser = Browser()
+            try:
+                await browser.connect(stub, 1)
+                yield browser
+            finally:
+                await browser.close()
+
+    async def printed(self, last: str) -> Sequence[str]:
+        """What the game has printed up to that line."""
+        lines: list[str] = []
+        async with asyncio.timeout(PATIENCE_S), self.wrapper() as stub:
+            call = stub.StreamConsole(wrapper_pb2.WrapperConsoleRequest())
+            async for output in call:
+                lines += [line.text for line in output.lines]
+                if last in lines:
+                    call.cancel()
+                    return lines
+        raise AssertionError(f"never printed {last!r}: {lines}")

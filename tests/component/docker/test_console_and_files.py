@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-
-import grpc
-from quarterdeck.v1 import sessions_pb2, wrapper_pb2, wrapper_pb2_grpc
+from quarterdeck.v1 import sessions_pb2, wrapper_pb2
 
 from tests.component.docker.rig import Fleet, Reason
 from tests.component.hostagent.conftest import eventually
@@ -21,31 +16,9 @@ SERVER = (
 )
 
 
-@asynccontextmanager
-async def wrapper_of(fleet: Fleet) -> AsyncIterator[wrapper_pb2_grpc.WrapperServiceStub]:
-    directory = os.open(fleet.path(), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        async with grpc.aio.insecure_channel(f"unix:/proc/self/fd/{directory}/wrapper.sock") as channel:
-            yield wrapper_pb2_grpc.WrapperServiceStub(channel)
-    finally:
-        os.close(directory)
-
-
 async def typed(fleet: Fleet, *lines: str) -> None:
-    async with wrapper_of(fleet) as stub:
+    async with fleet.wrapper() as stub:
         await stub.SendConsoleInput(wrapper_pb2.WrapperConsoleInput(lines=lines))
-
-
-async def printed(fleet: Fleet, last: str) -> Sequence[str]:
-    lines: list[str] = []
-    async with wrapper_of(fleet) as stub:
-        call = stub.StreamConsole(wrapper_pb2.WrapperConsoleRequest())
-        async for output in call:
-            lines += [line.text for line in output.lines]
-            if last in lines:
-                call.cancel()
-                return lines
-    raise AssertionError(f"never printed {last!r}: {lines}")
 
 
 def add(fleet: Fleet, image: str, **choices) -> str:
@@ -54,11 +27,11 @@ def add(fleet: Fleet, image: str, **choices) -> str:
 
 
 async def test_a_game_in_a_container_reads_its_files_and_its_console(fleet: Fleet, box_image: str) -> None:
-    digest = add(fleet, box_image)
+    digest = add(fleet, box_image, grace_ms=20_000)
     fleet.start_agent()
     await fleet.run(digest)
     await typed(fleet, "one", "two")
-    assert await printed(fleet, "heard two") == ["slots=8", "welcome", "ready", "heard one", "heard two"]
+    assert await fleet.printed("heard two") == ["slots=8", "welcome", "ready", "heard one", "heard two"]
     assert (await fleet.stop(digest)).exit_code == 3
 
 

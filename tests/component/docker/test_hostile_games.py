@@ -43,7 +43,9 @@ async def test_a_game_writes_nothing_of_its_hosts_and_forges_none_of_its_agents_
     other.setblocking(False)
     agent = fleet.start_agent()
     stage = fleet.path() / "stage"
-    digest = fleet.add(box_image, ("sh", "-c", TRAPS), TRAP=str(trap), AGENT=str(agent.pid), STAGE=str(stage))
+    digest = fleet.add(
+        box_image, ("sh", "-c", TRAPS), grace_ms=500, TRAP=str(trap), AGENT=str(agent.pid), STAGE=str(stage)
+    )
     await fleet.run(digest)
     assert (stage / "set").exists()
     assert (fleet.path() / "log").is_symlink()

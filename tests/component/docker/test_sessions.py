@@ -55,9 +55,12 @@ async def test_a_strange_dedicated_server_is_ready_answers_and_stops(fleet: Flee
     await fleet.run(digest)
 
     def answers() -> bool:
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-            client.sendall(b"BZFLAG\r\n\r\n")
-            return client.recv(8).startswith(b"BZFS")
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                client.sendall(b"BZFLAG\r\n\r\n")
+                return client.recv(8).startswith(b"BZFS")
+        except OSError:
+            return False
 
     await eventually(answers)
     ended = await fleet.stop(digest)
@@ -73,8 +76,8 @@ async def test_a_strange_game_on_an_x_display_is_seen(fleet: Fleet, games_image:
     fleet.start_agent()
     await fleet.run(digest)
     async with fleet.browser() as browser:
-        first = (await browser.frame()).to_ndarray(format="gray8")
-        assert first.std() > 1, "a black picture"
+        drawn = await browser.frame(lambda frame: frame.to_ndarray(format="gray8").std() > 1)
+        first = drawn.to_ndarray(format="gray8")
         # That image of the wrapper has no PulseAudio.
         assert (await browser.message("hello"))["silent"] == "PulseAudio is not installed on this host."
         await browser.frame(lambda frame: (frame.to_ndarray(format="gray8") != first).any())
@@ -138,7 +141,9 @@ MISBEHAVIOUR = {
 @pytest.mark.parametrize("name", MISBEHAVIOUR)
 async def test_a_game_that_fails_says_why(fleet: Fleet, box_image: str, name: str) -> None:
     script, reason, detail = MISBEHAVIOUR[name]
-    fleet.plane.plan(run_line("game-1", fleet.add(box_image, ("sh", "-c", script), timeout_s=2, grace_ms=500)))
+    timeout_s = 2 if reason == Reason.SESSION_REASON_START_FAILED else 60
+    digest = fleet.add(box_image, ("sh", "-c", script), timeout_s=timeout_s, grace_ms=500)
+    fleet.plane.plan(run_line("game-1", digest))
     fleet.start_agent()
     status = await fleet.until(EXITED)
     assert (status.reason, detail in status.reason_detail) == (reason, True), status

@@ -19,6 +19,8 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessi
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from quarterdeck.v1 import games_pb2, sessions_pb2, streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
 
+from hostagent import procfs
+
 BROADSIDE = ("python", "-m", "examples.broadside")
 PLAYER = streaming_pb2.STREAM_ROLE_PLAYER
 VIEWER = streaming_pb2.STREAM_ROLE_VIEWER
@@ -236,13 +238,10 @@ def record(path: Path, process: subprocess.Popen[bytes]) -> None:
 
 def alive(pid: int) -> bool:
     """Running, not merely waiting to be reaped."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return procfs.identify(pid) is not None
 
 
 async def until_gone(pid: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(_PATIENCE_S):
         while alive(pid):
             await asyncio.sleep(0.02)

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from quarterdeck.v1 import games_pb2, sessions_pb2, wrapper_pb2
 
 from tests.component.wrapper.rig import alive, record, spec, until_gone, wrapper
+from tests.ports import free_port
 from tests.spooled import records, said
 
 SCRIPT = "import os, signal, sys, time\n"
@@ -100,7 +100,7 @@ async def test_a_game_that_will_not_stop_is_killed_after_its_grace(tmp_path: Pat
     script = SCRIPT + "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('ready', flush=True)\ntime.sleep(600)"
     async with wrapper(tmp_path, server(script)) as process:
         await process.until_running()
-        await process.stop(grace_s=1)
+        await process.stop(grace_s=3)
         stopping = await process.until(lambda status: status.state == wrapper_pb2.WORKLOAD_STATE_STOPPING)
         assert stopping.reason == sessions_pb2.SESSION_REASON_STOP_REQUESTED
         status = await process.until_exited()
@@ -157,9 +157,7 @@ async def test_the_environment_is_the_deployments_own(tmp_path: Path) -> None:
 
 
 async def test_ready_when_its_port_is_open(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     script = f"import socket, time\ns = socket.create_server(('127.0.0.1', {port}))\ntime.sleep(600)"
     message = server(script)
     message.deployment.readiness.tcp_port = "play"

@@ -7,6 +7,7 @@ import shutil
 import signal as signals
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -47,11 +48,13 @@ def game(module: str, *arguments: str, picture: int = games_pb2.PICTURE_FRAMES) 
 
 def sound_servers(directory: Path) -> list[psutil.Process]:
     """The PulseAudio of the session in that directory."""
-    return [
-        process
-        for process in psutil.process_iter(["name"])
-        if process.info["name"] == "pulseaudio" and process.environ().get("PULSE_RUNTIME_PATH") == str(directory)
-    ]
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with suppress(psutil.Error):  # gone meanwhile
+            its = process.info["name"] == "pulseaudio" and process.environ().get("PULSE_RUNTIME_PATH")
+            if its == str(directory):
+                found.append(process)
+    return found
 
 
 @in_chromium

@@ -51,20 +51,18 @@ async def test_a_queue_group_shares(house):
         for payload in sent:
             await bus.hint(subjects.BEATS, payload)
         assert await collected(everything, sent[-1]) == sent
-        readers = [asyncio.ensure_future(_drain(feed)) for feed in feeds]
-        shares = [await reader for reader in readers]
-        assert sorted(shares[0] + shares[1], key=int) == sent
+        shared: asyncio.Queue[bytes] = asyncio.Queue()
 
+        async def pass_on(feed) -> None:
+            async for _, payload in feed:
+                shared.put_nowait(payload)
 
-async def _drain(feed) -> list[bytes]:
-    """What comes until it has been quiet for a while."""
-    payloads: list[bytes] = []
-    try:
-        while True:
-            async with asyncio.timeout(1):
-                payloads.append((await anext(feed))[1])
-    except TimeoutError:
-        return payloads
+        readers = [asyncio.create_task(pass_on(feed)) for feed in feeds]
+        async with asyncio.timeout(PATIENCE_S):
+            shares = [await shared.get() for _ in sent]
+        assert sorted(shares, key=int) == sent
+        for reader in readers:
+            reader.cancel()
 
 
 async def test_hints_work_within_a_program_while_the_broker_is_away(house):

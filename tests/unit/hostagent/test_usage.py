@@ -65,7 +65,7 @@ async def test_a_disk_that_hangs_holds_up_nobody_else_and_breaks_a_bound_in_the_
 
     monkeypatch.setattr(Gauge, "go_on", hanging)
     told: list[Mapping[Path, Usage]] = []
-    meter, bounds = Meter(ProcessRuntime(tmp_path), told.append, answer_s=0.5), dict.fromkeys(sessions, 64 * MIB)
+    meter, bounds = Meter(ProcessRuntime(tmp_path), told.append, answer_s=2), dict.fromkeys(sessions, 64 * MIB)
     try:
         for _ in range(3):
             await meter.measure(bounds)
