@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.v1 import games_pb2, sessions_pb2
 
-from tests.component.saves.conftest import Player, until
+from tests.component.saves.conftest import Player, schedules_fall_due, until
 from tests.docker_engine import Engine
 from tests.house import House
 
@@ -73,12 +73,13 @@ def starts(house: House, session: sessions_pb2.Session) -> str:
 def test_a_container_plays_on_where_the_last_one_ended_and_is_backed_up_in_time(house: House, player: Player) -> None:
     first = player.play("mine", "island", queue_timeout=Duration(seconds=120))
     assert first.state == sessions_pb2.SESSION_STATE_RUNNING, first
-    made = house.json("backups", "schedule", "island", "* * * * *", "--keep-count", "1")
+    made = house.json("backups", "schedule", "island", "0 0 1 1 *", "--keep-count", "1")
+    schedules_fall_due(house)
 
     def backups() -> list[dict]:
         return house.json("backups", "list")["backups"]
 
-    until(lambda: any(b["state"] == "BACKUP_STATE_COMPLETED" for b in backups()), house.logs, 150)
+    until(lambda: any(b["state"] == "BACKUP_STATE_COMPLETED" for b in backups()), house.logs)
     assert house.run("backups", "unschedule", made["name"]).returncode == 0
     backup = next(b for b in backups() if b["state"] == "BACKUP_STATE_COMPLETED")
     url = house.json("backups", "download", backup["name"])["url"]

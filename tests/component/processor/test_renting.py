@@ -29,7 +29,7 @@ from controlplane.usecases import vm_states, vms
 from controlplane.usecases.world import World
 from tests.component.api.plane import OPERATOR, plane
 from tests.conftest import NatsServer
-from tests.contract.clouds.test_local import agents
+from tests.contract.clouds.test_local import agents, marked
 from tests.ports import free_port, free_ports
 
 ROOT = Path(__file__).parents[3]
@@ -170,7 +170,7 @@ async def ready_and_stopped_and_started(rented: Rented, vm_id: str) -> None:
     assert len(agents(rented.machines)) == 1, "rented twice"
     await vm_states.stop_vm(rented.world, OPERATOR, vm_id, "")
     await rented.until(vm_id, at(VmState.STOPPED, Phase.PARKED))
-    assert agents(rented.machines) == []
+    assert marked(rented.machines) == []
     await vm_states.start_vm(rented.world, OPERATOR, vm_id, "")
     await rented.until(vm_id, READY)
 
@@ -200,7 +200,7 @@ async def test_killed_at_every_await_a_vm_gets_its_machine_once_and_gives_it_bac
             await live(rented, vm_id)
             await rented.terminate(vm_id)
             await rented.until(vm_id, GONE)
-            assert agents(rented.machines) == [], "left behind"
+            assert marked(rented.machines) == [], "left behind"
             assert [path.name for path in rented.machines.iterdir()] == ["lock"]
             used = [entry.instance_id for entry in await rented.attempts(vm_id) if entry.instance_id]
             assert rented.purchases(vm_id) == list(dict.fromkeys(used)), "not every purchase is on record, once"

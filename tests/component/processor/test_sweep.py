@@ -25,7 +25,7 @@ from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 from controlplane.values import port_range
 from tests.component.processor.worlds import world_on
-from tests.contract.clouds.test_local import agents
+from tests.contract.clouds.test_local import agents, marked
 from tests.contract.store.rows import a_host, a_vm
 from tests.contract.store.test_provisionings import a_provisioning
 from tests.ports import free_port, free_ports
@@ -118,7 +118,7 @@ async def test_a_stray_that_does_not_go_and_a_provider_that_refuses_keep_no_othe
 async def test_a_machine_that_is_gone_is_told(world: World, tmp_path: Path) -> None:
     bought, kept = await held(world, "vm-1"), await held(world, "vm-2")
     folder = tmp_path / "machines" / bought.tag
-    dead = agents(folder)
+    dead = marked(folder)
     for process in dead:
         process.kill()
     await asyncio.to_thread(psutil.wait_procs, dead, 20)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ for line in sys.stdin:
         said.write(line)
     print("heard " + line, end="", flush=True)
 """
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 
 
 class Player:
@@ -135,6 +137,12 @@ def session_dir(house: House, session: sessions_pb2.Session) -> Path:
 def kept_dir(house: House) -> Path:
     """Where the agent keeps what is not stored yet."""
     return house.data_dir / "agent" / "unstored"
+
+
+def schedules_fall_due(house: House) -> None:
+    """At the next look at them, once."""
+    with closing(sqlite3.connect(house.data_dir / "quarterdeck.db", timeout=WITHIN_S)) as database, database:
+        database.execute("UPDATE backup_schedules SET next_at = created_at")
 
 
 def objects(house: House) -> list[Path]:

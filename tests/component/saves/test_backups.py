@@ -17,7 +17,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.v1 import backups_pb2, backups_pb2_grpc, saves_pb2, sessions_pb2
 
-from tests.component.saves.conftest import COUNTING, Player, session_dir, until
+from tests.component.saves.conftest import COUNTING, Player, schedules_fall_due, session_dir, until
 from tests.house import House
 
 pytestmark = pytest.mark.timeout(300)
@@ -31,7 +31,8 @@ RESTLESS = (
         def write():
             for number in itertools.count():
                 (world / "busy").write_text(str(number))
-        threading.Thread(target=write, daemon=True).start()
+        for _ in range(4):
+            threading.Thread(target=write, daemon=True).start()
 """
 )
 
@@ -188,8 +189,9 @@ def test_a_schedule_backs_up_what_runs_and_keeps_the_newest(house: House, player
     player.add_game()
     player.add_game("other")
     one, two, foreign = player.play("one"), player.play("two"), player.play("three", "other")
-    made = house.json("backups", "schedule", "counter", "* * * * *", "--keep-count", "1", "--time-zone", "Asia/Tokyo")
-    until(lambda: len(keeper.all()) == 2, house.logs, 90)
+    made = house.json("backups", "schedule", "counter", "0 0 1 1 *", "--keep-count", "1", "--time-zone", "Asia/Tokyo")
+    schedules_fall_due(house)
+    until(lambda: len(keeper.all()) == 2, house.logs)
     until(lambda: all(backup.state == COMPLETED for backup in keeper.all()), lambda: f"{keeper.all()}{house.logs()}")
     assert {backup.session for backup in keeper.all()} == {one.name, two.name}
     assert foreign.name not in {backup.session for backup in keeper.all()}

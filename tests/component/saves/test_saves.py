@@ -125,7 +125,7 @@ def test_a_session_that_never_had_a_host_lets_go(house: House, player: Player) -
     player.add_game()
     until(lambda: house.json("vms", "list")["vms"][0]["state"] == "VM_STATE_READY")
     assert house.run("vms", "drain", "local").returncode == 0
-    request = sessions_pb2.CreateSessionRequest(game="games/counter", save_id="mine", queue_timeout=Duration(seconds=1))
+    request = sessions_pb2.CreateSessionRequest(game="games/counter", save_id="mine", queue_timeout=Duration(seconds=5))
     waiting = player.call(player.sessions.CreateSession, request)
     assert player.save().session == waiting.name
     until(lambda: not house.json("saves", "list")["saves"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -23,7 +25,7 @@ INVITATION = Invitation("vm-1", f"127.0.0.1:{free_port()}", "ab" * 32, "a-join-t
 TERMS = Terms(capacity=2, machine_types=(MachineType("small", 5), MachineType("big", 9, frozenset({"L4-90"}))))
 
 
-def agents(root: Path) -> list[psutil.Process]:
+def marked(root: Path) -> list[psutil.Process]:
     """Every live process that belongs to a machine below `root`."""
     found = []
     for process in psutil.process_iter():
@@ -33,6 +35,17 @@ def agents(root: Path) -> list[psutil.Process]:
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
+    return found
+
+
+def agents(root: Path) -> list[psutil.Process]:
+    """Those of them that are agents, without what these have started."""
+    found = []
+    for process in marked(root):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):
+            words = process.cmdline()[1 : 1 + len(agent_process.AGENT)]
+            if words == list(agent_process.AGENT) and os.getsid(process.pid) == process.pid:
+                found.append(process)
     return found
 
 
@@ -47,7 +60,7 @@ async def provider(root: Path) -> AsyncIterator[LocalProvider]:
     yield provider
     for instance in (await provider.list_owned("")).instances:
         await provider.destroy(instance.id)
-    assert agents(root) == []
+    assert marked(root) == []
     assert [path.name for path in root.iterdir()] == ["lock"]
 
 
@@ -85,7 +98,7 @@ async def test_another_process_finds_the_same_machine_and_can_end_it(provider: L
     assert [process.pid for process in agents(root)] == [agent]
     await other.destroy(bought.id)
     await other.destroy(bought.id)
-    assert agents(root) == []
+    assert marked(root) == []
     assert (await provider.find("qd-1-a")).instances == ()
 
 
@@ -109,7 +122,7 @@ async def test_an_agent_that_died_is_started_again_and_one_that_nobody_wrote_dow
 async def test_stopped_is_kept_and_started_is_the_same_machine(provider: LocalProvider, root: Path) -> None:
     bought = await buy(provider)
     await provider.stop(bought.id)
-    assert agents(root) == []
+    assert marked(root) == []
     kept = (await provider.find("qd-1-a")).instances
     assert [(i.id, i.state) for i in kept] == [(bought.id, InstanceState.STOPPED)]
     await provider.start(bought.id)
@@ -149,7 +162,7 @@ async def test_failures_are_by_the_dice_each_with_its_share(root: Path) -> None:
             await buy(flaky)
     bought = await buy(flaky)
     await flaky.destroy(bought.id)
-    assert agents(root) == []
+    assert marked(root) == []
 
 
 @pytest.mark.parametrize(
@@ -187,7 +200,7 @@ async def test_a_machine_that_came_up_wrong_has_no_agent(root: Path, fault: Faul
     assert bought.state is state
     another = LocalProvider(root, foreign_environment(), TERMS)
     assert [instance.state for instance in (await another.find("qd-1-a")).instances] == [state]
-    assert agents(root) == []
+    assert marked(root) == []
     await another.destroy(bought.id)
 
 
@@ -199,7 +212,7 @@ async def test_a_stubborn_machine_is_neither_stopped_nor_started(root: Path) -> 
             await call(bought.id)
     assert len(agents(root)) == 1
     await stubborn.stop(bought.id)
-    assert agents(root) == []
+    assert marked(root) == []
     await stubborn.destroy(bought.id)
 
 

@@ -84,7 +84,7 @@ def docker_bench(request: pytest.FixtureRequest, root: Path) -> Bench:
 
 async def facts_of(order: Order) -> dict[str, Any]:
     """Once the program is up and has told them."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (order.session_dir / "facts").exists():
             await asyncio.sleep(0.02)
     facts: dict[str, Any] = json.loads((order.session_dir / "facts").read_text())
@@ -113,7 +113,7 @@ async def test_the_end_of_a_workload_is_awaited_with_its_exit_code(bench: Bench)
     await asyncio.sleep(0)
     assert not waiting.done()
     (order.session_dir / "end").touch()
-    assert await asyncio.wait_for(waiting, 20) == 7
+    assert await asyncio.wait_for(waiting, 60) == 7
     assert await runtime.find() == []
 
 
@@ -127,14 +127,14 @@ async def test_waiting_can_be_given_up_without_harm(bench: Bench) -> None:
         await waiting
     assert await runtime.find() == [instance]
     (order.session_dir / "end").touch()
-    assert await asyncio.wait_for(runtime.wait(instance), 20) == 7
+    assert await asyncio.wait_for(runtime.wait(instance), 60) == 7
 
 
 async def test_killing_leaves_nothing_and_can_be_repeated(bench: Bench) -> None:
     runtime, order = bench.make(bench.root), bench.order()
     instance = await start(runtime, order)
     assert await runtime.kill(order.session_dir, instance.process) >= 1
-    assert await asyncio.wait_for(runtime.wait(instance), 20) == -signal.SIGKILL
+    assert await asyncio.wait_for(runtime.wait(instance), 60) == -signal.SIGKILL
     assert await runtime.find() == []
     assert await runtime.kill(order.session_dir, instance.process) == 0
 
@@ -148,7 +148,7 @@ async def test_another_runtime_on_the_same_directory_takes_over(bench: Bench) ->
     waiting = asyncio.create_task(second.wait(instance))
     await second.kill(order.session_dir, instance.process)
     # Who did not start it may not know; Docker tells everybody.
-    assert await asyncio.wait_for(waiting, 20) in (None, -signal.SIGKILL)
+    assert await asyncio.wait_for(waiting, 60) in (None, -signal.SIGKILL)
 
 
 async def test_workloads_of_another_directory_are_invisible_and_safe(bench: Bench, tmp_path: Path) -> None:
