@@ -13,8 +13,9 @@ import structlog
 from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
 
 from hostagent.backoff import full_jitter_s
+from hostagent.calls import LinkBroken, heard_when_broken
 from hostagent.identity import Identity, IdentityBroken, IdentityStore, certificate_request, checked, new_key
-from hostagent.linkstream import LinkBroken, LinkedHost, LinkStream
+from hostagent.linkstream import LinkedHost, LinkStream
 from hostagent.reporting import ReportSchedule
 from hostagent.workloads import Workloads
 
@@ -87,9 +88,10 @@ class Link:
         if self._stub is None:
             return None
         try:
-            response = await self._stub.FetchSpecs(agent_pb2.FetchSpecsRequest(digests=[digest]), timeout=_CALL_S)
-        except grpc.aio.AioRpcError as error:
-            log.warning("spec not fetched", digest=digest, why=f"{error.code().name}: {error.details()}")
+            with heard_when_broken():
+                response = await self._stub.FetchSpecs(agent_pb2.FetchSpecsRequest(digests=[digest]), timeout=_CALL_S)
+        except (grpc.aio.AioRpcError, LinkBroken) as error:
+            log.warning("spec not fetched", digest=digest, why=_words(error))
             return None
         return response.specs.get(digest)
 
@@ -97,7 +99,8 @@ class Link:
         """The sequence up to which the log is stored. Raises LinkBroken while there is no link, AioRpcError."""
         if self._stub is None:
             raise LinkBroken("no link")
-        response = await self._stub.AppendLog(request, timeout=_LOG_CALL_S)
+        with heard_when_broken():
+            response = await self._stub.AppendLog(request, timeout=_LOG_CALL_S)
         acknowledged: int = response.acknowledged_sequence
         return acknowledged
 
@@ -113,9 +116,7 @@ class Link:
             except _Again:
                 continue
             except (grpc.aio.AioRpcError, LinkBroken) as error:
-                why = (
-                    f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)
-                )
+                why = _words(error)
             attempt = 0 if loop.time() - began >= _GOOD_LINK_S else attempt + 1
             delay_s = full_jitter_s(attempt, _BASE_S, _CAP_S, random.uniform)
             log.warning("link down", why=why, retry_in_s=round(delay_s, 2))
@@ -197,3 +198,7 @@ class Link:
         self._store.save(renewed)
         self._identity = renewed
         log.info("certificate renewed", host=renewed.host)
+
+
+def _words(error: grpc.aio.AioRpcError | LinkBroken) -> str:
+    return f"{error.code().name}: {error.details()}" if isinstance(error, grpc.aio.AioRpcError) else str(error)

@@ -9,6 +9,7 @@ import grpc
 import structlog
 from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
 
+from hostagent.calls import LinkBroken
 from hostagent.channels import Channels
 from hostagent.plan import Plan, Planned, Want, WorkloadKey
 from hostagent.reporting import ReportSchedule
@@ -24,10 +25,6 @@ _MAX_QUEUED_SIGNALS = 256
 _SIGNALS_AT_ONCE = 16
 
 Call = grpc.aio.StreamStreamCall[agent_pb2.AgentMessage, agent_pb2.ControlMessage]
-
-
-class LinkBroken(Exception):
-    """The stream is over, for a reason that is no gRPC status."""
 
 
 class LinkedHost(Protocol):

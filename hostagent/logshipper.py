@@ -17,7 +17,7 @@ import structlog
 from quarterdeck.v1 import agent_pb2
 
 from hostagent.backoff import full_jitter_s
-from hostagent.linkstream import LinkBroken
+from hostagent.calls import LinkBroken
 from hostagent.logspool import Batch, Spool, size_and_age
 from hostagent.plan import WorkloadKey
 from hostagent.sessiondir import LOG, SessionDir

@@ -21,6 +21,7 @@ from grpc_status import rpc_status
 from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
 
 from hostagent.archive import Contents
+from hostagent.calls import LinkBroken, heard_when_broken
 from hostagent.plan import WorkloadKey
 
 # The generated class exists for the type checker alone.
@@ -118,8 +119,11 @@ class ArchiveLink:
         """The call, after its header; a yes that comes early ends the block. Raises NotNow, Refused."""
         call: Any = self._linked().StoreArchive(timeout=timeout_s)
         try:
-            await call.write(agent_pb2.StoreArchiveRequest(header=header))
-            yield call
+            with heard_when_broken():
+                await call.write(agent_pb2.StoreArchiveRequest(header=header))
+                yield call
+        except LinkBroken as error:
+            raise NotNow(str(error)) from error
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
             if await call.code() is not grpc.StatusCode.OK:
                 raise await _why(call) from error
@@ -134,14 +138,17 @@ class ArchiveLink:
         async with self._fetching:
             call = self._linked().FetchArchive(request)
             try:
-                async with _moving() as moved:
-                    first = await call.read()
-                    if not isinstance(first, agent_pb2.FetchArchiveResponse):
-                        raise await _why(call)
-                    found = first.found
-                    if not found.name:
-                        return None
-                    digest, size = await _receive(call, target, moved)
+                with heard_when_broken():
+                    async with _moving() as moved:
+                        first = await call.read()
+                        if not isinstance(first, agent_pb2.FetchArchiveResponse):
+                            raise await _why(call)
+                        found = first.found
+                        if not found.name:
+                            return None
+                        digest, size = await _receive(call, target, moved)
+            except LinkBroken as error:
+                raise NotNow(str(error)) from error
             except grpc.aio.AioRpcError as error:
                 raise await _why(call) from error
             finally:

@@ -109,10 +109,9 @@ class Workload:
     def settle(self, status: wrapper_pb2.WorkloadStatus) -> None:
         """Makes `status` the workload's end, durably."""
         try:
-            # First: a full disk has room for this.
+            # First: a full disk has room for this. And it ends all the same, whatever a game has made of its files.
             self._around.saves.set_aside(self.directory)
         except Exception:
-            # Whatever a game has made of them: it ends all the same.
             log.exception("an ended workload's files could not be set aside", workload=str(self.key))
         try:
             if not self.directory.path.exists():
@@ -191,11 +190,12 @@ class Workload:
         """Whatever escapes, the workload ends and that is told: nobody else would."""
         try:
             await life()
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if self._task is not None and self._task.cancelling():
+                raise
             log.exception("a workload is no longer followed", workload=str(self.key))
-            reason = Reason.SESSION_REASON_WRAPPER_LOST
-            if self.phase is Phase.PREPARING:
-                reason = Reason.SESSION_REASON_START_FAILED
+            unbegun = self.phase is Phase.PREPARING
+            reason = Reason.SESSION_REASON_START_FAILED if unbegun else Reason.SESSION_REASON_WRAPPER_LOST
             detail = f"its agent failed: {type(error).__name__}"
             await self._clear_and_settle(statuses.exited(self.key, self._stop_reason or reason, detail, self._last))
 

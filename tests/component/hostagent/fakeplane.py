@@ -41,6 +41,9 @@ class FakePlane(agent_pb2_grpc.EnrolmentServiceServicer, agent_pb2_grpc.AgentLin
         self.tokens = {"token-1", "token-2"}
         self.streams: list[Stream] = []
         self.specs: dict[str, bytes] = {}
+        self.giving_specs = asyncio.Event()
+        self.giving_specs.set()
+        self.specs_asked = 0
         self.acknowledging = True
         self.renewals = 0
         self.enrolments = 0
@@ -134,6 +137,10 @@ class FakePlane(agent_pb2_grpc.EnrolmentServiceServicer, agent_pb2_grpc.AgentLin
         return agent_pb2.RenewCertificateResponse(certificate=certificate, ca_certificate=self.ca.ca_pem)
 
     async def FetchSpecs(self, request, context) -> agent_pb2.FetchSpecsResponse:
+        async with self._news:
+            self.specs_asked += 1
+            self._news.notify_all()
+        await self.giving_specs.wait()
         return agent_pb2.FetchSpecsResponse(specs={d: self.specs[d] for d in request.digests if d in self.specs})
 
     async def AppendLog(self, request, context) -> agent_pb2.AppendLogResponse:

@@ -110,6 +110,17 @@ async def test_a_spec_that_comes_late_is_asked_for_until_it_comes(plane: FakePla
     await plane.until(lambda: plane.is_in("game-1", RUNNING))
 
 
+async def test_a_spec_whose_link_ends_on_the_way_is_asked_for_again(plane: FakePlane, agents: Agents) -> None:
+    plane.giving_specs.clear()
+    plane.plan(run_line("game-1", plane.add_spec("game-1")))
+    agents.start()
+    await plane.until(lambda: plane.specs_asked == 1)
+    plane.stream.out.put_nowait(None)
+    await plane.until(lambda: plane.specs_asked == 2)
+    plane.giving_specs.set()
+    await plane.until(lambda: plane.is_in("game-1", RUNNING))
+
+
 async def test_signalling_goes_both_ways_and_the_wrapper_may_close(plane: FakePlane, agents: Agents) -> None:
     plane.plan(run_line("game-1", plane.add_spec("game-1")))
     agents.start()

@@ -97,7 +97,7 @@ async def test_a_pull_waits_for_its_turn_as_long_as_another_is_heard(engine: Fak
             await asyncio.sleep(0.02)
         await end_stream(writer)
 
-    pulls = Pulls(engine.socket, silent_s=0.5)
+    pulls = Pulls(engine.socket, silent_s=1.0)
     engine.on(PULL, talks)
     talking = asyncio.create_task(pulls.pull("game:1", lambda _: None))
     async with asyncio.timeout(WITHIN_S):

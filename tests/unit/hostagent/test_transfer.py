@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ from controlplane.api.interceptors import abort
 from controlplane.domain.errors import Exhausted, QuarterdeckError, WrongState
 from hostagent import transfer
 from hostagent.archive import Contents
+from hostagent.plan import WorkloadKey
 from hostagent.saves import Patience, Saves
 from hostagent.transfer import ArchiveLink, NotNow
 
@@ -46,7 +47,7 @@ class Plane(agent_pb2_grpc.AgentLinkServiceServicer):
 
 
 @asynccontextmanager
-async def linked(plane: Plane) -> AsyncIterator[ArchiveLink]:
+async def linked(plane: agent_pb2_grpc.AgentLinkServiceServicer) -> AsyncIterator[ArchiveLink]:
     server = grpc.aio.server()
     agent_pb2_grpc.add_AgentLinkServiceServicer_to_server(plane, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -74,6 +75,45 @@ async def test_an_archive_may_take_its_time_while_some_of_it_moves(monkeypatch: 
             await link.store(HEADER, never)
         asked.set()
     assert plane.left_s == [None, None]
+
+
+class Silent(agent_pb2_grpc.AgentLinkServiceServicer):
+    """Hears each call, and says nothing."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def StoreArchive(self, requests: Any, context: Any) -> AsyncIterator[agent_pb2.StoreArchiveResponse]:
+        await anext(requests)
+        await anext(requests)
+        self.asked.set()
+        await asyncio.Event().wait()
+        yield agent_pb2.StoreArchiveResponse()
+
+    async def FetchArchive(self, request: Any, context: Any) -> AsyncIterator[agent_pb2.FetchArchiveResponse]:
+        self.asked.set()
+        await asyncio.Event().wait()
+        yield agent_pb2.FetchArchiveResponse()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda link, path: link.store(HEADER, lambda _: Contents()),
+        lambda link, path: link.fetch(WorkloadKey("s", 1), path),
+        lambda link, path: link.fail(HEADER, "TOO_LARGE", "it is too large"),
+    ],
+    ids=["store", "fetch", "fail"],
+)
+async def test_a_link_that_ends_under_a_call_is_no_link_and_cancels_nobody(
+    tmp_path: Path, call: Callable[[ArchiveLink, Path], Awaitable[object]]
+) -> None:
+    plane = Silent()
+    async with linked(plane) as link:
+        calling = asyncio.ensure_future(call(link, tmp_path / "archive"))
+        await asyncio.wait_for(plane.asked.wait(), 20)
+    with pytest.raises(NotNow, match="the link ended"):
+        await calling
 
 
 @pytest.mark.parametrize(

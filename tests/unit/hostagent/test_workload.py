@@ -82,8 +82,10 @@ async def end_of(workload: Workload) -> wrapper_pb2.WorkloadStatus:
     return workload.status()
 
 
-@pytest.mark.parametrize("error", [StartFailed("no such card"), RuntimeError("as nobody foresaw")], ids=repr)
-async def test_a_start_that_fails_is_told_when_nothing_of_it_is_left(tmp_path: Path, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [StartFailed("no such card"), RuntimeError("as nobody foresaw"), asyncio.CancelledError()], ids=repr
+)
+async def test_a_start_that_fails_is_told_when_nothing_of_it_is_left(tmp_path: Path, error: BaseException) -> None:
     async def fail(_: Order) -> None:
         raise error
 
