@@ -115,6 +115,16 @@ class NatsServer:
         self.process[-1].kill()
         self.process[-1].wait()
 
+    def freeze(self) -> None:
+        """Returns once no thread of it runs any more."""
+        os.kill(self.pid, signal.SIGSTOP)
+        stats = [task / "stat" for task in Path(f"/proc/{self.pid}/task").iterdir()]
+        while any(stat.read_text().rpartition(")")[2].split()[0] != "T" for stat in stats):
+            time.sleep(0.01)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
     def start(self) -> None:
         self.process.append(_start_nats(self.directory, self.port))
 

@@ -16,10 +16,9 @@ import pytest
 
 from hostagent import procfs
 from tests.component.hostagent.fakeplane import FakePlane
+from tests.encoders import NO_ENCODERS
 
 STANDIN = Path(__file__).with_name("standin.py")
-# The real probe may answer late on a busy machine: its agent then says hello a second time.
-NO_ENCODERS = ("echo", '{"encoders": []}')
 
 
 class Agents:

@@ -21,8 +21,9 @@ from hostagent.runtime.process import ProcessRuntime
 from hostagent.sessiondir import SessionDir, launch_now
 from hostagent.settings import Settings
 from hostagent.wrapperlink import WrapperLink
-from tests.component.hostagent.conftest import NO_ENCODERS, Agents, eventually, exit_code
+from tests.component.hostagent.conftest import Agents, eventually, exit_code
 from tests.component.hostagent.fakeplane import FakePlane, run_line, stop_line
+from tests.encoders import NO_ENCODERS
 
 RUNNING, EXITED = wrapper_pb2.WORKLOAD_STATE_RUNNING, wrapper_pb2.WORKLOAD_STATE_EXITED
 STARTING = wrapper_pb2.WORKLOAD_STATE_STARTING

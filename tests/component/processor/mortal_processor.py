@@ -8,9 +8,10 @@ with everything imported. It ends when one of them ends otherwise than by its ow
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from controlplane.interfaces.spans import Spans
 from controlplane.settings import Settings, load
 from controlplane.usecases import provisioning, sweep
 from controlplane.usecases.world import World
+from tests.encoders import NO_ENCODERS
 
 RENTING = frozenset(str(module.__file__) for module in (provisioning, sweep))
 # Who was killed left no call under way.
@@ -121,8 +123,8 @@ def prepare(fate: Fate, folder: Path, lease_s: float) -> None:
             book.write(f"{machine.tag} {machine.id}\n")
         fate.step("machine made")
 
-    def spawned(*arguments: Any) -> agent_process.ProcessId:
-        process = spawn(*arguments)
+    def spawned(arguments: Sequence[str], environment: Mapping[str, str], machine: Path) -> agent_process.ProcessId:
+        process = spawn((*arguments, "--probe-command", shlex.join(NO_ENCODERS)), environment, machine)
         fate.step("agent started")
         return process
 

@@ -20,12 +20,11 @@ from controlplane.domain.provisioning import Phase
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page, Store
-from controlplane.settings import foreign_environment
 from controlplane.usecases.sweep import Sweeper
 from controlplane.usecases.world import World
 from controlplane.values import port_range
 from tests.component.processor.worlds import world_on
-from tests.contract.clouds.test_local import agents, marked
+from tests.contract.clouds.test_local import ENVIRONMENT, agents, marked
 from tests.contract.store.rows import a_host, a_vm
 from tests.contract.store.test_provisionings import a_provisioning
 from tests.ports import free_port, free_ports
@@ -45,7 +44,7 @@ class Rounds:
 
 @pytest.fixture
 async def provider(tmp_path: Path) -> AsyncIterator[LocalProvider]:
-    provider = LocalProvider(tmp_path / "machines", foreign_environment(), Terms(8, ports=port_range(free_ports(100))))
+    provider = LocalProvider(tmp_path / "machines", ENVIRONMENT, Terms(8, ports=port_range(free_ports(100))))
     yield provider
     for instance in (await provider.list_owned("")).instances:
         await provider.destroy(instance.id)
@@ -104,7 +103,7 @@ async def test_a_stray_that_does_not_go_and_a_provider_that_refuses_keep_no_othe
         async def list_owned(self, prefix: str) -> Listing:
             raise refusal
 
-    closed = Refusing(tmp_path / "none", foreign_environment(), Terms(0))
+    closed = Refusing(tmp_path / "none", ENVIRONMENT, Terms(0))
     rounds = Rounds(replace(world, providers={"refusing": closed, "local": provider}))
     with monkeypatch.context() as patched:
         patched.setattr(provider, "destroy", destroy)

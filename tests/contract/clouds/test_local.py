@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -18,10 +19,12 @@ from controlplane.domain.instance import Instance, InstanceState, Invitation, Pr
 from controlplane.domain.retry import FailureKind, Remedy
 from controlplane.settings import foreign_environment
 from controlplane.values import FAULTS
+from tests.encoders import NO_ENCODERS
 from tests.ports import free_port
 
 # Nobody listens there: the agents try for ever, as they do while a control plane is away.
 INVITATION = Invitation("vm-1", f"127.0.0.1:{free_port()}", "ab" * 32, "a-join-token")
+ENVIRONMENT = foreign_environment() | {"QUARTERDECK_AGENT_PROBE_COMMAND": shlex.join(NO_ENCODERS)}
 TERMS = Terms(capacity=2, machine_types=(MachineType("small", 5), MachineType("big", 9, frozenset({"L4-90"}))))
 
 
@@ -56,7 +59,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def provider(root: Path) -> AsyncIterator[LocalProvider]:
-    provider = LocalProvider(root, foreign_environment(), TERMS)
+    provider = LocalProvider(root, ENVIRONMENT, TERMS)
     yield provider
     for instance in (await provider.list_owned("")).instances:
         await provider.destroy(instance.id)
@@ -93,7 +96,7 @@ async def test_a_machine_is_an_agent_and_the_same_order_twice_is_one_machine(
 async def test_another_process_finds_the_same_machine_and_can_end_it(provider: LocalProvider, root: Path) -> None:
     bought = await buy(provider)
     agent = agents(root)[0].pid
-    other = LocalProvider(root, foreign_environment(), TERMS)
+    other = LocalProvider(root, ENVIRONMENT, TERMS)
     assert (await other.find("qd-1-a")).instances == (bought,)
     assert [process.pid for process in agents(root)] == [agent]
     await other.destroy(bought.id)
@@ -152,7 +155,7 @@ async def test_a_tag_is_never_a_path(provider: LocalProvider, tag: str) -> None:
 
 def thrown(root: Path, faults: Mapping[Fault, float], *dice: float) -> LocalProvider:
     throws = iter(dice)
-    return LocalProvider(root, foreign_environment(), Terms(faults=faults), lambda: next(throws))
+    return LocalProvider(root, ENVIRONMENT, Terms(faults=faults), lambda: next(throws))
 
 
 async def test_failures_are_by_the_dice_each_with_its_share(root: Path) -> None:
@@ -198,7 +201,7 @@ async def test_an_order_or_its_reply_is_lost(root: Path) -> None:
 async def test_a_machine_that_came_up_wrong_has_no_agent(root: Path, fault: Fault, state: InstanceState) -> None:
     bought = await buy(thrown(root, {fault: 1.0}, 0.5))
     assert bought.state is state
-    another = LocalProvider(root, foreign_environment(), TERMS)
+    another = LocalProvider(root, ENVIRONMENT, TERMS)
     assert [instance.state for instance in (await another.find("qd-1-a")).instances] == [state]
     assert marked(root) == []
     await another.destroy(bought.id)
@@ -217,7 +220,7 @@ async def test_a_stubborn_machine_is_neither_stopped_nor_started(root: Path) -> 
 
 
 async def test_an_order_takes_as_long_as_its_terms_say(root: Path) -> None:
-    slow = LocalProvider(root, foreign_environment(), Terms(delay_s=3600))
+    slow = LocalProvider(root, ENVIRONMENT, Terms(delay_s=3600))
     order = asyncio.create_task(buy(slow))
     assert (await slow.find("qd-1-a")).instances == ()
     order.cancel()
