@@ -88,7 +88,8 @@ async def restore(world: World, who: Principal, save_id: str, number: int, reque
 
 
 async def release(world: World, who: Principal, save_id: str, request_id: str) -> Save:
-    """Frees the save of a session that has ended, whatever its host still has of it. Raises NotFound, WrongState."""
+    """Frees the save of a session that has ended, whatever its host still has of it: one without a version goes. Raises
+    NotFound, WrongState."""
     operators_only(who)
     async with world.store.tx() as tx:
         save = await _owned(tx, who, save_id)
@@ -96,8 +97,8 @@ async def release(world: World, who: Principal, save_id: str, request_id: str) -
         if held is not None and not held.finished:
             check_free(save, held)
         if save.session_id:
-            save = save.released(await tx.now())
-            await tx.saves.save(save)
+            before, save = save, save.released(await tx.now())
+            await _write(tx, before, save)
             await tx.outbox.audit(AuditEntry(who.project_id, who.subject, "ReleaseSave", save.name, request_id))
     return save
 

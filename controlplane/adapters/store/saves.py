@@ -50,8 +50,7 @@ class SqlSaves:
         return [from_row(Save, row) for row in await self._connection.rows(paged(statement, saves, page))]
 
     async def count(self, project_id: str, owner: str) -> int:
-        mine = (saves.c.project_id == project_id) & (saves.c.owner == owner)
-        row = await self._connection.row(sa.select(sa.func.count().label("owned")).select_from(saves).where(mine))
+        row = await self._connection.row(owned(project_id, owner))
         return int(row["owned"]) if row else 0
 
     async def held_on(self, vm_id: str) -> Sequence[HeldSave]:
@@ -135,6 +134,11 @@ class SqlGarbage:
     async def gone(self, object_keys: Sequence[str]) -> None:
         among = self._connection.among(object_garbage.c.object_key, object_keys)
         await self._connection.write(object_garbage.delete().where(among))
+
+
+def owned(project_id: str, owner: str) -> sa.Select[Any]:
+    mine = (saves.c.project_id == project_id) & (saves.c.owner == owner)
+    return sa.select(sa.func.count().label("owned")).select_from(saves).where(mine)
 
 
 def _is(project_id: str, save_id: str) -> sa.ColumnElement[bool]:

@@ -118,8 +118,8 @@ class SaveServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseSave(self, request, context):
-        """Gives up what the last session's host has not stored yet, so that another session may write the save. Refused
-        while that session still plays.
+        """Gives up what the last session's host has not stored yet, so that another session may write the save. One without
+        a version is gone then. Refused while that session still plays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,8 +45,8 @@ class SaveServiceStub:
     RestoreSave: _grpc.UnaryUnaryMultiCallable[_saves_pb2.RestoreSaveRequest, _saves_pb2.Save]
     """Makes the next session begin with this version. Later versions stay. Refused while a session writes the save."""
     ReleaseSave: _grpc.UnaryUnaryMultiCallable[_saves_pb2.ReleaseSaveRequest, _saves_pb2.Save]
-    """Gives up what the last session's host has not stored yet, so that another session may write the save. Refused
-    while that session still plays.
+    """Gives up what the last session's host has not stored yet, so that another session may write the save. One without
+    a version is gone then. Refused while that session still plays.
     """
 
 @_typing.type_check_only
@@ -65,8 +65,8 @@ class SaveServiceAsyncStub(SaveServiceStub):
     RestoreSave: _aio.UnaryUnaryMultiCallable[_saves_pb2.RestoreSaveRequest, _saves_pb2.Save]  # type: ignore[assignment]
     """Makes the next session begin with this version. Later versions stay. Refused while a session writes the save."""
     ReleaseSave: _aio.UnaryUnaryMultiCallable[_saves_pb2.ReleaseSaveRequest, _saves_pb2.Save]  # type: ignore[assignment]
-    """Gives up what the last session's host has not stored yet, so that another session may write the save. Refused
-    while that session still plays.
+    """Gives up what the last session's host has not stored yet, so that another session may write the save. One without
+    a version is gone then. Refused while that session still plays.
     """
 
 class SaveServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -124,8 +124,8 @@ class SaveServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _saves_pb2.ReleaseSaveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_saves_pb2.Save, _abc.Awaitable[_saves_pb2.Save]]:
-        """Gives up what the last session's host has not stored yet, so that another session may write the save. Refused
-        while that session still plays.
+        """Gives up what the last session's host has not stored yet, so that another session may write the save. One without
+        a version is gone then. Refused while that session still plays.
         """
 
 def add_SaveServiceServicer_to_server(servicer: SaveServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -241,6 +241,16 @@ async def test_releasing_gives_up_and_deleting_forgets_it_all(world: World, cloc
     assert await contents(world) == []
 
 
+async def test_a_save_without_a_version_goes_when_it_is_released(world: World) -> None:
+    agent = Agent(world, await create(world))
+    await agent.reports(agent.exited(), unstored=(agent.unstored(),))
+    assert (await saves.release(world, OPERATOR, "mine", "r")).session_id == ""
+    assert not await saves.list_saves(world, OPERATOR, "", ALL)
+    with pytest.raises(WrongState) as late:
+        await agent.store(b"late")
+    assert late.value.reason == "SAVE_GONE"
+
+
 async def test_files_that_are_no_archive_are_waited_for_until_the_save_is_released(world: World, clock: Clock) -> None:
     agent = Agent(world, await create(world))
     sent = Sent(agent.session.id, 1, "final", True)
@@ -254,6 +264,7 @@ async def test_files_that_are_no_archive_are_waited_for_until_the_save_is_releas
 
         await store(world, agent.session.vm_id, requests())
 
+    await agent.store(b"early", "a", final=False)
     await agent.reports(agent.exited(), unstored=(agent.unstored(),))
     await says_so()
     assert (await save_of(world)).session_id == agent.session.id

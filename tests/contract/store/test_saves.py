@@ -7,12 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from controlplane.adapters.store import open_store
+from controlplane.adapters.store.saves import owned
 from controlplane.domain.errors import AlreadyExists, Conflict, NotFound
 from controlplane.domain.save import Save, SaveVersion
 from controlplane.domain.session import SessionReason, SessionState
 from controlplane.interfaces import Page, Store
-from tests.contract.store.rows import NOW, PROJECT, a_session, at, furnish
+from tests.contract.store.rows import NOW, PROJECT, a_session, at, furnish, synchronous
 
 
 @pytest.fixture
@@ -216,3 +219,22 @@ async def test_a_players_list_has_his_own_saves_and_nobodys(store: Store) -> Non
     async with store.reading() as tx:
         assert [save.owner for save in await tx.saves.list(PROJECT, "", Page(), "alice")] == ["alice", ""]
         assert [save.owner for save in await tx.saves.list(PROJECT, "orbit", Page())] == ["bob", "alice", ""]
+
+
+async def test_the_saves_of_a_player_are_counted_without_reading_all_saves(postgres_store_url: str) -> None:
+    store = open_store(postgres_store_url)
+    await furnish(store)
+    async with store.tx() as tx:
+        await tx.saves.add(a_save(owner="bob"))
+    await store.close()
+    with synchronous(postgres_store_url).begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO saves SELECT (jsonb_populate_record(t, jsonb_build_object('id', 'bob-' || n))).*"
+                " FROM saves t, generate_series(1, 5000) n"
+            )
+        )
+        connection.execute(sa.text("ANALYZE saves"))
+        words = owned(PROJECT, "alice").compile(connection, compile_kwargs={"literal_binds": True})
+        plan = connection.execute(sa.text(f"EXPLAIN {words}")).scalars().all()
+    assert any("ix_saves_project_id_owner" in line for line in plan), plan

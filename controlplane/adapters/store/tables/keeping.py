@@ -27,6 +27,7 @@ saves = sa.Table(
     sa.PrimaryKeyConstraint("project_id", "id"),
     sa.ForeignKeyConstraint(["project_id", "game_id"], ["games.project_id", "games.id"]),
     sa.Index(None, "project_id", "created_at", "id"),
+    sa.Index(None, "project_id", "owner"),
     # A session writes one save.
     sa.Index(
         "uq_saves_session_id",
