@@ -236,6 +236,15 @@ def bought(row: Provisioning, instance_id: str, address: str, now: datetime, pat
     )
 
 
+def of_an_earlier_order(row: Provisioning, created_at: datetime, patience: Patience) -> bool:
+    """Whether the machine that has the row's tag was made for an order before this one, whose join token is revoked:
+    its agent can never join. By the provider's clock, which may be off by `call_timeout_s`: orders are further apart.
+    """
+    if row.buying_since is None or row.last is None or row.last.number == 1:
+        return False
+    return created_at < row.buying_since - timedelta(seconds=patience.call_timeout_s)
+
+
 def not_listed(row: Provisioning, now: datetime, patience: Patience) -> tuple[Provisioning, bool]:
     """One complete listing did not show the tag. True when that is certain by now: enough listings, past the lag and,
     where the order was never answered, past any call."""

@@ -230,19 +230,22 @@ class Worker:
         except (ProviderRefused, *UNKNOWN) as error:
             return await self._later(_unanswered(error))
         if listing.instances:
-            return await self._have(min(listing.instances, key=lambda instance: (instance.created_at, instance.id)))
+            return await self._have(max(listing.instances, key=lambda instance: (instance.created_at, instance.id)))
         if not listing.complete:
             return await self._later()
         lost = Failure(FailureKind.NETWORK, "NO_REPLY", "the provider never got or never did the order", Remedy.RETRY)
         return await self._apply(lambda row, vm, now: (self._missing(row, vm, now, lost), vm))
 
     async def _have(self, instance: Instance) -> Provisioning:
-        return await self._apply(
-            lambda row, vm, now: (
-                domain.bought(row, instance.id, instance.address, now, self._patience),
-                rental.furnished(vm, instance, now),
-            )
-        )
+        def decide(row: Provisioning, vm: Vm, now: datetime) -> tuple[Provisioning, Vm]:
+            after = domain.bought(row, instance.id, instance.address, now, self._patience)
+            furnished = rental.furnished(vm, instance, now)
+            if vm.state not in rental.JOINED and domain.of_an_earlier_order(row, instance.created_at, self._patience):
+                late = Failure(FailureKind.NETWORK, "EARLIER_ORDER", "an order given up came late", Remedy.RETRY)
+                return self._failed(after, late, now), furnished
+            return after, furnished
+
+        return await self._apply(decide)
 
     async def _poll(self) -> Provisioning:
         """Looks for the machine that was bought, and goes on looking until its agent has come."""

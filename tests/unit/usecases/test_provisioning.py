@@ -18,7 +18,7 @@ from controlplane.domain.instance import Instance, InstanceState, Invitation, Li
 from controlplane.domain.provisioning import Phase
 from controlplane.domain.vm import VmState
 from controlplane.interfaces import Page
-from controlplane.usecases import hosts, vm_states, vms
+from controlplane.usecases import hosts, provisioning, vm_states, vms
 from tests.unit.usecases.rig import LAG_S, OPERATOR, START, Authority, Fake, Rig
 
 LOSSES = [[], ["done"], ["not_done"], ["refused"], ["not_done", "refused", "done"]]
@@ -106,6 +106,46 @@ async def test_a_machine_of_an_earlier_order_that_comes_late_joins_in_the_place_
     with pytest.raises(Unauthenticated):
         await hosts.enrol(rig.world, tokens[0], b"")
     await rig.until(VmState.READY, Phase.HELD)
+
+
+async def test_a_machine_of_an_earlier_order_that_the_next_one_brings_is_replaced_before_its_boot_is_over() -> None:
+    class Late(Fake):
+        orders = 0
+
+        async def create(self, offer: Offer, tag: str, invitation: Invitation) -> Instance:
+            self.orders += 1
+            known = [machine for machine in self.machines.values() if machine.tag == tag]
+            return known[0] if known else await super().create(offer, tag, invitation)
+
+        async def list_owned(self, prefix: str) -> Listing:
+            return await super().list_owned(prefix) if self.orders > 1 else Listing(True, ())
+
+    rig = Rig()
+    rig.provider = late = Late(rig.fate, lambda: rig.now, ["done"])
+    rig.world = replace(rig.world, providers={"fake": late})
+    await rig.rent()
+    while late.orders < 2:
+        await rig.tick()
+    await rig.until(VmState.READY, Phase.HELD)
+    assert [entry.failure and entry.failure.code for entry in await rig.attempts()] == [
+        "NO_REPLY",
+        "EARLIER_ORDER",
+        None,
+    ]
+    assert (set(late.machines), late.orders) == ({"i-2"}, 3)
+
+
+async def test_of_two_machines_with_its_tag_a_row_takes_the_one_whose_agent_can_join() -> None:
+    rig = Rig(lost=["not_done"])
+    await rig.rent()
+    await rig.tick()
+    _, row = await rig.vm()
+    for machine_id, age_s in (("a", 40), ("b", 60)):
+        made = Instance(machine_id, row.tag, "local", InstanceState.RUNNING, rig.now - timedelta(seconds=age_s))
+        rig.provider.machines[machine_id] = made
+    rig.now += timedelta(seconds=30)
+    await provisioning.advance(rig.world)
+    assert (await rig.vm())[1].instance_id == "a"
 
 
 async def test_a_vm_is_stopped_kept_and_started_again() -> None:
