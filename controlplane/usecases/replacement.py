@@ -28,16 +28,15 @@ def lapsed(session: Session, now: datetime, policy: Policy) -> bool:
 
 
 async def place_all(world: World) -> None:
-    """Those who lost their host, then those who wait: they have no queue timeout to come back from. A fault in one does
-    not hold up the other. Raises Conflict, Unavailable, ExceptionGroup."""
-    broken = list[Exception]()
-    for work in (replace_lost, place_queue):
-        try:
-            await work(world)
-        except Exception as error:  # noqa: BLE001 - raised below
-            broken.append(error)
-    if broken:
-        raise as_one("placement", broken)
+    """Those who lost their host, then those who wait: they have no queue timeout to come back from. A fault in those
+    keeps these from nothing. Raises Conflict, Unavailable; an ExceptionGroup where some of the first were not foreseen.
+    """
+    try:
+        await replace_lost(world)
+    except Exception:
+        await place_queue(world)
+        raise
+    await place_queue(world)
 
 
 async def replace_lost(world: World) -> int:

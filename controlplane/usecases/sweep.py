@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from controlplane.domain import rental
+from controlplane.domain.errors import Unavailable, as_one
 from controlplane.domain.host import HostState
 from controlplane.domain.instance import Instance, InstanceState, ProviderRefused
 from controlplane.domain.provisioning import Provisioning, broken_down, vanished
 from controlplane.interfaces import Provider
 from controlplane.usecases.provisioning import UNKNOWN
 from controlplane.usecases.world import World
+
+AWAY = (ProviderRefused, *UNKNOWN)
 
 
 @dataclass
@@ -27,13 +30,13 @@ class Sweeper:
 
     async def sweep(self) -> tuple[Instance, ...]:
         """One round over every provider, each by itself; returns what it has ended. A provider that does not answer, or
-        a machine that does not go, is left alone, and fails the round when the others are done: raises ExceptionGroup.
-        """
+        a machine that does not go, is left alone, and fails the round when the others are done: raises Unavailable; an
+        ExceptionGroup where something was not foreseen."""
         reaped: list[Instance] = []
         rounds = (self._round(provider, reaped) for provider in self.world.providers.values())
         failures = [failure for round_ in await asyncio.gather(*rounds) for failure in round_]
         if failures:
-            raise ExceptionGroup("sweep", failures)
+            raise as_one("sweep", failures)
         return tuple(reaped)
 
     async def _round(self, provider: Provider, reaped: list[Instance]) -> Sequence[Exception]:
@@ -43,6 +46,8 @@ class Sweeper:
                 await self._sweep(provider, reaped)
         except ExceptionGroup as several:
             return several.exceptions
+        except AWAY as error:
+            return [_away(provider, error)]
         except Exception as error:  # noqa: BLE001 - raised by the caller
             return [error]
         return []
@@ -72,8 +77,8 @@ class Sweeper:
             try:
                 async with asyncio.timeout(self.world.policy.renting.patience.call_timeout_s):
                     await provider.destroy(instance.id)
-            except (ProviderRefused, *UNKNOWN) as error:
-                refused.append(error)
+            except AWAY as error:
+                refused.append(_away(provider, error))
             else:
                 reaped.append(instance)
         if refused:
@@ -95,3 +100,12 @@ class Sweeper:
                 await tx.vms.save(failed)
                 await tx.outbox.append(events)
         await self.world.tell()
+
+
+def _away(provider: Provider, error: Exception) -> Unavailable:
+    """What the next round may find mended: of that only the first in a row is told."""
+    if isinstance(error, Unavailable):
+        return error
+    away = Unavailable("PROVIDER_AWAY", f"the provider '{provider.name}' refused, or did not answer")
+    away.__cause__ = error
+    return away

@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from controlplane.domain.attempt import Offer
-from controlplane.domain.errors import QuarterdeckError, Unauthenticated, WrongState
+from controlplane.domain.errors import QuarterdeckError, Unauthenticated, Unavailable, WrongState
 from controlplane.domain.host import Inventory
 from controlplane.domain.instance import Instance, InstanceState, Invitation, Listing
 from controlplane.domain.provisioning import Phase
@@ -262,6 +262,21 @@ async def test_a_provider_that_answers_nonsense_keeps_the_sweeper_from_no_other(
     rig.sweeper.world = replace(rig.world, providers={"broken": broken, **rig.world.providers})
     for _ in range(2):
         with pytest.raises(ExceptionGroup):
+            await sweep(rig)
+    assert rig.provider.machines == {}
+
+
+async def test_a_provider_that_is_away_is_told_as_such_and_not_as_a_fault() -> None:
+    class Away(Fake):
+        async def list_owned(self, prefix: str) -> Listing:
+            raise ConnectionError
+
+    rig = Rig()
+    stray(rig, 1)
+    away = Away(rig.fate, lambda: rig.now, name="away")
+    rig.sweeper.world = replace(rig.world, providers={"away": away, **rig.world.providers})
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="'away'"):
             await sweep(rig)
     assert rig.provider.machines == {}
 

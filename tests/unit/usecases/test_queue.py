@@ -23,7 +23,7 @@ from controlplane.domain.region import Law, Region
 from controlplane.domain.session import Session, SessionState
 from controlplane.domain.template import UNITS_PER_SEAT
 from controlplane.interfaces import Tx
-from controlplane.usecases import creation, games, queue, sessions
+from controlplane.usecases import creation, games, queue, replacement, sessions
 from controlplane.usecases.creation import SessionRequest
 from controlplane.usecases.line import BEHIND
 from controlplane.usecases.sessions import SessionView
@@ -228,6 +228,33 @@ async def test_who_waits_for_a_port_of_one_deployment_stands_before_nobody_of_th
     assert (await ask(world, queue_timeout_s=0.0)).session.state is STARTING
     # Nor do those of the next wait behind it when the queue is gone through.
     assert await queue.place_queue(world) == 0
+
+
+async def test_a_queue_that_nobody_can_go_through_fails_as_a_whole_and_lost_sessions_that_are_stuck_do_not_hold_it_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+
+    def work(name: str, fault: Exception | None) -> None:
+        async def run(_: World) -> None:
+            done.append(name)
+            if fault is not None:
+                raise fault
+
+        monkeypatch.setattr(replacement, name, run)
+
+    world = a_world(Bounds())
+    work("replace_lost", stuck := ExceptionGroup("replacement", [KeyError("row")]))
+    work("place_queue", None)
+    with pytest.raises(ExceptionGroup) as told:
+        await replacement.place_all(world)
+    assert (told.value, done) == (stuck, ["replace_lost", "place_queue"])
+    work("place_queue", KeyError("row"))
+    with pytest.raises(KeyError):
+        await replacement.place_all(world)
+    work("replace_lost", None)
+    with pytest.raises(KeyError):
+        await replacement.place_all(world)
 
 
 async def test_one_who_is_placed_at_the_last_moment_keeps_no_other_from_being_rejected(
