@@ -216,7 +216,9 @@ class JetStreamBus:
         async with link.within(SUBSCRIBE_TIMEOUT_S) as client:
             subscription = await client.subscribe(feed.pattern, queue=feed.queue, cb=take)
             self._attached[feed] = (link, subscription)
-            # After this round trip nothing published elsewhere can be missed.
+            # After two round trips nothing published elsewhere can be missed: the client asks for the first one
+            # ahead of the subscription.
+            await client.flush()
             await client.flush()
 
     async def _detach(self, feed: Feed) -> None:

@@ -6,7 +6,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from controlplane.adapters.bus.hints import QUEUE_LENGTH
+from controlplane.adapters.bus.jetstream import JetStreamBus
 from controlplane.domain import subjects
+from tests.ports import free_port
 
 PATIENCE_S = 30
 
@@ -63,6 +65,31 @@ async def test_a_queue_group_shares(house):
         assert sorted(shares, key=int) == sent
         for reader in readers:
             reader.cancel()
+
+
+async def test_a_subscription_stands_at_the_broker_when_it_is_made(own_nats_server):
+    asked = bytearray()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("127.0.0.1", own_nats_server.port)
+
+        async def answering() -> None:
+            while chunk := await answers.read(65536):
+                writer.write(chunk)
+
+        answering_task = asyncio.create_task(answering())
+        while chunk := await reader.read(65536):
+            asked.extend(chunk)
+            questions.write(chunk)
+        questions.close()
+        await answering_task
+        writer.close()
+
+    port = free_port()
+    async with await asyncio.start_server(relay, "127.0.0.1", port), JetStreamBus([f"nats://127.0.0.1:{port}"]) as bus:
+        await bus.wait_connected(PATIENCE_S)
+        async with bus.subscribe(subjects.BEATS):
+            assert asked.rindex(b"PING") > asked.index(b"SUB " + subjects.BEATS.encode())
 
 
 async def test_hints_work_within_a_program_while_the_broker_is_away(house):
