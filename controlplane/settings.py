@@ -94,7 +94,10 @@ class Settings:
 
     # When a session ends by itself (0: never), and how long it may wait.
     session_lost_after_s: float = _of(
-        values.POSITIVE, 900.0, "its host lost for so long, a session is LOST, or placed again where its game allows it"
+        values.POSITIVE,
+        900.0,
+        "its host away for so long, a session is LOST; what may start elsewhere does so before, after 600 s and "
+        "LOST_AFTER_S, or never where this is shorter",
     )
     idle_timeout_s: float = _of(
         values.NOT_NEGATIVE,

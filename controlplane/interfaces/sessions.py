@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from controlplane.domain.host import GONE, HostState
 from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import PortLease, Session, SessionState
 from controlplane.domain.vm import Vm
@@ -148,9 +149,9 @@ class QueueRows(Protocol):
         another one holds are left out."""
         ...
 
-    async def stranded(self, since: datetime) -> Sequence[Session]:
-        """Those that may be re-placed and have been unreachable since then or longer, on hosts that are LOST or
-        OFFLINE; longest first."""
+    async def stranded(self, since: datetime, states: Collection[HostState] = GONE) -> Sequence[Session]:
+        """Those that may be re-placed and have been unreachable since then or longer, on hosts in one of these states;
+        longest first."""
         ...
 
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:

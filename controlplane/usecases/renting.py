@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
 from controlplane.domain.errors import as_one
+from controlplane.domain.host import HostState
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.placement import Candidate, Need, PassedOver
 from controlplane.domain.pool import RENTING, Decision, Ending, Market, Pool, Rent, Rented
@@ -22,6 +23,7 @@ from controlplane.interfaces import AuditEntry, Tx
 from controlplane.usecases.allocation import Ask, surveyed
 from controlplane.usecases.offers import Quoted
 from controlplane.usecases.queue import BATCH, asks_of
+from controlplane.usecases.replacement import lapsed
 from controlplane.usecases.survey import in_words, ways, with_renting
 from controlplane.usecases.vms import VmRequest, add_vm, may_have_machine, towards_termination
 from controlplane.usecases.world import World
@@ -31,6 +33,8 @@ HOUSE = "house"
 KNOWN_DAYS = 30
 # Who decides goes on doing so; another takes over so long after its last round.
 TENDING, TENDING_LEASE_S = "renting", 10.0
+# Before the session of a host that took its leave goes elsewhere: in about so long a machine comes.
+AHEAD_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ async def tend(world: World, holder: str) -> Decision:
     async with world.store.reading() as tx:
         now, pools, templates = await tx.now(), await tx.pools.all(), await tx.shapes.templates()
         most = _most(await tx.shapes.regions())
-        demand = bool(most and (await tx.queue.wanted() or await tx.queue.stranded(_lost_by(world, now))))
+        demand = bool(most and (await tx.queue.wanted() or await _stranded(tx, world, now)))
         if not demand and not pools and all(one.row.mandate is None for one in await tx.renting.fleet(now)):
             return Decision()
     async with world.store.tx() as tx:
@@ -61,7 +65,7 @@ async def tend(world: World, holder: str) -> Decision:
         quoted = await world.offers.quoted(world.providers, list(most), [template.id for template in templates])
     async with world.store.tx() as tx:
         # Before the turn: the queue may be long, and whoever waits for the turn waits for no more than he must.
-        asks = await _waiting(tx, _lost_by(world, await tx.now())) if demand else []
+        asks = await _waiting(tx, world) if demand else []
         await tx.renting.take_turn()
         snapshot = await _snapshot(tx, world, quoted, asks)
         decision = decide(
@@ -104,14 +108,18 @@ def _most(regions: Sequence[Region]) -> Mapping[str, int]:
     return {region.id: region.max_rented_vms for region in regions if region.max_rented_vms}
 
 
-def _lost_by(world: World, now: datetime) -> datetime:
-    return now - timedelta(seconds=world.policy.silence.lost_after_s)
+async def _stranded(tx: Tx, world: World, now: datetime) -> list[Session]:
+    """Those who lost their host and start afresh elsewhere, so that a machine comes for them while their lease runs
+    out. A host that took its leave is waited for: it comes back as soon as its agent has been exchanged."""
+    since = now - timedelta(seconds=world.policy.silence.lost_after_s)
+    lost = await tx.queue.stranded(since, (HostState.LOST,))
+    left, soon = await tx.queue.stranded(since, (HostState.OFFLINE,)), now + timedelta(seconds=AHEAD_S)
+    return [*lost, *(session for session in left if lapsed(session, soon, world.policy))]
 
 
-async def _waiting(tx: Tx, lost_at: datetime) -> list[Ask]:
-    """Those who lost their host by then and start afresh elsewhere, so that a machine comes for them while their lease
-    runs out; and all who wait, oldest first: those who may go nowhere else must not hide those behind them."""
-    sessions = list(await tx.queue.stranded(lost_at))
+async def _waiting(tx: Tx, world: World) -> list[Ask]:
+    """The stranded, and all who wait, oldest first: those who may go nowhere else must not hide those behind them."""
+    sessions = await _stranded(tx, world, await tx.now())
     last = None
     while True:
         batch = await tx.queue.after(last, BATCH)

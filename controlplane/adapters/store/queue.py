@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from controlplane.adapters.store.connection import TxConnection, read_versioned, words
 from controlplane.adapters.store.tables import hosts, sessions
-from controlplane.domain.host import GONE
+from controlplane.domain.host import GONE, HostState
 from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import REPLACEABLE, Session, SessionState
 from controlplane.interfaces import Wanted
@@ -46,12 +46,12 @@ class SqlQueue:
         statement = sa.select(sessions).where(WAITING, among).order_by(sessions.c.id)
         return await self._all(statement.with_for_update(key_share=True, skip_locked=True))
 
-    async def stranded(self, since: datetime) -> Sequence[Session]:
+    async def stranded(self, since: datetime, states: Collection[HostState] = GONE) -> Sequence[Session]:
         statement = (
             sa.select(sessions)
             .join(hosts, hosts.c.id == sessions.c.vm_id)
             .where(sessions.c.state.in_(words(list(REPLACEABLE))), sessions.c.lease_s > 0)
-            .where(sessions.c.unreachable_at <= since, hosts.c.state.in_(words(list(GONE))))
+            .where(sessions.c.unreachable_at <= since, hosts.c.state.in_(words(list(states))))
         )
         return await self._all(statement.order_by(sessions.c.unreachable_at, sessions.c.id))
 

@@ -141,10 +141,10 @@ class Rig:
     async def vms(self, *states: VmState) -> Sequence[Vm]:
         return await vms.list_vms(self.world, OPERATOR, states, Page())
 
-    async def lose(self, vm_id: str) -> None:
+    async def lose(self, vm_id: str, state: HostState = HostState.LOST) -> None:
         """Its host, which is heard of no more."""
         async with self.store.tx() as tx:
-            await tx.hosts.save(next_of(await tx.hosts.lock(vm_id), state=HostState.LOST))
+            await tx.hosts.save(next_of(await tx.hosts.lock(vm_id), state=state))
             await watch.mark_reachability(tx, vm_id, self.now, reachable=False)
 
     async def end(self, view: SessionView) -> None:

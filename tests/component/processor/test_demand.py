@@ -15,6 +15,7 @@ import pytest
 
 from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
+from controlplane.domain.host import HostState
 from controlplane.domain.pool import Decision, Pool
 from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
@@ -155,6 +156,24 @@ async def test_a_machine_comes_for_who_lost_his_while_his_lease_runs_out(rig: Ri
     again = (await rig.see(view)).session
     assert (again.state, again.generation, again.vm_id == lost.vm_id) == (SessionState.STARTING, 2, False)
     assert rig.cloud.made == 2
+
+
+async def test_a_host_that_took_its_leave_is_waited_for_until_its_sessions_soon_go_elsewhere(rig: Rig) -> None:
+    await rig.furnish(replaceable=True, eu_west_1=2)
+    view = await rig.ask()
+    for _ in range(2):
+        await rig.round()
+    since, vm_id = rig.now, (await rig.see(view)).session.vm_id
+    await rig.lose(vm_id, HostState.OFFLINE)
+    for seconds in (61, 479):
+        rig.now = since + timedelta(seconds=seconds)
+        await rig.round()
+    assert rig.cloud.made == 1, "its agent is being exchanged"
+    for seconds in (480, 482, 660):
+        rig.now = since + timedelta(seconds=seconds)
+        await rig.round()
+    again = (await rig.see(view)).session
+    assert (again.generation, again.vm_id == vm_id, rig.cloud.made) == (2, False, 2)
 
 
 async def test_a_session_for_which_nothing_can_be_rented_is_rejected_as_soon_as_any_other(rig: Rig) -> None:

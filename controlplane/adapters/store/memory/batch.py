@@ -9,7 +9,7 @@ from datetime import datetime
 from controlplane.adapters.store.memory.fleet import MemorySessions, MemoryVms
 from controlplane.adapters.store.memory.ports import MemoryPorts
 from controlplane.adapters.store.memory.tables import TxTables
-from controlplane.domain.host import GONE
+from controlplane.domain.host import GONE, HostState
 from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import REPLACEABLE, PortLease, Session, SessionState
 from controlplane.domain.vm import Vm
@@ -75,7 +75,7 @@ class MemoryQueue:
         held = [session for session in self._line() if session.id in session_ids]
         return self._tables.read("sessions", sorted(held, key=lambda session: session.id))
 
-    async def stranded(self, since: datetime) -> Sequence[Session]:
+    async def stranded(self, since: datetime, states: Collection[HostState] = GONE) -> Sequence[Session]:
         rows: Sequence[Session] = list(self._tables.seen("sessions").values())
         hosts = self._tables.seen("hosts")
         lost = [
@@ -86,7 +86,7 @@ class MemoryQueue:
             and session.unreachable_at is not None
             and session.unreachable_at <= since
             and session.vm_id in hosts
-            and hosts[session.vm_id].state in GONE
+            and hosts[session.vm_id].state in states
         ]
         return self._tables.read("sessions", [session for *_, session in sorted(lost, key=lambda row: row[:2])])
 
