@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 APPENDS_AT_ONCE, APPENDS_EACH = 64, 8
 FETCHES_AT_ONCE, FETCHES_EACH = 64, 8
 # Each holds a thread of the object store's, and three of its parts in memory.
-STORES_AT_ONCE, STORES_EACH = 24, 6
+STORES_AT_ONCE, STORES_EACH = 12, 6
 # For a host to hear that its archive has been answered.
 FINISHES_WITHIN_S = 10.0
 

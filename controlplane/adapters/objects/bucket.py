@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -30,8 +31,10 @@ PIECE_BYTES = 4 << 20
 # A part of an upload; S3 takes ten thousand of them, so that an object is at most 78 GiB.
 PART_BYTES = 8 << 20
 THREADS = 8
-# As many as the API lets hosts store at once.
-UPLOADS = 24
+# Of one upload: one that fills, and two on their way.
+PARTS_HELD = 3
+# As many as the API lets hosts store at once: together they hold 288 MiB, where an API has 512 and more.
+UPLOADS = 12
 # An upload that has not grown for so long has nobody who writes it.
 LEFT_OVER_S = 86400.0
 _FULL = ("os error 28", "os error 122")
@@ -62,9 +65,10 @@ class Bucket:
         source = aiter(content)
         first, over = await _first(source)
         if over:
-            await self._call(lambda: self._put(key, first))
+            await self._call(partial(self._put, key, first))
             return len(first)
         pull = Pull(first, source)
+        del first  # who waits here holds no part of his own
         work = asyncio.get_running_loop().run_in_executor(self._long, self._told, lambda: self._put(key, pull))
         try:
             await asyncio.shield(work)
@@ -117,7 +121,7 @@ class Bucket:
     def _put(self, key: str, content: bytes | Pull) -> None:
         """Raises Unavailable where an object is missing: it is the bucket then."""
         try:
-            obstore.put(self._store, key, content, chunk_size=PART_BYTES, max_concurrency=2)
+            obstore.put(self._store, key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_HELD - 1)
         except FileNotFoundError as error:
             raise self._away(error) from error
         if self._root is not None:

@@ -11,7 +11,7 @@ from unittest.mock import AsyncMock, Mock
 import pytest
 from quarterdeck.v1 import agent_pb2, backups_pb2, games_pb2
 
-from controlplane.adapters.objects.bucket import PART_BYTES, UPLOADS
+from controlplane.adapters.objects.bucket import PART_BYTES, PARTS_HELD, UPLOADS
 from controlplane.api import archives, identity
 from controlplane.api.backups import READS_EACH, BackupServicer
 from controlplane.api.interceptors import validate
@@ -96,8 +96,12 @@ async def test_an_archive_that_stands_still_gives_its_place_back(monkeypatch: py
     assert stalled.value.reason == "ARCHIVE_STALLED"
 
 
-def test_what_a_deployment_may_save_can_be_stored() -> None:
+def test_all_uploads_fit_beside_an_api_in_what_the_documents_give_it() -> None:
     assert UPLOADS == STORES_AT_ONCE
+    assert UPLOADS * PARTS_HELD * PART_BYTES <= 300 << 20
+
+
+def test_what_a_deployment_may_save_can_be_stored() -> None:
     assert PART_BYTES * 10_000 >= LARGEST_BYTES
     spec = games_pb2.SaveSpec(volumes=["world"], max_bytes=64 << 30)
     validate(spec)
