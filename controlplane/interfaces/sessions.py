@@ -149,6 +149,10 @@ class QueueRows(Protocol):
         another one holds are left out."""
         ...
 
+    async def still(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        """The generations of those of these that wait, or may be re-placed and are unreachable, now."""
+        ...
+
     async def stranded(self, since: datetime, states: Collection[HostState] = GONE) -> Sequence[Session]:
         """Those that may be re-placed and have been unreachable since then or longer, on hosts in one of these states;
         longest first."""

@@ -67,6 +67,9 @@ async def tend(world: World, holder: str) -> Decision:
         # Before the turn: the queue may be long, and whoever waits for the turn waits for no more than he must.
         asks = await _waiting(tx, world) if demand else []
         await tx.renting.take_turn()
+        # Who was given a place since then needs no machine: the fleet, which is looked at now, has his seat taken.
+        still = await tx.queue.still([ask.session.id for ask in asks]) if asks else {}
+        asks = [ask for ask in asks if still.get(ask.session.id) == ask.session.generation]
         snapshot = await _snapshot(tx, world, quoted, asks)
         decision = decide(
             snapshot.needs, snapshot.standing, snapshot.rented, snapshot.pools, snapshot.market, snapshot.now

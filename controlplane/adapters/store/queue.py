@@ -46,6 +46,12 @@ class SqlQueue:
         statement = sa.select(sessions).where(WAITING, among).order_by(sessions.c.id)
         return await self._all(statement.with_for_update(key_share=True, skip_locked=True))
 
+    async def still(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        away = sa.and_(sessions.c.state.in_(words(list(REPLACEABLE))), sessions.c.unreachable_at.is_not(None))
+        among = self._connection.among(sessions.c.id, session_ids)
+        statement = sa.select(sessions.c.id, sessions.c.generation).where(among, sa.or_(WAITING, away))
+        return {row["id"]: row["generation"] for row in await self._connection.rows(statement)}
+
     async def stranded(self, since: datetime, states: Collection[HostState] = GONE) -> Sequence[Session]:
         statement = (
             sa.select(sessions)

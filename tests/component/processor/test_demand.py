@@ -21,6 +21,7 @@ from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
 from controlplane.usecases import capacity, pools, queue, renting, vms
+from controlplane.usecases.allocation import Ask
 from controlplane.usecases.offers import OfferBook
 from controlplane.usecases.sessions import SessionView
 from tests.component.processor.renting_rig import ABLE, HOLDER, OPERATOR, START, Cloud, Rig
@@ -55,6 +56,26 @@ async def test_demand_rents_one_machine_whoever_decides_and_it_goes_when_it_has_
     assert (rig.cloud.machines, rig.cloud.made) == ({}, 1)
     (vm,) = await rig.vms()
     assert (vm.state, vm.reason_detail) == (VmState.TERMINATED, "empty for 101 s")
+
+
+async def test_nothing_is_rented_for_one_who_is_placed_while_the_turn_is_waited_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rig.furnish(eu_west_1=3)
+    first, *_ = [await rig.ask() for _ in range(2)]
+    await rig.round()
+    third, _ = await rig.ask(), await rig.ask("us-west-2")
+    async with rig.store.reading() as tx:
+        before = await queue.asks_of(tx, [third.session])
+    await rig.end(first)
+    assert await queue.place_queue(rig.world) == 1
+    assert (await rig.see(third)).session.state is SessionState.STARTING
+
+    async def read_before(*_: object) -> Sequence[Ask]:
+        return before
+
+    monkeypatch.setattr(renting, "asks_of", read_before)
+    assert (await renting.tend(rig.world, HOLDER)).rents == ()
 
 
 async def test_one_replica_decides_and_another_takes_over_when_it_has_gone(rig: Rig) -> None:

@@ -201,6 +201,7 @@ async def test_the_stranded_may_be_re_placed_and_are_away_for_long_enough_with_t
         await tx.batch.add_sessions([a_session(name, **lost | fields) for name, fields in others.items()])
     async with house.reading() as tx:
         assert [session.id for session in await tx.queue.stranded(at(5))] == ["s-first", "s-second"]
+        assert set(await tx.queue.still(["s-first", "s-second", "nobody"])) == {"s-first", "s-second"}
 
 
 async def test_a_place_counts_those_who_may_be_given_the_same(house: Store) -> None:

@@ -75,6 +75,14 @@ class MemoryQueue:
         held = [session for session in self._line() if session.id in session_ids]
         return self._tables.read("sessions", sorted(held, key=lambda session: session.id))
 
+    async def still(self, session_ids: Sequence[str]) -> Mapping[str, int]:
+        def waits(session: Session) -> bool:
+            away = session.state in REPLACEABLE and session.unreachable_at is not None
+            return away or session.state is SessionState.PENDING
+
+        rows = self._tables.seen("sessions")
+        return {key: rows[key].generation for key in session_ids if key in rows and waits(rows[key])}
+
     async def stranded(self, since: datetime, states: Collection[HostState] = GONE) -> Sequence[Session]:
         rows: Sequence[Session] = list(self._tables.seen("sessions").values())
         hosts = self._tables.seen("hosts")
