@@ -17,6 +17,8 @@ from controlplane.interfaces import Provider
 
 FRESH_S = 30.0
 ANSWER_S = 10.0
+# Questions that one provider has before it at a time: many more at once are over the rate that most of them allow.
+AT_ONCE = 4
 AWAY = (ProviderRefused, TimeoutError, OSError, Unavailable)
 
 Question = tuple[tuple[str, ...], tuple[str, ...]]
@@ -68,16 +70,18 @@ def cheapest(offers: Sequence[Offer]) -> Mapping[str, int]:
 async def _of(
     provider: Provider, region_ids: tuple[str, ...], template_ids: tuple[str, ...]
 ) -> Sequence[Offer] | Exception:
-    """For all templates at once; or the first of what went wrong, for one is no answer without the others."""
+    """For several templates at once; or the first of what went wrong, for one is no answer without the others."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def offers(template_id: str) -> Sequence[Offer]:
+        async with turns:
+            return tuple(await provider.offers(region_ids, template_id))
+
     try:
         async with asyncio.timeout(ANSWER_S), asyncio.TaskGroup() as group:
-            asked = [group.create_task(_offers(provider, region_ids, template_id)) for template_id in template_ids]
+            asked = [group.create_task(offers(template_id)) for template_id in template_ids]
         return [offer for task in asked for offer in task.result()]
     except ExceptionGroup as several:
         return several.exceptions[0]
     except TimeoutError as late:
         return late
-
-
-async def _offers(provider: Provider, region_ids: tuple[str, ...], template_id: str) -> Sequence[Offer]:
-    return tuple(await provider.offers(region_ids, template_id))

@@ -1,4 +1,4 @@
-"""What providers ask: of all at once, of each for all templates at once, and whatever one of them answers."""
+"""What providers ask: of all at once, of each for several templates at once, and whatever one of them answers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from controlplane.domain.attempt import Offer
-from controlplane.usecases.offers import OfferBook, Quoted
+from controlplane.usecases.offers import AT_ONCE, OfferBook, Quoted
 
 REGIONS, TEMPLATES = ["local"], ["a", "b", "c"]
 
@@ -38,11 +38,29 @@ def book(shops: Sequence[Shop]) -> tuple[OfferBook, dict[str, Shop]]:
     return OfferBook(clock_s=lambda: 0.0), {shop.name: shop for shop in shops}
 
 
-async def test_a_provider_is_asked_for_all_templates_at_once() -> None:
+async def test_a_provider_is_asked_for_several_templates_at_once() -> None:
     offers, shops = book([Shop("slow", needed=len(TEMPLATES))])
     async with asyncio.timeout(5):
         quoted = await offers.quoted(shops, REGIONS, TEMPLATES)  # type: ignore[arg-type] - not all of a provider
     assert [offer.template_id for offer in quoted.offers] == TEMPLATES
+
+
+async def test_a_provider_with_many_templates_has_only_a_few_questions_before_it_at_a_time() -> None:
+    @dataclass
+    class Limited(Shop):
+        open: int = 0
+
+        async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
+            self.open += 1
+            assert self.open <= AT_ONCE, "429"
+            await asyncio.sleep(0)
+            self.open -= 1
+            return await super().offers(region_ids, template_id)
+
+    offers, shops = book([Limited("limited")])
+    templates = sorted(f"t{number}" for number in range(30))
+    quoted = await offers.quoted(shops, REGIONS, templates)  # type: ignore[arg-type]
+    assert (quoted.away, [offer.template_id for offer in quoted.offers]) == (frozenset(), templates)
 
 
 @pytest.mark.parametrize(
