@@ -39,7 +39,7 @@ class VmWish:
 @dataclass(frozen=True)
 class VmFound:
     """`vm` None: none has room now, or others wait for it already; then `template_id` is what to make one of, the
-    cheapest that carries the preset, or "". `units` is what a session would take of the VM."""
+    cheapest by the prices known here that carries the preset, or "". `units` is what a session would take of the VM."""
 
     vm: Vm | None
     units: int
@@ -87,8 +87,7 @@ async def find_vm(world: World, who: Principal, wish: VmWish) -> VmFound:
         told = BEHIND if behind else explained(found[0], figures, passed, vm.region_id if vm else "")
     if vm is not None and best is not None:
         return VmFound(vm, best.units, told, preset.id)
-    quoted = await world.offers.quoted(world.providers, [one.id for one in regions], [one.id for one in known])
-    prices = cheapest([offer for offer in quoted.offers if offer.region_id in found[0].regions])
+    prices = cheapest([offer for offer in world.offers.remembered if offer.region_id in found[0].regions])
     template_id = next((template.id for template in templates.fitting(known, preset, prices)), "")
     return VmFound(None, 0, told, preset.id, template_id)
 

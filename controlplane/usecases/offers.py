@@ -59,6 +59,11 @@ class OfferBook:
             self._known[question] = self.clock_s(), quoted
             return replace(quoted, faults=tuple(fault for fault in failed.values() if not isinstance(fault, AWAY)))
 
+    @property
+    def remembered(self) -> Sequence[Offer]:
+        """What was answered last, for whoever has no time to ask: nothing, where nobody in this process has asked."""
+        return [offer for _, quoted in self._known.values() for offer in quoted.offers]
+
 
 def cheapest(offers: Sequence[Offer]) -> Mapping[str, int]:
     """What each template costs an hour where it costs least, in micro-units. Currencies are not told apart: this is for

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from controlplane.adapters.bus.memory import MemoryBroker, MemoryBus
+from controlplane.adapters.ids import RandomIds
+from controlplane.adapters.store.memory import MemoryStore
 from controlplane.domain.attempt import Offer
+from controlplane.domain.identity import DEFAULT_PROJECT, Principal, Role
+from controlplane.usecases.assignment import VmWish, find_vm
 from controlplane.usecases.offers import AT_ONCE, OfferBook, Quoted
+from controlplane.usecases.world import Policy, World
+from tests.contract.store.rows import furnish
 
+OPERATOR = Principal(DEFAULT_PROJECT, "operator", Role.OPERATOR)
 REGIONS, TEMPLATES = ["local"], ["a", "b", "c"]
 
 
@@ -74,3 +82,18 @@ async def test_a_provider_that_answers_nonsense_is_away_and_who_asked_is_told_wh
     assert quoted.faults == ((answer,) if unforeseen else ())
     assert again == Quoted(quoted.offers, frozenset({"odd"}))
     assert {(offer.provider, offer.template_id) for offer in again.offers} == {("good", name) for name in TEMPLATES}
+
+
+async def test_who_finds_no_vm_is_told_what_to_make_by_known_prices_and_waits_for_no_provider() -> None:
+    store = MemoryStore()
+    await furnish(store)
+    never, cheap = Shop("never", needed=99), Shop("cheap")
+    world = World(store, MemoryBus(MemoryBroker()), RandomIds(), None, None, None, Policy())  # type: ignore[arg-type]
+    world = replace(world, providers={"never": never})  # type: ignore[dict-item]
+    wish = VmWish("orbit", region_id="local")
+    async with asyncio.timeout(5):
+        smallest = await find_vm(world, OPERATOR, wish)
+        await world.offers.quoted({"cheap": cheap}, REGIONS, ["L4-90"])  # type: ignore[dict-item]
+        cheapest = await find_vm(world, OPERATOR, wish)
+    assert (smallest.vm, smallest.template_id != "L4-90", cheapest.template_id) == (None, True, "L4-90")
+    assert never.asked == []
