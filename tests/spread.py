@@ -36,9 +36,9 @@ def arrange(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, path in enumerate(_FIRST) if item.nodeid.startswith(path)), len(_FIRST)))
     for item in items:
         needs_engine = "docker_engine" in getattr(item, "fixturenames", ())
-        if needs_engine and not item.nodeid.startswith((*ENGINES, "tests/e2e/")):
+        if needs_engine and not item.nodeid.startswith(ENGINES) and item.get_closest_marker("alone") is None:
             raise pytest.UsageError(
-                f"{item.nodeid} needs an engine: its folder belongs into ENGINES of tests/spread.py"
+                f"{item.nodeid} needs an engine: mark it as alone, or name its folder in ENGINES of tests/spread.py"
             )
         if needs_engine or item.nodeid.startswith(ENGINES):
             item.add_marker(pytest.mark.timeout(_WITH_ENGINE_S))
