@@ -81,14 +81,20 @@ async def create(world: World, who: Principal, find: Find[S], shape: S, request_
 
 async def _add(tx: Tx, who: Principal, find: Find[S], shape: S, request_id: str) -> S:
     earlier = await find(tx, shape.id)
-    if earlier == shape:
-        return earlier
-    if earlier is not None:
-        raise AlreadyExists("SHAPE_EXISTS", f"there is another '{shape.name}' already")
-    await _check(tx, who, shape)
-    await tx.shapes.add(shape)
-    await _audit(tx, who, "Create", shape, request_id)
-    return shape
+    if earlier is None:
+        await _check(tx, who, shape)
+        try:
+            await tx.shapes.add(shape)
+        except AlreadyExists:
+            earlier = await find(tx, shape.id)  # somebody's of the same moment
+            if earlier is None:
+                raise
+        else:
+            await _audit(tx, who, "Create", shape, request_id)
+            return shape
+    if earlier != shape:
+        raise AlreadyExists("SHAPE_EXISTS", f"there is another '{shape.name}' already: edit that, or take another id")
+    return earlier
 
 
 async def update(world: World, who: Principal, find: Find[S], name: str, edit: Callable[[S], S], request_id: str) -> S:
