@@ -27,9 +27,10 @@ from xdist.remote import Producer
 from tests import spread
 from tests.docker_engine import box_image, docker_engine, wrapper_image
 from tests.ports import free_port
+from tests.trees import deep_folder
 
 # Here, so that all folders share them: imported by several, each would have an engine of its own.
-__all__ = ["box_image", "docker_engine", "wrapper_image"]
+__all__ = ["box_image", "deep_folder", "docker_engine", "wrapper_image"]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.Spread:

@@ -1,7 +1,22 @@
 """Trees of directories that no path reaches the end of."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+
+from hostagent import tree
+
+
+@pytest.fixture
+def deep_folder() -> Iterator[Path]:
+    """For such trees. Not below pytest's own: it removes what a killed run has left there, and would die of the depth
+    at the end of every later run on this machine."""
+    folder = Path(tempfile.mkdtemp(prefix="deep-"))
+    yield folder
+    tree.remove(folder)
 
 
 def grow(top: Path, depth: int) -> None:

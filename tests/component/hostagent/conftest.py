@@ -76,11 +76,21 @@ async def plane(tmp_path: Path) -> AsyncIterator[FakePlane]:
 
 @pytest.fixture
 def agents(tmp_path: Path, plane: FakePlane) -> Iterator[Agents]:
-    agents = Agents(tmp_path, plane)
+    yield from _agents(tmp_path, plane)
+
+
+@pytest.fixture
+def deep_agents(deep_folder: Path, plane: FakePlane) -> Iterator[Agents]:
+    """For sessions that write trees without an end."""
+    yield from _agents(deep_folder, plane)
+
+
+def _agents(root: Path, plane: FakePlane) -> Iterator[Agents]:
+    agents = Agents(root, plane)
     yield agents
     agents.end()
     if os.environ.get("QUARTERDECK_TEST_LOGS"):
-        for log in tmp_path.glob("*.log"):
+        for log in root.glob("*.log"):
             shutil.copyfileobj(log.open(), sys.stderr)
 
 

@@ -127,17 +127,17 @@ async def test_a_game_that_fills_the_disk_is_stopped_at_its_bound_and_says_why(
     assert agents.marked() == []
 
 
-async def test_a_tree_deeper_than_any_path_is_measured_and_removed(plane: FakePlane, agents: Agents) -> None:
+async def test_a_tree_deeper_than_any_path_is_measured_and_removed(plane: FakePlane, deep_agents: Agents) -> None:
     digging = "import os; [(os.mkdir('deep'), os.chdir('deep')) for _ in range(1200)]; "
     digging += "open('world', 'wb').write(os.urandom(8 << 20)); "
     digest = add_game(plane, digging + GAME, 64 << 20)  # without a bound it would be measured rarely
     plane.plan(run_line("game-1", digest))
-    agent = agents.start(*WRAPPER)
+    agent = deep_agents.start(*WRAPPER)
     await plane.until(lambda: (told := plane.reported("game-1")) is not None and told.usage.disk_bytes >= 8 << 20)
     plane.plan(stop_line("game-1", digest))
     await plane.until(lambda: plane.is_in("game-1", EXITED))
     plane.plan()
-    await eventually(lambda: not agents.session_dir("game-1").exists())
+    await eventually(lambda: not deep_agents.session_dir("game-1").exists())
     assert agent.poll() is None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hostagent import tree
 from hostagent.disk import Gauge, Taken, taken
 from tests.trees import grow
 
@@ -67,12 +66,9 @@ def test_only_a_session_with_a_bound_is_measured_often(tmp_path: Path) -> None:
     assert free.go_on().disk_bytes == before[1]
 
 
-def test_a_tree_of_any_depth_is_measured(tmp_path: Path) -> None:
-    grow(tmp_path / "home", 1200)
-    try:
-        found = taken(tmp_path)
-    finally:
-        tree.remove(tmp_path / "home")
+def test_a_tree_of_any_depth_is_measured(deep_folder: Path) -> None:
+    grow(deep_folder / "home", 1200)
+    found = taken(deep_folder)
     assert found.unmeasured == ""
     assert found.disk_bytes >= 2400 * 512
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,10 +21,9 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def deep(tmp_path: Path) -> Iterator[Path]:
-    grow(tmp_path / "top", DEEP)
-    yield tmp_path / "top"
-    tree.remove(tmp_path / "top")
+def deep(deep_folder: Path) -> Path:
+    grow(deep_folder / "top", DEEP)
+    return deep_folder / "top"
 
 
 def test_a_tree_as_deep_as_no_path_and_no_descriptors_reach_is_walked_from_below(deep: Path) -> None:
@@ -41,8 +39,8 @@ def test_a_tree_as_deep_as_no_path_and_no_descriptors_reach_is_walked_from_below
     assert [name for name, is_directory in found[: DEEP + 1] if is_directory] == []
 
 
-def test_a_session_of_a_deep_tree_is_stripped_and_removed(tmp_path: Path) -> None:
-    directory = SessionDir.of(tmp_path, WorkloadKey("game", 1))
+def test_a_session_of_a_deep_tree_is_stripped_and_removed(deep_folder: Path) -> None:
+    directory = SessionDir.of(deep_folder, WorkloadKey("game", 1))
     directory.create()
     grow(directory.path / "home", DEEP)
     directory.strip()
@@ -50,7 +48,7 @@ def test_a_session_of_a_deep_tree_is_stripped_and_removed(tmp_path: Path) -> Non
     grow(directory.path / "home", DEEP)
     directory.remove()
     directory.remove()
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(deep_folder) == []
 
 
 def test_a_wide_tree_goes_and_what_its_links_name_stays(tmp_path: Path) -> None:

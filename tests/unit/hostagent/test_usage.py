@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hostagent import statuses, tree
+from hostagent import statuses
 from hostagent.disk import Gauge, Taken
 from hostagent.procfs import MARK
 from hostagent.runtime import Usage
@@ -22,9 +22,9 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def sessions(tmp_path: Path) -> Iterator[list[Path]]:
+def sessions(deep_folder: Path) -> Iterator[list[Path]]:
     """Two with a process each; the first has a tree deeper than any path."""
-    paths = [tmp_path / "deep.1", tmp_path / "plain.1"]
+    paths = [deep_folder / "deep.1", deep_folder / "plain.1"]
     for path in paths:
         path.mkdir()
     grow(paths[0] / "home", 1200)
@@ -35,7 +35,6 @@ def sessions(tmp_path: Path) -> Iterator[list[Path]]:
     for process in running:
         process.kill()
         process.wait()
-    tree.remove(paths[0])
 
 
 async def test_all_are_told_whatever_the_trees_of_some(tmp_path: Path, sessions: list[Path]) -> None:
