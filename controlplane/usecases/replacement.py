@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from controlplane.domain.errors import Conflict, as_one
 from controlplane.domain.host import GONE
+from controlplane.domain.placement import assign_many
 from controlplane.domain.session import REPLACEABLE, Session
 from controlplane.interfaces import Tx, Wanted
-from controlplane.usecases.allocation import place_many
+from controlplane.usecases.allocation import Ask, place_many, surveyed
 from controlplane.usecases.queue import asks_of, place_queue
 from controlplane.usecases.saves import forsake
+from controlplane.usecases.survey import ways
 from controlplane.usecases.vacating import vacated
 from controlplane.usecases.world import Policy, World
 
@@ -46,7 +49,7 @@ async def replace_lost(world: World) -> int:
     async with world.store.reading() as tx:
         now = await tx.now()
         stranded = await tx.queue.stranded(now - timedelta(seconds=world.policy.silence.lost_after_s))
-        asks = await asks_of(tx, [session for session in stranded if lapsed(session, now, world.policy)])
+        asks = await _with_room(tx, [session for session in stranded if lapsed(session, now, world.policy)], now)
     replaced, unmet, broken = 0, set[Wanted](), list[Exception]()
     for ask in asks:
         if Wanted.of(ask.session) in unmet:
@@ -66,6 +69,16 @@ async def replace_lost(world: World) -> int:
     if broken:
         raise as_one("replacement", broken)
     return replaced
+
+
+async def _with_room(tx: Tx, stranded: Sequence[Session], now: datetime) -> Sequence[Ask]:
+    """Those who would find room now. The others, who are looked at whenever a slot is free, lock nothing meanwhile."""
+    if not stranded:
+        return []
+    asks = await asks_of(tx, stranded)
+    found = ways(await tx.shapes.regions(), [ask.wish for ask in asks])
+    choices, _ = assign_many(*await surveyed(tx, asks, found, now))
+    return [ask for ask, choice in zip(asks, choices, strict=True) if choice is not None]
 
 
 async def _replace_one(tx: Tx, world: World, stale: Session) -> tuple[str, ...]:

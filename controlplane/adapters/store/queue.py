@@ -31,6 +31,17 @@ WANTED = (
 ALL_WANTED = sa.select(*WANTED).where(WAITING).distinct()
 
 
+def stranded(since: datetime, states: Collection[HostState]) -> sa.Select[Any]:
+    """See QueueRows.stranded."""
+    return (
+        sa.select(sessions)
+        .join(hosts, hosts.c.id == sessions.c.vm_id)
+        .where(sessions.c.state.in_(words(list(REPLACEABLE))), sessions.c.lease_s > 0)
+        .where(sessions.c.unreachable_at <= since, hosts.c.state.in_(words(list(states))))
+        .order_by(sessions.c.unreachable_at, sessions.c.id)
+    )
+
+
 class SqlQueue:
     def __init__(self, connection: TxConnection) -> None:
         self._connection = connection
@@ -53,13 +64,7 @@ class SqlQueue:
         return {row["id"]: row["generation"] for row in await self._connection.rows(statement)}
 
     async def stranded(self, since: datetime, states: Collection[HostState] = GONE) -> Sequence[Session]:
-        statement = (
-            sa.select(sessions)
-            .join(hosts, hosts.c.id == sessions.c.vm_id)
-            .where(sessions.c.state.in_(words(list(REPLACEABLE))), sessions.c.lease_s > 0)
-            .where(sessions.c.unreachable_at <= since, hosts.c.state.in_(words(list(states))))
-        )
-        return await self._all(statement.order_by(sessions.c.unreachable_at, sessions.c.id))
+        return await self._all(stranded(since, states))
 
     async def places(self, session_ids: Sequence[str], among: Rivals) -> Mapping[str, int]:
         place = sa.func.row_number().over(order_by=ORDER).label("place")

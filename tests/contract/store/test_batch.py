@@ -7,14 +7,28 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from controlplane.adapters.store import open_store
+from controlplane.adapters.store.queue import stranded
 from controlplane.domain.errors import AlreadyExists, Conflict
-from controlplane.domain.host import HostState
+from controlplane.domain.host import GONE, HostState
 from controlplane.domain.queueing import Rivals
 from controlplane.domain.session import PortLease, SessionState
 from controlplane.interfaces import Store, Wanted
-from tests.contract.store.rows import NOW, PROJECT, a_deployment, a_game, a_host, a_session, a_vm, at, furnish, next_of
+from tests.contract.store.rows import (
+    NOW,
+    PROJECT,
+    a_deployment,
+    a_game,
+    a_host,
+    a_session,
+    a_vm,
+    at,
+    furnish,
+    next_of,
+    synchronous,
+)
 
 
 @pytest.fixture
@@ -202,6 +216,25 @@ async def test_the_stranded_may_be_re_placed_and_are_away_for_long_enough_with_t
     async with house.reading() as tx:
         assert [session.id for session in await tx.queue.stranded(at(5))] == ["s-first", "s-second"]
         assert set(await tx.queue.still(["s-first", "s-second", "nobody"])) == {"s-first", "s-second"}
+
+
+async def test_the_stranded_are_found_without_reading_all_that_play(postgres_store_url: str) -> None:
+    store = open_store(postgres_store_url)
+    await furnish(store, a_vm())
+    async with store.tx() as tx:
+        await tx.sessions.add(a_session("s-1", vm_id="vm-1", state=SessionState.RUNNING, lease_s=600.0))
+    await store.close()
+    with synchronous(postgres_store_url).begin() as connection:
+        connection.execute(
+            sa.text(
+                "INSERT INTO sessions SELECT (jsonb_populate_record(t, jsonb_build_object('id', 'more-' || n))).*"
+                " FROM sessions t, generate_series(1, 20000) n"
+            )
+        )
+        connection.execute(sa.text("ANALYZE sessions"))
+        asked = stranded(at(5), GONE).compile(connection, compile_kwargs={"literal_binds": True})
+        plan = connection.execute(sa.text(f"EXPLAIN {asked}")).scalars().all()
+    assert any("ix_sessions_unreachable" in line for line in plan), plan
 
 
 async def test_a_place_counts_those_who_may_be_given_the_same(house: Store) -> None:

@@ -19,6 +19,7 @@ from controlplane.adapters.store.tables.base import metadata, one_of, project
 from controlplane.domain.session import SessionState
 
 UNFINISHED = "state IN ('PENDING', 'STARTING', 'RUNNING', 'STOPPING')"
+UNREACHABLE = "unreachable_at IS NOT NULL"
 
 sessions = sa.Table(
     "sessions",
@@ -88,6 +89,13 @@ sessions = sa.Table(
         "id",
         postgresql_where=sa.text(UNFINISHED),
         sqlite_where=sa.text(UNFINISHED),
+    ),
+    sa.Index(
+        "ix_sessions_unreachable",
+        "unreachable_at",
+        "id",
+        postgresql_where=sa.text(UNREACHABLE),
+        sqlite_where=sa.text(UNREACHABLE),
     ),
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0029"
-down_revision = "0027"
+down_revision = "0028"
 
 NAME = "ix_saves_project_id_owner"
 COLUMNS = ["project_id", "owner"]
