@@ -186,12 +186,14 @@ class Ending:
 @dataclass(frozen=True)
 class Decision:
     """`told`: for each need what is done for it or why nothing is; None: there is room, or nothing is rented by itself
-    where it may go. `blocked`: for each pool that is short why; "" for the others."""
+    where it may go. `blocked`: for each pool that is short why; "" for the others. `faults`: of providers whose answers
+    nobody had foreseen; it was decided without them."""
 
     rents: tuple[Rent, ...] = ()
     endings: tuple[Ending, ...] = ()
     told: tuple[tuple[PassedOver, ...] | None, ...] = ()
     blocked: Mapping[str, str] = field(default_factory=dict)
+    faults: tuple[Exception, ...] = ()
 
 
 def presumed(vm: Vm, template: Template | None, known: Model | None, there: Rented | None = None) -> Candidate:

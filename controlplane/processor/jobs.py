@@ -47,6 +47,8 @@ def jobs(world: World, standing: StandingPage) -> tuple[Job, ...]:
             log.info("machine.wanted", offer=rent.offer.key, template=rent.offer.template_id, project=rent.project_id)
         for ending in decision.endings:
             log.info("machine.unneeded", vm=f"vms/{ending.vm_id}", why=ending.why)
+        if decision.faults:
+            raise ExceptionGroup("offers", decision.faults)
 
     return (
         Job("judge_hosts", 1.0, lambda: watch.judge_hosts(world)),

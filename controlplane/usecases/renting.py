@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controlplane.domain import subjects
-from controlplane.domain.errors import as_one
 from controlplane.domain.host import HostState
 from controlplane.domain.identity import Principal, Role
 from controlplane.domain.placement import Candidate, Need, PassedOver
@@ -49,8 +48,7 @@ class _Snapshot:
 
 async def tend(world: World, holder: str) -> Decision:
     """One round; returns what was done. Any number of replicas may, each as a `holder` of its own: while one does, the
-    others leave it to that one. Raises Conflict, Unavailable; an ExceptionGroup, of providers whose answers nobody had
-    foreseen, when all is done that could be without them."""
+    others leave it to that one. Raises Conflict, Unavailable."""
     async with world.store.reading() as tx:
         now, pools, templates = await tx.now(), await tx.pools.all(), await tx.shapes.templates()
         most = _most(await tx.shapes.regions())
@@ -84,9 +82,7 @@ async def tend(world: World, holder: str) -> Decision:
     if decision.rents or ended:
         await world.tell(subjects.RENTING)
     await _tell(world, asks, decision.told)
-    if quoted.faults:
-        raise as_one("offers", quoted.faults)
-    return replace(decision, endings=tuple(ended))
+    return replace(decision, endings=tuple(ended), faults=quoted.faults)
 
 
 async def _snapshot(tx: Tx, world: World, quoted: Quoted, asks: Sequence[Ask]) -> _Snapshot:

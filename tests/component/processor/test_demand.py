@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import AlreadyExists, InvalidRequest, NotFound
@@ -20,6 +22,8 @@ from controlplane.domain.pool import Decision, Pool
 from controlplane.domain.region import Law
 from controlplane.domain.session import SessionState
 from controlplane.domain.vm import VmState
+from controlplane.processor.jobs import jobs
+from controlplane.processor.standing import StandingPage
 from controlplane.usecases import capacity, pools, queue, renting, vms
 from controlplane.usecases.allocation import Ask
 from controlplane.usecases.offers import OfferBook
@@ -305,9 +309,11 @@ async def test_a_provider_that_answers_nonsense_keeps_no_other_from_being_rented
     await rig.furnish(eu_west_1=1)
     await rig.ask()
     world = replace(rig.world, providers={"odd": Odd({}), **rig.world.providers}, offers=OfferBook())
-    with pytest.raises(ExceptionGroup) as group:
-        await renting.tend(world, HOLDER)
+    (job,) = [job for job in jobs(world, StandingPage(world, CollectorRegistry())) if job.name == "renting"]
+    with capture_logs() as logs, pytest.raises(ExceptionGroup) as group:
+        await job.run()
     assert [type(error) for error in group.value.exceptions] == [KeyError]
+    assert [line["event"] for line in logs] == ["machine.wanted"]
     assert [vm.provider for vm in await rig.vms()] == ["cloud"]
 
 
