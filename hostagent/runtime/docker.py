@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import requests
 import structlog
 from docker.errors import APIError, DockerException
 
@@ -171,7 +172,7 @@ class DockerRuntime:
             if wrapper is not None and (process := await self._process(wrapper)) is not None:
                 return Instance(session_dir, process, certain=True)
             await self._clear(session_dir, forgotten=True)
-        except (APIError, TimeoutError) as error:
+        except (APIError, TimeoutError, requests.exceptions.ReadTimeout) as error:
             log.error("a session's containers cannot be removed", of=session_dir.name, why=_explain(error))
         return None
 

@@ -8,8 +8,10 @@ import re
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
 
 from hostagent import procfs
 from hostagent.runtime import Instance, Order
@@ -70,6 +72,26 @@ async def test_containers_that_cannot_be_removed_keep_nobody_elses_from_being_fo
     for path in (stuck, sick):
         with pytest.raises(TimeoutError, match="the device is busy"):
             await runtime.kill(path, None)
+
+
+async def test_a_container_that_the_engine_does_not_answer_for_keeps_no_agent_from_starting(
+    engine: FakeEngine, runtime: DockerRuntime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    me = procfs.identify(os.getpid())
+    assert me is not None
+    well, hanging = (session(tmp_path, name) for name in ("well.1", "hanging.1"))
+    held(engine, well, hanging, pid=me.pid)
+    state = Engine.state
+
+    async def unanswered(engine: Engine, container: str, patience_s: float = 0) -> dict[str, Any] | None:
+        if "hanging" in container:
+            raise requests.exceptions.ReadTimeout("Read timed out.")
+        return await state(engine, container, patience_s)
+
+    monkeypatch.setattr(Engine, "state", unanswered)
+    assert await runtime.find() == [Instance(well, me, certain=True)]
+    with pytest.raises(TimeoutError, match="does not answer"):
+        await runtime.kill(hanging, None)
 
 
 async def test_an_engine_that_refuses_at_an_end_is_asked_again_and_what_it_does_not_tell_is_not_known(
