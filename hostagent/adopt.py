@@ -37,7 +37,7 @@ async def adopt(workloads: Workloads) -> None:
 async def _end_stray(runtime: Runtime, stray: Instance) -> None:
     try:
         killed = await runtime.kill(stray.session_dir, stray.process)
-    except TimeoutError as error:
+    except OSError as error:
         log.error("stray processes cannot be killed", of=stray.session_dir.name, why=str(error))
         return
     log.warning("stray processes killed: their session directory is gone", of=stray.session_dir.name, processes=killed)

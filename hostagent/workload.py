@@ -359,7 +359,7 @@ class Workload:
         while True:
             try:
                 return await self._around.runtime.kill(self.directory.path, leader)
-            except TimeoutError as error:
+            except OSError as error:  # also for want of descriptors or memory: both come back
                 if str(error) != why:
                     why = str(error)
                     log.error("a workload cannot be killed", workload=str(self.key), why=why)

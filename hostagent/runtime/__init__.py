@@ -137,7 +137,7 @@ class Runtime(Protocol):
 
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
         """Kills every process of the workload, firmly; returns how many there were, once none is left. Raises
-        TimeoutError when that cannot be done now; it can be repeated."""
+        OSError, mostly TimeoutError, when that cannot be done now; it can be repeated."""
 
     async def usage(self, session_dirs: Sequence[Path]) -> Mapping[Path, Usage]:
         """What these workloads use now; those about which nothing can be told are left out."""

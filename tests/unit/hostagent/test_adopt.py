@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import time
 from pathlib import Path
 from unittest.mock import AsyncMock, Mock
@@ -61,6 +63,8 @@ class Stubborn:
         await asyncio.Event().wait()
 
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
+        if session_dir.name == "stray.1":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         if not self.free.is_set():
             raise TimeoutError(f"{session_dir.name} cannot be killed")
         return 1

@@ -47,6 +47,7 @@ class Scripted:
         self.killed = asyncio.Event()
         self.free = asyncio.Event()
         self.started = False
+        self.refusal: OSError = TimeoutError("not now")
 
     async def start(self, order: Order) -> Instance:
         await self._start(order)
@@ -56,7 +57,7 @@ class Scripted:
     async def kill(self, session_dir: Path, leader: ProcessId | None) -> int:
         self.killed.set()
         if not self.free.is_set():
-            raise TimeoutError("not now")
+            raise self.refusal
         return 0
 
 
@@ -94,6 +95,9 @@ async def test_a_start_that_fails_is_told_when_nothing_of_it_is_left(tmp_path: P
     async with asyncio.timeout(20):
         await runtime.killed.wait()
     assert workload.phase is Phase.PREPARING
+    runtime.refusal, runtime.killed = OSError(errno.EMFILE, os.strerror(errno.EMFILE)), asyncio.Event()
+    async with asyncio.timeout(20):
+        await runtime.killed.wait()
     runtime.free.set()
     assert (await end_of(workload)).reason == Reason.SESSION_REASON_START_FAILED
 
