@@ -287,7 +287,6 @@ class Saves:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._link.close()
 
     def _pause_s(self, attempt: int, cap_s: float | None = None) -> float:
         return full_jitter_s(attempt, self._patience.base_s, cap_s or self._patience.cap_s, random.uniform)

@@ -9,9 +9,9 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -23,6 +23,7 @@ from quarterdeck.v1 import agent_pb2, agent_pb2_grpc
 from hostagent.archive import Contents
 from hostagent.calls import LinkBroken, heard_when_broken
 from hostagent.plan import WorkloadKey
+from hostagent.threads import in_a_thread_of_its_own
 
 # The generated class exists for the type checker alone.
 Stub: TypeAlias = "agent_pb2_grpc.AgentLinkServiceAsyncStub"
@@ -75,8 +76,8 @@ class ArchiveLink:
 
     def __init__(self, stub: Callable[[], Stub | None]) -> None:
         self._stub = stub
-        # Threads of their own: they wait for the network, and nothing else of the agent may wait for them.
-        self._threads = ThreadPoolExecutor(_AT_ONCE, "archive")
+        # Reads that are not over, also those that nobody waits for any more: a disk may hang.
+        self._packing: dict[WorkloadKey, asyncio.Future[Contents]] = {}
         self._sending = asyncio.Semaphore(_AT_ONCE)
         # Apart: a start shall not wait for what others send.
         self._fetching = asyncio.Semaphore(_AT_ONCE)
@@ -88,24 +89,33 @@ class ArchiveLink:
         around: AbstractAsyncContextManager[None] | None = None,
     ) -> Contents | None:
         """Sends what `pack` writes; None when it was on record already. `around` is entered when its turn has come and
-        there is a link. Raises what `pack` does, NotNow, Refused."""
+        there is a link. A session's earlier read that hangs is waited for first, in nobody's way. Raises what `pack`
+        does, NotNow, Refused."""
+        key = WorkloadKey(header.session_id, header.generation)
+        while (hanging := self._packing.get(key)) is not None:
+            await asyncio.wait({hanging})
         async with self._sending:
             self._linked()
             async with around or nullcontext(), self._upload(header) as call:
-                return await self._pack_into(call, pack)
+                return await self._pack_into(call, key, pack)
         return None
 
-    async def _pack_into(self, call: Any, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
+    async def _pack_into(self, call: Any, key: WorkloadKey, pack: Callable[[BinaryIO], Contents]) -> Contents | None:
         reader, writer = os.pipe2(os.O_CLOEXEC)
-        packing = self._threads.submit(_packed, pack, writer)
+        source, out = os.fdopen(reader, "rb", 0), os.fdopen(writer, "wb")
+        self._packing[key] = packing = in_a_thread_of_its_own(lambda: _packed(pack, out), "archive")
+        packing.add_done_callback(partial(self._packed, key))
         loop, stream = asyncio.get_running_loop(), asyncio.StreamReader(limit=_CHUNK_BYTES)
-        source = os.fdopen(reader, "rb", 0)
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), source)
         try:
             async with _moving() as moved:
                 return await _send(call, stream, packing, moved)
         finally:
             transport.close()  # whoever still packs into it is told by a broken pipe
+
+    def _packed(self, key: WorkloadKey, packing: asyncio.Future[Contents]) -> None:
+        self._packing.pop(key, None)
+        packing.exception()  # or the loop would complain of one that nobody waits for any more
 
     async def fail(self, header: agent_pb2.ArchiveHeader, reason: str, detail: str) -> None:
         """Says that there will be no such archive. Raises NotNow, Refused."""
@@ -157,10 +167,6 @@ class ArchiveLink:
             raise Refused("ARCHIVE_DAMAGED", f"{found.name} is damaged in the object store: its SHA-256 is another")
         return Found(found.name, found.size_bytes, found.sha256, found.content_bytes)
 
-    def close(self) -> None:
-        """Waits for nobody."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     def _linked(self) -> Stub:
         stub = self._stub()
         if stub is None:
@@ -168,8 +174,8 @@ class ArchiveLink:
         return stub
 
 
-def _packed(pack: Callable[[BinaryIO], Contents], writer: int) -> Contents:
-    with os.fdopen(writer, "wb") as out:
+def _packed(pack: Callable[[BinaryIO], Contents], out: BinaryIO) -> Contents:
+    with out:
         return pack(out)
 
 
@@ -187,7 +193,7 @@ async def _moving() -> AsyncIterator[Callable[[], None]]:
 
 
 async def _send(
-    call: Any, stream: asyncio.StreamReader, packing: Future[Contents], moved: Callable[[], None]
+    call: Any, stream: asyncio.StreamReader, packing: asyncio.Future[Contents], moved: Callable[[], None]
 ) -> Contents | None:
     """None when it was on record already."""
     digest = hashlib.sha256()
@@ -201,7 +207,7 @@ async def _send(
             digest.update(chunk)
             await call.write(agent_pb2.StoreArchiveRequest(chunk=chunk))
             moved()
-        contents = await asyncio.wrap_future(packing)
+        contents = await asyncio.shield(packing)
         end = agent_pb2.ArchiveEnd(sha256=digest.hexdigest(), content_bytes=contents.size_bytes, files=contents.files)
         await call.write(agent_pb2.StoreArchiveRequest(end=end))
         await _answer(call)

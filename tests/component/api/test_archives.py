@@ -38,4 +38,3 @@ async def test_a_host_hears_a_refusal_and_a_yes_whatever_it_is_just_sending(
         monkeypatch.setattr(archives, "begin", on_record)
         for _ in range(5):
             assert await link.store(HEADER, endless) is None
-        link.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -56,7 +57,6 @@ async def linked(plane: agent_pb2_grpc.AgentLinkServiceServicer) -> AsyncIterato
         stub: Any = agent_pb2_grpc.AgentLinkServiceStub(channel)
         link = ArchiveLink(lambda: stub)
         yield link
-        link.close()
     await server.stop(None)
 
 
@@ -75,6 +75,28 @@ async def test_an_archive_may_take_its_time_while_some_of_it_moves(monkeypatch: 
             await link.store(HEADER, never)
         asked.set()
     assert plane.left_s == [None, None]
+
+
+async def test_reads_that_hang_hold_up_their_own_sessions_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go, begun = threading.Event(), list[str]()
+
+    def hang(_: BinaryIO) -> Contents:
+        begun.append("one")
+        assert let_go.wait(60)
+        return Contents()
+
+    others = [agent_pb2.ArchiveHeader(session_id=f"s-{number}", generation=1) for number in range(4)]
+    async with linked(Plane(lambda _: None)) as link:
+        with monkeypatch.context() as patched:
+            patched.setattr(transfer, "_STALLED_S", 0.01)
+            for header in others:
+                with pytest.raises(NotNow, match="nothing of the archive has moved"):
+                    await link.store(header, hang)
+        again = asyncio.ensure_future(link.store(others[0], hang))
+        assert await asyncio.wait_for(link.store(HEADER, lambda _: Contents(files=1)), 20) == Contents(files=1)
+        assert (begun, again.done()) == (["one"] * 4, False)
+        let_go.set()
+        assert await asyncio.wait_for(again, 20) == Contents()
 
 
 class Silent(agent_pb2_grpc.AgentLinkServiceServicer):
