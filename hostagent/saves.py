@@ -232,10 +232,35 @@ class Saves:
     def _deliver(self, key: WorkloadKey) -> None:
         self._details.setdefault(key, "")
         if key not in self._delivering:
-            self._delivering[key] = asyncio.create_task(self._until_stored(key), name=f"save of {key}")
+            self._delivering[key] = asyncio.create_task(self._until_gone(key), name=f"save of {key}")
+            self._changed(True)
+
+    async def _until_gone(self, key: WorkloadKey) -> None:
+        """Whatever escapes, it is tried again, and that is told: nobody else would."""
+        while True:
+            try:
+                await self._until_stored(key)
+                # Out of the way in one step: what is half deleted must not be taken for a save by the next agent.
+                gone = self._root / f".{key}.gone"
+                self._ready(key).rename(gone)
+                break
+            except Exception as error:
+                log.exception("a save's delivery failed", workload=str(key))
+                self._tell(key, f"its agent failed: {type(error).__name__}")
+            await asyncio.sleep(self._patience.hopeless_s)
+        await asyncio.to_thread(_clear, gone)
+        del self._details[key], self._delivering[key]
+        self._changed(True)
+        log.info("save stored", workload=str(key))
+
+    def _tell(self, key: WorkloadKey, why: str) -> None:
+        if self._details.get(key) != why:
+            log.warning("save not stored yet", workload=str(key), why=why)
+            self._details[key] = why
             self._changed(True)
 
     async def _until_stored(self, key: WorkloadKey) -> None:
+        """Returns also when nobody wants it any more."""
         header, attempt, never = _header(key, "final", final=True), 0, ""
         while True:
             pause_s = self._pause_s(attempt)
@@ -261,18 +286,8 @@ class Saves:
             except ArchiveRefused as error:
                 why = never = str(error)
                 pause_s = 0.0
-            if self._details.get(key) != why:
-                log.warning("save not stored yet", workload=str(key), why=why)
-                self._details[key] = why
-                self._changed(True)
+            self._tell(key, why)
             await asyncio.sleep(pause_s)
-        # Out of the way in one step: what is half deleted must not be taken for a save by the next agent.
-        gone = self._root / f".{key}.gone"
-        self._ready(key).rename(gone)
-        await asyncio.to_thread(_clear, gone)
-        del self._details[key], self._delivering[key]
-        self._changed(True)
-        log.info("save stored", workload=str(key))
 
     async def _store_ended(self, key: WorkloadKey, header: agent_pb2.ArchiveHeader) -> None:
         kept = self._ready(key)

@@ -14,7 +14,7 @@ from hostagent.backoff import full_jitter_s
 from hostagent.linkstream import LinkStream
 from hostagent.plan import WorkloadKey
 from hostagent.reporting import ReportSchedule
-from hostagent.saves import SaveNotRestored, Saves
+from hostagent.saves import Patience, SaveNotRestored, Saves
 from hostagent.sessiondir import SessionDir
 from hostagent.transfer import ArchiveLink
 
@@ -43,6 +43,28 @@ async def test_what_is_kept_is_told_and_the_rest_goes(tmp_path: Path) -> None:
         await saves.close()
     assert changes[0]
     assert sorted(path.name for path in root.iterdir()) == [".s-running.1", "s-kept.1"]
+
+
+async def test_what_nobody_foresaw_at_a_delivery_is_told_and_it_is_tried_again(tmp_path: Path) -> None:
+    kept, told, gone = tmp_path / "unstored" / "s.1", list[str](), asyncio.Event()
+    kept.mkdir(parents=True)
+    (kept / "spec.binpb").write_bytes(wrapper_pb2.SessionSpec(save="saves/x").SerializeToString())
+    link = Mock(store=AsyncMock(side_effect=[KeyError("as nobody foresaw"), None]))
+
+    def changed(_: bool) -> None:
+        unstored, _more = saves.unstored()
+        told.extend(one.detail for one in unstored)
+        if not unstored:
+            gone.set()
+
+    saves = Saves(tmp_path / "unstored", link, changed, Patience(hopeless_s=0))
+    saves.begin(tmp_path)
+    try:
+        await asyncio.wait_for(gone.wait(), 10)
+    finally:
+        await saves.close()
+    assert told == ["", "its agent failed: KeyError"]
+    assert not kept.exists()
 
 
 async def test_more_saves_than_a_report_holds_cost_no_link_and_no_session_with_a_save_begins(tmp_path: Path) -> None:
