@@ -142,8 +142,8 @@ class _Packing:
 
 @contextmanager
 def _opened(name: str, directory: int) -> Iterator[int | None]:
-    """None for what is no file or directory, and for what has just gone. Raises ArchiveRefused for what we may not
-    read, OSError for what cannot be read."""
+    """None for what is no file or directory, and for what has just gone. Raises OSError for what cannot be read, or may
+    not be: an operator may still mend that."""
     try:
         mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
         if stat.S_ISDIR(mode):
@@ -153,8 +153,6 @@ def _opened(name: str, directory: int) -> Iterator[int | None]:
         else:
             yield None
             return
-    except PermissionError as error:
-        raise ArchiveRefused(f"{name} may not be read") from error
     except OSError as error:
         if error.errno not in _NO_FILE:
             raise

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 from unittest.mock import AsyncMock, Mock
 
 import pytest
 from protovalidate import validate
 from quarterdeck.v1 import wrapper_pb2
 
+from hostagent import tree
+from hostagent.archive import Contents
 from hostagent.backoff import full_jitter_s
 from hostagent.linkstream import LinkStream
 from hostagent.plan import WorkloadKey
@@ -65,6 +70,37 @@ async def test_what_nobody_foresaw_at_a_delivery_is_told_and_it_is_tried_again(t
         await saves.close()
     assert told == ["", "its agent failed: KeyError"]
     assert not kept.exists()
+
+
+async def test_files_that_may_not_be_read_are_stored_once_they_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, gone = tmp_path / "unstored" / "s.1", asyncio.Event()
+    (kept / "world").mkdir(parents=True)
+    (kept / "world" / "level").write_bytes(b"x")
+    spec = wrapper_pb2.SessionSpec(save="saves/x")
+    spec.deployment.saves.volumes.append("world")
+    spec.deployment.saves.max_bytes = 100
+    (kept / "spec.binpb").write_bytes(spec.SerializeToString())
+    opened, refusals = tree.opened, [PermissionError(13, "Permission denied", "level")]
+
+    def opened_at_last(name: str, folder: int, *how: int) -> int:
+        if name == "level" and refusals:
+            raise refusals.pop()
+        return opened(name, folder, *how)
+
+    async def store(_: object, pack: Callable[[BinaryIO], Contents]) -> None:
+        assert pack(io.BytesIO()).files == 1
+
+    monkeypatch.setattr(tree, "opened", opened_at_last)
+    link = Mock(store=store, fail=AsyncMock())
+    saves = Saves(tmp_path / "unstored", link, lambda _: saves.unstored()[0] or gone.set(), Patience(hopeless_s=0))
+    saves.begin(tmp_path)
+    try:
+        await asyncio.wait_for(gone.wait(), 10)
+    finally:
+        await saves.close()
+    link.fail.assert_not_awaited()
 
 
 async def test_more_saves_than_a_report_holds_cost_no_link_and_no_session_with_a_save_begins(tmp_path: Path) -> None:
