@@ -141,8 +141,8 @@ class Saves:
     def set_aside(self, directory: SessionDir) -> None:
         """Moves the volumes of a game that is over out of its session's directory, and begins to deliver them. Done
         again it goes on where it was; without a game that was started it does nothing. Raises OSError."""
-        prepared = self._prepared(directory.key)
-        if directory.launch() is None or not prepared.is_dir():
+        prepared, launch = self._prepared(directory.key), directory.launch()
+        if launch is None or launch.unfinished or not prepared.is_dir():
             return
         spec = wrapper_pb2.SessionSpec.FromString((prepared / SPEC).read_bytes())
         archive.set_aside(directory.path, places_of(spec), prepared)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 from unittest.mock import AsyncMock, Mock
@@ -20,7 +21,7 @@ from hostagent.linkstream import LinkStream
 from hostagent.plan import WorkloadKey
 from hostagent.reporting import ReportSchedule
 from hostagent.saves import Patience, SaveNotRestored, Saves
-from hostagent.sessiondir import SessionDir
+from hostagent.sessiondir import SessionDir, launch_now
 from hostagent.transfer import ArchiveLink
 
 
@@ -101,6 +102,20 @@ async def test_files_that_may_not_be_read_are_stored_once_they_may(
     finally:
         await saves.close()
     link.fail.assert_not_awaited()
+
+
+@pytest.mark.parametrize("pid", [0, 1], ids=["failed", "done"])
+async def test_only_a_start_that_was_done_leaves_something_to_store(tmp_path: Path, pid: int) -> None:
+    root = tmp_path / "unstored"
+    directory = SessionDir.of(tmp_path, WorkloadKey("s", 1))
+    directory.create()
+    directory.record_launch(replace(launch_now(), pid=pid))
+    (root / ".s.1").mkdir(parents=True)
+    (root / ".s.1" / "spec.binpb").write_bytes(wrapper_pb2.SessionSpec(save="saves/x").SerializeToString())
+    saves = Saves(root, ArchiveLink(lambda: None), lambda _: None)
+    saves.set_aside(directory)
+    await saves.close()
+    assert len(saves.unstored()[0]) == pid
 
 
 async def test_more_saves_than_a_report_holds_cost_no_link_and_no_session_with_a_save_begins(tmp_path: Path) -> None:
