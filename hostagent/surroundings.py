@@ -27,6 +27,8 @@ class Timing:
     firm_margin_s: float = 10.0
     # Between two tries to kill what cannot be killed.
     kill_again_s: float = 1.0
+    # Between two tries to remove what cannot be removed: each walks all of it.
+    remove_again_s: float = 60.0
     watchdog: watchdog.Terms = field(default_factory=watchdog.Terms)
 
 

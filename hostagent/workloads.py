@@ -144,13 +144,16 @@ class Workloads:
             self._forgetting[key] = asyncio.create_task(self._remove(key), name=f"forget {key}")
 
     async def _remove(self, key: WorkloadKey) -> None:
-        try:
-            async with self._removals:
-                await self._by_key[key].forget(self.root.parent / KEPT_LOGS, partial(self.ledger.add, key))
-        except Exception:
-            log.exception("an ended workload's directory could not be removed", workload=str(key))
-        else:
-            del self._by_key[key]
-            self.around.changed(True)
-        finally:
-            del self._forgetting[key]
+        why = ""
+        while True:
+            try:
+                async with self._removals:
+                    await self._by_key[key].forget(self.root.parent / KEPT_LOGS, partial(self.ledger.add, key))
+                break
+            except Exception as error:
+                if repr(error) != why:
+                    why = repr(error)
+                    log.exception("an ended workload's directory cannot be removed", workload=str(key))
+            await asyncio.sleep(self.around.timing.remove_again_s)
+        del self._by_key[key], self._forgetting[key]
+        self.around.changed(True)
