@@ -59,7 +59,10 @@ class WrapperLink:
                     await asyncio.sleep(_POLL_S)  # another process makes it
                     self._held = self._listens()
         except TimeoutError as error:
-            raise WrapperUnreachable(f"the wrapper did not open its socket within {timeout_s:g} s") from error
+            raise WrapperUnreachable(
+                f"the wrapper did not open its socket within {timeout_s:g} s (where its image is older than this agent, "
+                "`make wrapper-image` builds it anew)"
+            ) from error
 
     async def until_ready(self, timeout_s: float) -> None:
         """Waits until the wrapper answers. Raises WrapperUnreachable."""

@@ -141,7 +141,10 @@ async def test_a_wrapper_that_does_not_listen_may_not_begin(tmp_path: Path) -> N
     assert (launch := workload.directory.launch()) is not None
     assert launch.unfinished
     assert ended.reason == Reason.SESSION_REASON_START_FAILED
-    assert ended.reason_detail == "the wrapper did not open its socket within 0.2 s"
+    assert ended.reason_detail == (
+        "the wrapper did not open its socket within 0.2 s (where its image is older than this agent, `make wrapper-image` "
+        "builds it anew)"
+    )
 
 
 async def test_a_wrapper_whose_start_cannot_be_recorded_may_not_begin(
