@@ -60,8 +60,8 @@ class WrapperLink:
                     self._held = self._listens()
         except TimeoutError as error:
             raise WrapperUnreachable(
-                f"the wrapper did not open its socket within {timeout_s:g} s (where its image is older than this agent, "
-                "`make wrapper-image` builds it anew)"
+                f"the wrapper did not open its socket within {timeout_s:g} s "
+                "(`make wrapper-image` builds its image anew, where that is older than this agent)"
             ) from error
 
     async def until_ready(self, timeout_s: float) -> None:

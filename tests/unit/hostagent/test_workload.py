@@ -142,8 +142,8 @@ async def test_a_wrapper_that_does_not_listen_may_not_begin(tmp_path: Path) -> N
     assert launch.unfinished
     assert ended.reason == Reason.SESSION_REASON_START_FAILED
     assert ended.reason_detail == (
-        "the wrapper did not open its socket within 0.2 s (where its image is older than this agent, `make wrapper-image` "
-        "builds it anew)"
+        "the wrapper did not open its socket within 0.2 s "
+        "(`make wrapper-image` builds its image anew, where that is older than this agent)"
     )
 
 
