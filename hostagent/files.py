@@ -16,6 +16,8 @@ _FRESH = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Not to wait for a writer, should it be a fifo.
 _PLAIN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Whatever it is, only to be asked about and to be reached by.
+UNOPENED = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def open_plain(name: str | Path, folder: int | None = None) -> int:

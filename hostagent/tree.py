@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_UNOPENED = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+from hostagent.files import FOLDER, UNOPENED
+
 # Gone, or no directory any more.
 _NO_DIRECTORY = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 LOOK = os.R_OK | os.X_OK
@@ -49,7 +49,7 @@ def walk(top: Path, rights: int = LOOK) -> Iterator[Found]:
         while below or levels:
             if not below:
                 level = levels.pop()
-                folder = _instead(folder, os.open("..", _DIRECTORY, dir_fd=folder))
+                folder = _instead(folder, os.open("..", FOLDER, dir_fd=folder))
                 if _identity(folder) != level.folder:
                     raise OSError(errno.ESTALE, "moved while it was looked into", level.entered)
                 below = level.below
@@ -85,11 +85,11 @@ def remove(top: Path) -> None:
             os.unlink(found.name, dir_fd=found.folder)
 
 
-def opened(name: str, folder: int, rights: int = LOOK, flags: int = _DIRECTORY) -> int:
+def opened(name: str, folder: int, rights: int = LOOK, flags: int = FOLDER) -> int:
     """Of what lies in `folder`, a directory unless the flags say otherwise. Gives the owner his rights back where they
     are missing and that is us. Raises OSError."""
     if not os.access(name, rights, dir_fd=folder, effective_ids=True, follow_symlinks=False):
-        unopened = os.open(name, _UNOPENED | flags & os.O_DIRECTORY, dir_fd=folder)
+        unopened = os.open(name, UNOPENED | flags & os.O_DIRECTORY, dir_fd=folder)
         try:
             with suppress(PermissionError):
                 os.chmod(f"/proc/self/fd/{unopened}", stat.S_IMODE(os.fstat(unopened).st_mode) | rights << 6)

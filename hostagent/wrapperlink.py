@@ -18,11 +18,11 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from quarterdeck.v1 import console_pb2, sessions_pb2, streaming_pb2, wrapper_pb2, wrapper_pb2_grpc
 
+from hostagent.files import UNOPENED
 from hostagent.sessiondir import SOCKET
 
 _CALL_S = 5.0
 _POLL_S = 0.01
-_UNOPENED = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPTIONS = (
     ("grpc.enable_http_proxy", 0),
     ("grpc.default_authority", "localhost"),
@@ -41,9 +41,9 @@ class WrapperLink:
     """One connection to a wrapper. Close it when done."""
 
     def __init__(self, session_dir: Path) -> None:
-        self._directory = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
+        self._directory = os.open(session_dir, UNOPENED | os.O_DIRECTORY)
         # What the channel dials: the directory, which takes no connection, until there is a socket.
-        self._dialled = os.open(session_dir, _UNOPENED | os.O_DIRECTORY)
+        self._dialled = os.open(session_dir, UNOPENED | os.O_DIRECTORY)
         self._held = self._listens()
         self._channel = grpc.aio.insecure_channel(f"unix:/proc/self/fd/{self._dialled}", options=_OPTIONS)
         self._stub = wrapper_pb2_grpc.WrapperServiceStub(self._channel)
@@ -76,7 +76,7 @@ class WrapperLink:
         """Whether somebody listens at the socket; then that is what will be dialled. One of a start that was undone is
         there, too, and refuses."""
         try:
-            descriptor = os.open(SOCKET, _UNOPENED, dir_fd=self._directory)
+            descriptor = os.open(SOCKET, UNOPENED, dir_fd=self._directory)
         except FileNotFoundError:
             return False
         try:

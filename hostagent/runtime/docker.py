@@ -27,7 +27,7 @@ from hostagent.netports import PortTaken
 from hostagent.procfs import ProcessId
 from hostagent.runtime import Instance, Order, Pull, StartFailed, Usage, cgroups, images
 from hostagent.runtime import container_spec as spec
-from hostagent.runtime.dockerhost import LOST, NO_ANSWER, Engine
+from hostagent.runtime.dockerhost import ANEW_WITHIN_S, LOST, NO_ANSWER, Engine
 from hostagent.runtime.dockersettings import LAUNCHERS, DockerSettings
 from hostagent.runtime.graphics import Graphics
 from hostagent.runtime.pidfd import gone
@@ -41,7 +41,6 @@ _SWEEP_S = 30.0
 _ORPHAN_GRACE_S = 300.0
 _SETTLE_ROUND_S = 0.05
 _SETTLE_ROUNDS = 100
-_ANEW_WITHIN_S = 60.0
 _ENDS_KEPT = 256
 
 
@@ -101,7 +100,7 @@ class DockerRuntime:
     async def _start_at_last(self, order: Order) -> Instance:
         """An engine that is killed in the middle of a start may forget what it has begun: all of it is undone, and made
         anew. No game has begun by then, since its wrapper waits for the agent's record of this start."""
-        until = asyncio.get_running_loop().time() + _ANEW_WITHIN_S
+        until = asyncio.get_running_loop().time() + ANEW_WITHIN_S
         while True:
             try:
                 return await self._start(order)

@@ -28,10 +28,12 @@ LOST = (
 # What it raises whenever there is no answer: nobody speaks, or the engine refuses.
 NO_ANSWER = (DockerException, *LOST)
 API_VERSION = "1.41"
+# What an engine that dies cuts off is begun anew for so long; between two tries at anything, the latter.
+ANEW_WITHIN_S = 60.0
+AGAIN_S = 0.25
 _THREADS = 8
 _CALL_S = 60.0
 _PATIENCE_S = 30.0
-_AGAIN_S = 0.25
 _ARCHIVE_MAX_BYTES = 32 << 20
 _OUTPUT_LINES = 20
 
@@ -56,7 +58,7 @@ class Engine:
             except LOST:
                 if loop.time() >= until:
                     raise
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
     def mark(self, root: Path) -> str:
         """Tells this agent's names from those of others on the same engine."""

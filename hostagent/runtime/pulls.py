@@ -16,14 +16,12 @@ import urllib3
 from docker.errors import APIError, DockerException, StreamParseError
 
 from hostagent.runtime import StartFailed, images
-from hostagent.runtime.dockerhost import API_VERSION, LOST
+from hostagent.runtime.dockerhost import AGAIN_S, ANEW_WITHIN_S, API_VERSION, LOST
 from hostagent.threads import in_a_thread_of_its_own
 
 log = structlog.get_logger()
 _AT_ONCE = 2
 _SILENT_S = 300.0
-_ANEW_WITHIN_S = 60.0
-_AGAIN_S = 0.25
 # The client reads a pull off the wire itself, so that more than `requests` says comes through.
 _CUT_OFF = (*LOST, urllib3.exceptions.ProtocolError, StreamParseError)
 _SILENT = (requests.exceptions.ReadTimeout, urllib3.exceptions.ReadTimeoutError)
@@ -76,10 +74,10 @@ class Pulls:
                     raise
             except _CUT_OFF as error:
                 lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at >= _ANEW_WITHIN_S:
+                if time.monotonic() - lost_at >= ANEW_WITHIN_S:
                     raise
                 log.warning("a pull is made anew", image=image, why=str(error)[:300])
-            await asyncio.sleep(_AGAIN_S)
+            await asyncio.sleep(AGAIN_S)
 
     async def _pull(self, image: str, tell: Callable[[str], None]) -> None:
         loop = asyncio.get_running_loop()
