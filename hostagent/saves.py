@@ -27,12 +27,15 @@ from hostagent.files import write_atomic
 from hostagent.plan import WorkloadKey
 from hostagent.runtime import StartFailed
 from hostagent.sessiondir import SPEC, SessionDir, parse_name
+from hostagent.threads import in_a_thread_of_its_own
 from hostagent.transfer import TOO_LARGE, ArchiveLink, NotNow, Refused
 from hostagent.wrapperlink import WrapperLink, WrapperUnreachable
 
 log = structlog.get_logger()
 # Exists while a game that is being read has not been told yet that the reading is over.
 _READING = "reading"
+# What was stored and is being removed.
+_GONE = ".gone"
 _ARCHIVE, _STAGING = "restore.tar.gz", "restore"
 # There is nobody any more to whom these files belong.
 _UNWANTED = frozenset({"SESSION_NOT_YOURS", "SAVE_GONE"})
@@ -82,6 +85,8 @@ class Saves:
             key = parse_name(entry.name)
             if key is not None:
                 self._deliver(key)
+            elif entry.name.endswith(_GONE):
+                in_a_thread_of_its_own(partial(_clear, entry), "remove")  # of whatever size: nobody waits for it
             elif not (sessions_root / entry.name.removeprefix(".")).is_dir():
                 _clear(entry)  # of a start that never came to be
 
@@ -241,8 +246,7 @@ class Saves:
             try:
                 await self._until_stored(key)
                 # Out of the way in one step: what is half deleted must not be taken for a save by the next agent.
-                gone = self._root / f".{key}.gone"
-                self._ready(key).rename(gone)
+                gone = self._ready(key).rename(self._root / f".{key}{_GONE}")
                 break
             except Exception as error:
                 log.exception("a save's delivery failed", workload=str(key))

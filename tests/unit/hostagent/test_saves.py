@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -25,14 +26,26 @@ from hostagent.sessiondir import SessionDir, launch_now
 from hostagent.transfer import ArchiveLink
 
 
-async def test_what_is_kept_is_told_and_the_rest_goes(tmp_path: Path) -> None:
+async def test_what_is_kept_is_told_and_the_rest_goes_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root, sessions = tmp_path / "unstored", tmp_path / "sessions"
     for name in ("s-kept.1", ".s-gone.1.gone", ".s-never.1", ".s-running.1"):
         (root / name).mkdir(parents=True)
         (root / name / "spec.binpb").write_bytes(wrapper_pb2.SessionSpec(save="saves/x").SerializeToString())
     (sessions / "s-running.1").mkdir(parents=True)
     changes: list[bool] = []
-    told = asyncio.Event()
+    told, begun, removed = asyncio.Event(), threading.Event(), asyncio.Event()
+    loop, remove = asyncio.get_running_loop(), tree.remove
+
+    def remove_in_time(top: Path) -> None:
+        gone = top.name.endswith(".gone")
+        assert not gone or begun.wait(5)
+        remove(top)
+        if gone:
+            loop.call_soon_threadsafe(removed.set)
+
+    monkeypatch.setattr(tree, "remove", remove_in_time)
 
     def changed(urgent: bool) -> None:
         changes.append(urgent)
@@ -41,10 +54,12 @@ async def test_what_is_kept_is_told_and_the_rest_goes(tmp_path: Path) -> None:
 
     saves = Saves(root, ArchiveLink(lambda: None), changed)
     saves.begin(sessions)
+    begun.set()
     try:
         assert [(one.session_id, one.generation, one.detail) for one in saves.unstored()[0]] == [("s-kept", 1, "")]
         await asyncio.wait_for(told.wait(), 10)
         assert [one.detail for one in saves.unstored()[0]] == ["there is no link to the control plane"]
+        await asyncio.wait_for(removed.wait(), 10)
     finally:
         await saves.close()
     assert changes[0]
