@@ -112,7 +112,7 @@ class Hub:
         self._pipeline = Pipeline(source, encoder, self._encoded, self._broke)
         self._pipeline.start()
         if self._door.pipe is not None:
-            self._sound = Sound(self._door.pipe, self._sounded)
+            self._sound = Sound(self._door.pipe, self._sounded, self._broke)
             self._sound.start()
         self._teller = self._loop.create_task(self._tell_figures())
 

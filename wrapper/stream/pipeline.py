@@ -21,6 +21,7 @@ REFRESH_S = 0.5
 KEYFRAME_SPACING_S = 0.3
 """Keyframes on request come no closer than this: one serves all who ask, and floods of requests cost nothing."""
 _FIGURES_WINDOW_S = 1.0
+FAILED = "the wrapper failed; its log says how"
 log = structlog.get_logger()
 
 
@@ -113,7 +114,7 @@ class Pipeline:
             self._tell_broken(str(error))
         except Exception:
             log.exception("the pipeline failed")
-            self._tell_broken("the wrapper failed; its log says how")
+            self._tell_broken(FAILED)
 
     def _turn_pictures(self) -> None:
         newest: Captured | None = None

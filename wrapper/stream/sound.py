@@ -17,8 +17,10 @@ from typing import Any
 
 import av
 import numpy as np
+import structlog
 
 from wrapper import sdk
+from wrapper.stream.pipeline import FAILED
 
 FRAME_MS = 20
 """10 ms cost almost twice the processor and were heard no earlier: browsers hold sound back for longer than that."""
@@ -38,6 +40,7 @@ _WINDOW_FRAMES = 50
 _SPARE_FRAMES = 2
 _PATIENCE_WINDOWS_MAX = 64
 _FIGURES_WINDOW_S = 1.0
+log = structlog.get_logger()
 
 
 class Backlog:
@@ -134,12 +137,13 @@ class OpusEncoder:
 
 
 class Sound:
-    """Runs from start() to close(); `deliver` is called in the sound's thread."""
+    """Runs from start() to close(); `deliver` and `broken` are called in the sound's thread."""
 
-    def __init__(self, pipe: int, deliver: Callable[[SoundPacket], None]) -> None:
+    def __init__(self, pipe: int, deliver: Callable[[SoundPacket], None], broken: Callable[[str], None]) -> None:
         """`pipe` is what sdk.prepare_sound() opened; it stays open."""
         self._pipe = pipe
         self._deliver = deliver
+        self._broken = broken
         self._encoder = OpusEncoder()
         self._backlog = Backlog()
         self._gate = Gate()
@@ -183,6 +187,15 @@ class Sound:
             os.close(descriptor)
 
     def _run(self) -> None:
+        """However it ends, it is heard of: a thread that died alone would leave its session silent."""
+        try:
+            self._turn_sound()
+        except Exception:
+            log.exception("the sound failed")
+            if not self._closing.is_set():
+                self._broken(FAILED)
+
+    def _turn_sound(self) -> None:
         due_ns = time.monotonic_ns()
         while not self._closing.is_set():
             if self.resting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import threading
 import time
 from collections.abc import Iterator
@@ -118,7 +119,8 @@ class Listener:
         self.game = os.open(environment["QUARTERDECK_AUDIO"], os.O_WRONLY)
         self.packets: list[SoundPacket] = []
         self.delivered = threading.Event()
-        self.sound = Sound(self.pipe, self.take)
+        self.broken: queue.Queue[str] = queue.Queue()
+        self.sound = Sound(self.pipe, self.take, self.broken.put)
         self.sound.start()
 
     def take(self, packet: SoundPacket) -> None:
@@ -172,6 +174,16 @@ def test_after_the_last_sound_nothing_is_sent(listener: Listener) -> None:
     os.write(listener.game, FRAME)
     assert listener.delivered.wait(30)
     assert listener.packets[sent].pts - listener.packets[sent - 1].pts >= FRAME_SAMPLES
+
+
+def test_whatever_ends_the_sound_is_heard_of(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> bytes:
+        raise ZeroDivisionError("nobody expects it")
+
+    monkeypatch.setattr(OpusEncoder, "encode", fail)
+    listener.sound.set_heard(True)
+    os.write(listener.game, FRAME)
+    assert listener.broken.get(timeout=10) == "the wrapper failed; its log says how"
 
 
 def test_the_sdk_plays_into_the_pipe_and_never_waits(tmp_path: Path) -> None:
