@@ -132,7 +132,7 @@ async def test_a_session_without_containers_ends_without_an_engine(tmp_path: Pat
     root = tmp_path / "sessions"
     nobody = f"unix://{tmp_path}/nobody.sock"
     containers = DockerRuntime(root, DockerSettings(nobody), Engine(nobody))
-    runtime = BothRuntimes(ProcessRuntime(root, ("sleep", "600")), containers)
+    runtime = BothRuntimes(ProcessRuntime(root, ("sh", "-c", "exec sleep 600")), containers)
     instance = await runtime.start(Order(session(tmp_path, "game.1")))
     ending = asyncio.create_task(runtime.wait(instance))
     assert await runtime.kill(instance.session_dir, instance.process) == 1
