@@ -19,7 +19,8 @@ class InstanceState(StrEnum):
 @dataclass(frozen=True)
 class Instance:
     """A machine of a provider. `media_ports` is set where the provider decides which ports players can reach;
-    `created_at` is by the provider's clock, and never compared with ours."""
+    `created_at` is by the provider's clock, right to the second: it tells the machines of one tag apart, and from those
+    of an order that was given up minutes ago."""
 
     id: str
     tag: str

@@ -36,8 +36,7 @@ def jobs(world: World, standing: StandingPage) -> tuple[Job, ...]:
     sweeper = Sweeper(world)
 
     async def sweep() -> None:
-        for instance in await sweeper.sweep():
-            log.warning("machine.reaped", instance=instance.id, tag=instance.tag)
+        await sweeper.sweep()
 
     holder = world.ids.new("renting")
 

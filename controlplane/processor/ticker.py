@@ -59,7 +59,7 @@ async def _served(job: Job, metrics: Metrics, *, told: bool) -> bool:
         log.exception("job.failed", job=job.name)
     except (Conflict, Unavailable) as error:
         if not told:
-            log.warning("job.postponed", job=job.name, reason=error.reason)
+            log.warning("job.postponed", job=job.name, reason=error.reason, why=str(error))
     except Exception:
         # One broken row must not end the ticking; every failure is counted, the first of a row is told whole.
         if not told:

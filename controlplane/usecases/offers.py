@@ -45,7 +45,7 @@ class OfferBook:
     async def quoted(
         self, providers: Mapping[str, Provider], region_ids: Sequence[str], template_ids: Sequence[str]
     ) -> Quoted:
-        """What every provider asks, if it answers within ten seconds, in these regions for these templates."""
+        """What every provider asks in these regions for these templates, if it answers each time within ten seconds."""
         question = tuple(sorted(region_ids)), tuple(sorted(template_ids))
         async with self._asking:
             now_s = self.clock_s()
@@ -79,14 +79,12 @@ async def _of(
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def offers(template_id: str) -> Sequence[Offer]:
-        async with turns:
+        async with turns, asyncio.timeout(ANSWER_S):
             return tuple(await provider.offers(region_ids, template_id))
 
     try:
-        async with asyncio.timeout(ANSWER_S), asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group:
             asked = [group.create_task(offers(template_id)) for template_id in template_ids]
         return [offer for task in asked for offer in task.result()]
     except ExceptionGroup as several:
         return several.exceptions[0]
-    except TimeoutError as late:
-        return late

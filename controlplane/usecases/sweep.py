@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import structlog
+
 from controlplane.domain import rental
 from controlplane.domain.errors import Unavailable, as_one
 from controlplane.domain.host import HostState
@@ -16,6 +18,8 @@ from controlplane.domain.provisioning import Provisioning, broken_down, vanished
 from controlplane.interfaces import Provider
 from controlplane.usecases.provisioning import UNKNOWN
 from controlplane.usecases.world import World
+
+log = structlog.get_logger(__name__)
 
 AWAY = (ProviderRefused, *UNKNOWN)
 
@@ -78,8 +82,12 @@ class Sweeper:
                 async with asyncio.timeout(self.world.policy.renting.patience.call_timeout_s):
                     await provider.destroy(instance.id)
             except AWAY as error:
+                # Each round: it costs money until somebody has ended it.
+                why = str(error) or type(error).__name__
+                log.warning("machine.unreaped", provider=provider.name, instance=instance.id, tag=instance.tag, why=why)
                 refused.append(_away(provider, error))
             else:
+                log.warning("machine.reaped", provider=provider.name, instance=instance.id, tag=instance.tag)
                 reaped.append(instance)
         if refused:
             raise ExceptionGroup(f"strays at {provider.name}", refused)
@@ -106,6 +114,7 @@ def _away(provider: Provider, error: Exception) -> Unavailable:
     """What the next round may find mended: of that only the first in a row is told."""
     if isinstance(error, Unavailable):
         return error
-    away = Unavailable("PROVIDER_AWAY", f"the provider '{provider.name}' refused, or did not answer")
+    why = str(error) or type(error).__name__
+    away = Unavailable("PROVIDER_AWAY", f"the provider '{provider.name}' refused, or did not answer: {why}")
     away.__cause__ = error
     return away

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -69,6 +69,21 @@ async def test_a_provider_with_many_templates_has_only_a_few_questions_before_it
     templates = sorted(f"t{number}" for number in range(30))
     quoted = await offers.quoted(shops, REGIONS, templates)  # type: ignore[arg-type]
     assert (quoted.away, [offer.template_id for offer in quoted.offers]) == (frozenset(), templates)
+
+
+async def test_a_provider_that_takes_its_time_for_each_of_many_templates_is_not_away(
+    ahead: Callable[[float], None],
+) -> None:
+    class Slow(Shop):
+        async def offers(self, region_ids: Sequence[str], template_id: str) -> Sequence[Offer]:
+            ahead(2.0)
+            await asyncio.sleep(0.001)
+            return await super().offers(region_ids, template_id)
+
+    offers, shops = book([Slow("slow")])
+    templates = sorted(f"t{number}" for number in range(30))
+    quoted = await offers.quoted(shops, REGIONS, templates)  # type: ignore[arg-type]
+    assert (quoted.away, len(quoted.offers)) == (frozenset(), 30)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from controlplane.domain.attempt import Offer
 from controlplane.domain.errors import QuarterdeckError, Unauthenticated, Unavailable, WrongState
@@ -279,6 +280,26 @@ async def test_a_provider_that_is_away_is_told_as_such_and_not_as_a_fault() -> N
         with pytest.raises(Unavailable, match="'away'"):
             await sweep(rig)
     assert rig.provider.machines == {}
+
+
+async def test_each_machine_that_is_reaped_or_does_not_go_is_told_by_its_name_each_time() -> None:
+    class Keeping(Fake):
+        async def destroy(self, instance_id: str) -> None:
+            raise ConnectionError("not allowed to delete")
+
+    rig = Rig()
+    keeping = Keeping(rig.fate, lambda: rig.now, name="keeping")
+    rig.sweeper.world = replace(rig.world, providers={"keeping": keeping, **rig.world.providers})
+    gone = stray(rig, 1)
+    keeping.machines["kept"] = replace(gone, id="kept")
+    await sweep(rig)
+    with capture_logs() as told:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="not allowed to delete"):
+                await sweep(rig)
+    lines = [(line["event"], line["instance"], line.get("why", "")) for line in told]
+    kept = ("machine.unreaped", "kept", "not allowed to delete")
+    assert sorted(lines) == [("machine.reaped", gone.id, ""), kept, kept]
 
 
 async def test_a_provider_that_hangs_keeps_the_sweeper_from_no_other() -> None:
