@@ -38,7 +38,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> spread.
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Once more workers have crashed than are replaced, what was left for them does not run: that is no end of a run."""
+    """Once more workers crashed than are replaced, what was left for them does not run: that is no end of a run."""
     if getattr(session.config.pluginmanager.get_plugin("dsession"), "_summary_report", None):
         session.exitstatus = pytest.ExitCode.INTERRUPTED
 
