@@ -96,7 +96,7 @@ async () => {
 """
 
 
-async def _launch(playwright: Playwright) -> Browser:
+async def launch(playwright: Playwright) -> Browser:
     """Headless, without a sandbox: tests run as root."""
     return await playwright.chromium.launch(
         executable_path=CHROMIUM,
@@ -109,7 +109,7 @@ async def _launch(playwright: Playwright) -> Browser:
 async def opened() -> AsyncIterator[Page]:
     """A page of a Chromium of its own, patient: the machine may be busy."""
     async with async_playwright() as playwright:
-        browser = await _launch(playwright)
+        browser = await launch(playwright)
         page = await browser.new_page()
         page.set_default_timeout(90_000)
         yield page
